@@ -1,0 +1,3 @@
+"""Sampan: a Kubernetes you can see through."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,7 @@
+"""`python -m sampan` is the same as `sampan`."""
+
+import sys
+
+from sampan.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The grammar of the Kubernetes API, as pure data and pure functions."""

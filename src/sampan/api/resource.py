@@ -1,0 +1,130 @@
+"""What a kind tells the API server about itself: the seam between `resources/` (words) and
+`apiserver/` (grammar).
+
+A file under `resources/` fills in one `Resource`. Schema facts (fields, types, static defaults,
+enums, merge keys) come
+from the generated tables through `schema`; everything that depends on other fields is a function
+here. All functions are
+pure but for changing the object they are handed; none of them does I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sampan.api.errors import FieldError
+from sampan.api.meta import Json, ResourceId
+
+STANDARD_VERBS = (
+    "create", "delete", "deletecollection", "get", "list", "patch", "update", "watch",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the server-made table. `cell` takes the object and the time now (seconds
+    since the epoch).
+    """
+
+    title: str
+    cell: Callable[[Json, float], Any]
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the object must hold from the shared pools; the API server allocates, takes and gives
+    back.
+
+    An empty string or 0 stands for "any free one", in the order in which `assign` takes them.
+    """
+
+    ips: tuple[str, ...] = ()
+    ip_families: tuple[str, ...] = ()
+    node_ports: tuple[tuple[int, str], ...] = ()
+    """(port or 0, protocol)."""
+    health_check_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """`status`, `scale`, `binding`, ...: name, the kind of its body, its verbs."""
+
+    name: str
+    kind: ResourceId
+    verbs: tuple[str, ...] = ("get", "patch", "update")
+
+
+def nothing(obj: Json) -> None:
+    """No defaults beyond the tables'."""
+
+
+def no_rules(new: Json, old: Json | None, subresource: str) -> list[FieldError]:
+    return []
+
+
+def no_warnings(new: Json, old: Json | None) -> list[str]:
+    return []
+
+
+def same(obj: Json) -> Json:
+    return obj
+
+
+def keep(new: Json, old: Json | None, subresource: str) -> None:
+    """No strategy beyond the common one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One kind in one version."""
+
+    id: ResourceId
+    schema: str
+    """Name in the facts tables, e.g. `io.k8s.api.core.v1.Service`."""
+    singular: str = ""
+    short: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = STANDARD_VERBS
+    defaults: Callable[[Json], None] = nothing
+    """Defaults that the tables cannot tell; runs after them, on every decode (requests and
+    storage alike).
+    """
+    prepare: Callable[[Json, Json | None, str], None] = keep
+    """(new, old or None on create, subresource): strategy, before validation: drop what the
+    client may not set here.
+
+    The common part (status kept by main writes, spec kept by status writes, generation) is done
+    by the registry for
+    every kind with a `status` subresource; this is for what is particular to the kind.
+    """
+    validate: Callable[[Json, Json | None, str], list[FieldError]] = no_rules
+    """Everything wrong with the object; with `old`, update rules too (immutable fields)."""
+    warnings: Callable[[Json, Json | None], list[str]] = no_warnings
+    columns: tuple[Column, ...] = ()
+    fields: Mapping[str, Callable[[Json], str]] = field(default_factory=dict)
+    """Field selector labels beyond metadata.name and metadata.namespace."""
+    subresources: tuple[Subresource, ...] = ()
+    generation: bool = True
+    """Whether metadata.generation is kept for this kind."""
+    create_on_update: bool = False
+    """PUT of an absent name creates it (Endpoints, Leases, RBAC kinds, ... as upstream)."""
+    unconditional_update: bool = True
+    """PUT without resourceVersion is allowed."""
+    name_rule: Callable[[str, bool], list[str]] | None = None
+    """(name, is it a generateName prefix) -> complaints; None = DNS-1123 subdomain."""
+    storage: ResourceId | None = None
+    """Where objects are kept when another version or group owns the storage (events.k8s.io,
+    autoscaling/v1).
+    """
+    to_storage: Callable[[Json], Json] = same
+    from_storage: Callable[[Json], Json] = same
+
+    @property
+    def has_status(self) -> bool:
+        return any(sub.name == "status" for sub in self.subresources)

@@ -1,0 +1,1 @@
+"""The API server: a request path that can be read in order."""

@@ -1,0 +1,1 @@
+"""Talk to any conformant API server: transports, client, kubeconfig."""

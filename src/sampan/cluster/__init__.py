@@ -1,0 +1,1 @@
+"""Composition only: builds components from configuration and the real kernel."""

@@ -1,0 +1,1 @@
+"""One file per controller and one literal CONTROLLERS table."""

@@ -1,0 +1,1 @@
+"""The cluster DNS: Corefile, chain of plugins, derived fast path."""

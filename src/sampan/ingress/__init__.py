@@ -1,0 +1,1 @@
+"""Routes by host and path straight to endpoints."""

@@ -1,0 +1,1 @@
+"""The only place for syscalls, ctypes and subprocess."""

@@ -1,0 +1,1 @@
+"""A packet walker per rule language; tests and trace both use it."""

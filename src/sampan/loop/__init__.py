@@ -1,0 +1,1 @@
+"""Watch, queue, reconcile: the machinery that every component runs on."""

@@ -1,0 +1,1 @@
+"""The pod network: plan from Nodes to links, routes and forwarding entries."""

@@ -1,0 +1,1 @@
+"""Services to kernel: plan (pure), a backend per data plane, health."""

@@ -1,0 +1,1 @@
+"""One folder per data plane; they do not know each other."""

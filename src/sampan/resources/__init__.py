@@ -1,0 +1,1 @@
+"""The words: one file per kind and one literal CATALOG."""

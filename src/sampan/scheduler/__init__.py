@@ -1,0 +1,1 @@
+"""Filters and scores as plugins; one decision per pod."""

@@ -1,0 +1,1 @@
+"""What we wish the standard library had; no Kubernetes word inside."""

@@ -1,0 +1,1 @@
+"""MVCC key-value: bytes in, revisions out; knows no Kubernetes."""

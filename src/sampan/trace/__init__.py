@@ -1,0 +1,1 @@
+"""Tells the way of a packet, a name, an object."""
