@@ -1,9 +1,9 @@
 """Every resource of the 1.36 API by name: `kinds.PODS`, `kinds.ENDPOINTSLICES`.
 
-A constant is named by the plural in capitals. Where two served versions share it, the bare name is the
-preferred one (`EVENTS` is core, `HORIZONTALPODAUTOSCALERS` is v2) and the other carries its group or
-version. Bodies that are not resources of their own (Scale, Eviction) stand at the end. A test holds this
-file against the tables.
+A constant is named by the plural in capitals. Where two served versions share it, the bare name
+is the preferred one (`EVENTS` is core, `HORIZONTALPODAUTOSCALERS` is v2) and the other carries its
+version. Bodies that are no collections of their own (Scale, Eviction) stand before the end. A test
+holds this file against the tables.
 """
 
 from __future__ import annotations
