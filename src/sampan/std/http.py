@@ -5,6 +5,7 @@ Shared by servers (`std.httpd`) and clients; no sockets here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,6 +23,76 @@ class Stream(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Where a pushed body goes; none of these ever waits."""
+
+    def send(self, chunk: bytes) -> None: ...
+
+    def waiting(self) -> int:
+        """Bytes that the peer has not taken yet; whoever pushes decides when that is too much."""
+        ...
+
+    def end(self) -> None:
+        """No more chunks; the answer is complete."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection: the peer must see that the answer is not complete."""
+        ...
+
+
+Detach = Callable[[], None]
+
+
+class Feed:
+    """A body whose maker pushes each chunk straight into the connection (a watch that a thousand
+    clients share costs one write each, and no task wakes up).
+
+    Anyone else, such as an in-process client, reads it as the async iterator that it also is.
+    """
+
+    def __init__(self, attach: Callable[[Sink], Detach]) -> None:
+        self.attach = attach
+        self._queue: _QueueSink | None = None
+        self._detach: Detach | None = None
+
+    def __aiter__(self) -> Feed:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._queue is None:
+            self._queue = _QueueSink()
+            self._detach = self.attach(self._queue)
+        chunk = await self._queue.chunks.get()
+        if chunk is None:
+            raise StopAsyncIteration
+        self._queue.size -= len(chunk)
+        return chunk
+
+    async def aclose(self) -> None:
+        if self._detach is not None:
+            self._detach()
+
+
+class _QueueSink:
+    def __init__(self) -> None:
+        self.chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.size = 0
+
+    def send(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self.chunks.put_nowait(chunk)
+
+    def waiting(self) -> int:
+        return self.size
+
+    def end(self) -> None:
+        self.chunks.put_nowait(None)
+
+    def abort(self) -> None:
+        self.chunks.put_nowait(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +113,8 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """`body` is whole bytes, or an async iterator of chunks (sent as they come); `upgrade`
-    goes with status 101.
+    """`body` is whole bytes, or an async iterator of chunks (sent as they come; a `Feed` is
+    pushed); `upgrade` goes with status 101.
     """
 
     status: int
