@@ -20,5 +20,8 @@ check: venv
 test-plain: venv
 	$(BIN)/pytest -q -m 'not kernel and not e2e'
 
+facts: venv
+	$(BIN)/python tools/facts/generate.py
+
 test: venv
 	$(BIN)/pytest -q

@@ -48,7 +48,7 @@ class FieldError:
     def body(self) -> str:
         """`Invalid value: 0: must be between 1 and 65535, inclusive`."""
         label = FIELD_REASONS[self.type][1]
-        if self.type in ("Required", "Forbidden", "TooLong", "InternalError", "TooMany"):
+        if self.type in ("Required", "Forbidden", "TooLong", "InternalError"):
             text = label
         else:
             text = f"{label}: {quoted(self.value)}"
