@@ -1,0 +1,67 @@
+"""Label selectors inside objects (metav1.LabelSelector): does one match, and how is it printed.
+
+Selectors in query strings are another grammar and live in `api`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sampan.api.meta import Json
+
+
+def matches(selector: Json | None, labels: Mapping[str, str]) -> bool:
+    """An absent selector matches nothing, an empty one everything."""
+    if selector is None:
+        return False
+    wanted = selector.get("matchLabels") or {}
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    return all(_meets(each, labels) for each in selector.get("matchExpressions") or ())
+
+
+def _meets(requirement: Json, labels: Mapping[str, str]) -> bool:
+    key, values = requirement["key"], requirement.get("values") or ()
+    match requirement.get("operator"):
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return key not in labels or labels[key] not in values
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+        case _:
+            return False
+
+
+def query(selector: Json | None) -> str:
+    """The same selector as a query string would say it, by key: `a=b,c,d in (e,f)`."""
+    if not selector:
+        return ""
+    parts = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    parts += [(each["key"], _expression(each)) for each in selector.get("matchExpressions") or ()]
+    return ",".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+
+
+def _expression(requirement: Json) -> str:
+    key, values = requirement["key"], ",".join(sorted(requirement.get("values") or ()))
+    match requirement.get("operator"):
+        case "In":
+            return f"{key} in ({values})"
+        case "NotIn":
+            return f"{key} notin ({values})"
+        case "DoesNotExist":
+            return f"!{key}"
+        case _:
+            return str(key)
+
+
+def text(selector: Json | None) -> str:
+    """As tables and descriptions show it."""
+    return query(selector) or "<none>"
+
+
+def set_text(labels: Mapping[str, str] | None) -> str:
+    """A plain map of labels, as tables show it."""
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items())) or "<none>"
