@@ -1,0 +1,230 @@
+"""An informer: a local, indexed copy of a collection, kept current by list and watch.
+
+The cache is replaced in place, never emptied: after a lost watch, readers see the old state until
+the new list is there. Cached objects are read-only: they are shared by everyone in the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sampan.api.errors import ApiError, Expired, Gone
+from sampan.api.meta import Json, Key, ResourceId, key_of
+from sampan.client.client import Client, WatchEvent
+from sampan.client.transport import Unreachable
+from sampan.std import log
+from sampan.std.backoff import Backoff
+from sampan.std.clock import Clock, SystemClock
+
+PAGE = 500
+WATCH_S = (300.0, 600.0)
+"""A watch lasts a random time in between, so that many do not end together (as client-go)."""
+BACKOFF = Backoff(first_s=0.05, factor=2, cap_s=30, jitter=0.5)
+
+Handler = Callable[[Json | None, Json | None], None]
+Indexer = Callable[[Json], Iterable[str]]
+_LOG = log.get("informer")
+
+
+@dataclass
+class Informer:
+    """`run` for ever; until `synced` is set the cache is not whole."""
+
+    client: Client
+    rid: ResourceId
+    namespace: str = field(default="", kw_only=True)
+    labels: str = field(default="", kw_only=True)
+    fields: str = field(default="", kw_only=True)
+    indexers: Mapping[str, Indexer] | None = field(default=None, kw_only=True)
+    transform: Callable[[Json], Json] | None = field(default=None, kw_only=True)
+    clock: Clock = field(default_factory=SystemClock, kw_only=True)
+    synced: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def __post_init__(self) -> None:
+        self._objects: dict[Key, Json] = {}
+        self._handlers: list[Handler] = []
+        self._indexes = {name: _Index(fn) for name, fn in (self.indexers or {}).items()}
+        self._revision = ""
+        self._failures = 0
+
+    # Reading.
+
+    def get(self, key: Key) -> Json | None:
+        return self._objects.get(key)
+
+    def items(self) -> Iterable[Json]:
+        """All objects; take a list where the cache may change meanwhile."""
+        return self._objects.values()
+
+    def by(self, index: str, value: str) -> list[Json]:
+        """The objects for which the indexer named this value."""
+        return self._indexes[index].get(value)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    # Wiring.
+
+    def on_change(self, handler: Handler) -> None:
+        """Call `handler(old, new)` at every change: old None for a new object, new None for a
+        deleted one. A late handler is told of everything that is there already.
+        """
+        self._handlers.append(handler)
+        for obj in list(self._objects.values()):
+            self._call(handler, None, obj)
+
+    def add_indexers(self, indexers: Mapping[str, Indexer]) -> None:
+        """More indexes; one that is known by name stays."""
+        for name, fn in indexers.items():
+            if name not in self._indexes:
+                index = self._indexes[name] = _Index(fn)
+                for key, obj in self._objects.items():
+                    index.change(key, None, obj)
+
+    # Keeping it current.
+
+    async def run(self) -> None:
+        """List, then watch; list again when history is gone. Never returns."""
+        while True:
+            try:
+                await self._list()
+                self.synced.set()
+                await self._watch_for_ever()
+            except (Expired, Gone):
+                # The normal end of a watch that was cut off for long.
+                continue
+            except (ApiError, Unreachable) as error:
+                await self._pause(error)
+
+    async def _list(self) -> None:
+        seen: dict[Key, Json] = {}
+        resume = ""
+        while True:
+            page = await self.client.list(
+                self.rid,
+                self.namespace,
+                labels=self.labels,
+                fields=self.fields,
+                limit=PAGE,
+                resume=resume,
+            )
+            for item in page.get("items") or ():
+                obj = self._shaped(item)
+                seen[key_of(obj)] = obj
+            resume = page["metadata"].get("continue", "")
+            if not resume:
+                break
+        self._revision = page["metadata"]["resourceVersion"]
+        self._failures = 0
+        self._replace(seen)
+
+    async def _watch_for_ever(self) -> None:
+        while True:
+            begun = self.clock.monotonic()
+            try:
+                await self._watch_once()
+            except (Expired, Gone):
+                raise
+            except (ApiError, Unreachable) as error:
+                await self._pause(error)
+                continue
+            if self.clock.monotonic() - begun < 1:
+                # A server that ends watches at once must not be hammered.
+                await self.clock.sleep(BACKOFF.delay(self._failures, random.random))
+                self._failures += 1
+
+    async def _watch_once(self) -> None:
+        events = self.client.watch(
+            self.rid,
+            self.namespace,
+            resource_version=self._revision,
+            labels=self.labels,
+            fields=self.fields,
+            timeout_s=random.uniform(*WATCH_S),
+        )
+        async for event in events:
+            self._failures = 0
+            self._take(event)
+
+    def _take(self, event: WatchEvent) -> None:
+        revision = event.object.get("metadata", {}).get("resourceVersion", "")
+        if event.type == "BOOKMARK":
+            self._revision = revision
+            return
+        obj = self._shaped(event.object)
+        key = key_of(obj)
+        self._revision = revision
+        self._set(key, None if event.type == "DELETED" else obj, last=obj)
+
+    def _replace(self, seen: dict[Key, Json]) -> None:
+        for key in [key for key in self._objects if key not in seen]:
+            self._set(key, None)
+        for key, obj in seen.items():
+            self._set(key, obj)
+
+    def _set(self, key: Key, new: Json | None, last: Json | None = None) -> None:
+        old = self._objects.get(key)
+        if new is None:
+            if self._objects.pop(key, None) is None:
+                return
+            # The handlers get the state that was deleted, which may be newer than the cached one.
+            old_for_handlers = last or old
+        else:
+            if old is not None and _version(old) == _version(new):
+                return
+            self._objects[key] = new
+            old_for_handlers = old
+        for index in self._indexes.values():
+            index.change(key, old, new)
+        for handler in self._handlers:
+            self._call(handler, old_for_handlers, new)
+
+    def _call(self, handler: Handler, old: Json | None, new: Json | None) -> None:
+        try:
+            handler(old, new)
+        except Exception as error:  # noqa: BLE001 - one handler must not stop the others' news
+            _LOG.error("a handler failed", exc=error, resource=self.rid.qualified)
+
+    def _shaped(self, obj: Json) -> Json:
+        # Items of a List carry no kind of their own; readers may rely on it.
+        obj.setdefault("apiVersion", self.rid.api_version)
+        obj.setdefault("kind", self.rid.kind)
+        return self.transform(obj) if self.transform else obj
+
+    async def _pause(self, error: Exception) -> None:
+        delay = BACKOFF.delay(self._failures, random.random)
+        self._failures += 1
+        _LOG.warning(
+            "cannot list or watch", resource=self.rid.qualified, error=error, again_s=f"{delay:.2f}"
+        )
+        await self.clock.sleep(delay)
+
+
+class _Index:
+    """From a value to the objects that have it; kept by key, so that a change costs its size."""
+
+    def __init__(self, fn: Indexer) -> None:
+        self._fn = fn
+        self._rows: dict[str, dict[Key, Json]] = {}
+
+    def get(self, value: str) -> list[Json]:
+        row = self._rows.get(value)
+        return list(row.values()) if row else []
+
+    def change(self, key: Key, old: Json | None, new: Json | None) -> None:
+        if old is not None:
+            for value in self._fn(old):
+                row = self._rows.get(value)
+                if row is not None and row.pop(key, None) is not None and not row:
+                    del self._rows[value]
+        if new is not None:
+            for value in self._fn(new):
+                self._rows.setdefault(value, {})[key] = new
+
+
+def _version(obj: Json) -> str:
+    version: str = obj["metadata"].get("resourceVersion", "")
+    return version

@@ -1,0 +1,98 @@
+"""The reconciler contract, and the controller that feeds one from a queue.
+
+informer -> key -> Queue -> reconcile(key) --> None         well, forget
+                     ^                     --> seconds      well, ask again then
+                     |                     --> raise        back off, ask again
+                     +---------------------    Terminal     logged, not asked again
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from sampan.api.errors import AlreadyExists, Conflict
+from sampan.client.transport import Unreachable
+from sampan.loop.informer import Informer
+from sampan.loop.queue import Item, Queue
+from sampan.std import log
+
+Item_contra = TypeVar("Item_contra", contravariant=True)
+
+
+class Terminal(Exception):
+    """Trying again would fail in the same way until the object changes."""
+
+
+class Reconciler(Protocol[Item_contra]):
+    """Brings the world of one key to what is wished, from the caches; twice is harmless."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def reconcile(self, key: Item_contra, /) -> float | None:
+        """Seconds until it wants to be asked again, or None. Raising means retry."""
+        ...
+
+
+class Controller(Generic[Item]):
+    """A component: workers that take keys from the queue, once the informers have synced."""
+
+    def __init__(
+        self,
+        reconciler: Reconciler[Item],
+        queue: Queue[Item],
+        *,
+        workers: int = 4,
+        wait_for: Sequence[Informer] = (),
+    ) -> None:
+        self._reconciler = reconciler
+        self._queue = queue
+        self._workers = workers
+        self._wait_for = wait_for
+        self._log = log.get(reconciler.name)
+
+    @property
+    def name(self) -> str:
+        return self._reconciler.name
+
+    async def run(self, started: Callable[[], None]) -> None:
+        for informer in self._wait_for:
+            await informer.synced.wait()
+        started()
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(self._workers):
+                    workers.create_task(self._work())
+        finally:
+            self._queue.close()
+
+    async def _work(self) -> None:
+        while True:
+            item = await self._queue.get()
+            try:
+                await self._once(item)
+            finally:
+                self._queue.done(item)
+
+    async def _once(self, item: Item) -> None:
+        try:
+            again = await self._reconciler.reconcile(item)
+        except Terminal as error:
+            self._queue.forget(item)
+            self._log.error("given up until it changes", key=item, error=error)
+        except (Conflict, AlreadyExists) as error:
+            # Somebody was quicker, or the cache is behind: the ordinary case under load.
+            self._queue.retry(item)
+            self._log.debug("again", key=item, error=error)
+        except Unreachable as error:
+            self._queue.retry(item)
+            self._log.warning("no API server", key=item, error=error)
+        except Exception as error:  # noqa: BLE001 - the loop must outlive any one key
+            self._queue.retry(item)
+            self._log.error("failed", exc=error, key=item, failures=self._queue.failures(item))
+        else:
+            self._queue.forget(item)
+            if again is not None:
+                self._queue.add_after(item, again)
