@@ -74,9 +74,9 @@ class PodNet:
 
     def _changed(self, old: Json | None, new: Json | None) -> None:
         """Only what others must know of a node matters; heartbeats do not wake us."""
-        if (plan.node_net(old) if old else None) != (plan.node_net(new) if new else None):
-            self.dirty.set()
-        elif new is not None and not self.ready.is_set():
+        before = plan.node_net(old) if old else None
+        after = plan.node_net(new) if new else None
+        if before != after or not self.ready.is_set():
             self.dirty.set()
 
     async def _sync(self) -> None:

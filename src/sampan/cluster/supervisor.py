@@ -1,0 +1,191 @@
+"""The one process that starts the others and starts them again: no event loop, no threads.
+
+It forks, so it must stay simple: a list of roles, a pidfd for each, and a poll. What runs is on
+disk (`processes`), so a new supervisor adopts what an old one has left. The control plane watches
+the supervisor in turn and makes a new one (`respawn`) when it dies.
+
+    launcher@node ... resolver    forked first, while the process is small
+    controlplane  agent@node ...  forked after everything is imported: they share those pages
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sampan.cluster import network, processes
+from sampan.cluster.config import ClusterConfig
+from sampan.cluster.paths import Paths
+from sampan.cluster.processes import Process
+
+SUPERVISOR = "supervisor"
+STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A process that must run: `main` is called in the child and returns its exit code."""
+
+    component: str
+    node: str
+    main: Callable[[ClusterConfig, Paths, str], int]
+    small: bool = False
+    """Forked before the heavy imports."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A role's living process and the pidfd that tells its end."""
+
+    process: Process
+    fd: int
+
+
+class Supervisor:
+    """Keeps every role running until told to stop."""
+
+    def __init__(self, config: ClusterConfig, paths: Paths, roles: list[Role]) -> None:
+        self.config, self.paths, self.roles = config, paths, roles
+        self.running: dict[tuple[str, str], Running] = {}
+        self.due: dict[tuple[str, str], float] = {}
+        self.deaths: dict[tuple[str, str], list[float]] = {}
+        self.stop = False
+
+    def run(self, warm_up: Callable[[], None]) -> None:
+        """Start what is missing and watch all; returns after SIGTERM."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for living in processes.living(self.paths.processes):
+            self._adopt(living)
+        self._start_missing([role for role in self.roles if role.small])
+        warm_up()
+        # Frozen objects are never visited by the collector, so a child's collections leave the
+        # pages that it shares with us alone.
+        gc.collect()
+        gc.freeze()
+        self._start_missing(self.roles)
+        while not self.stop:
+            self._turn()
+
+    def _stop(self, number: int, frame: object) -> None:
+        self.stop = True
+
+    def _adopt(self, process: Process) -> None:
+        fd = processes.watch_fd(process)
+        if fd is not None and process.component != SUPERVISOR:
+            self.running[process.key] = Running(process, fd)
+
+    def _start_missing(self, roles: list[Role]) -> None:
+        for role in roles:
+            key = (role.component, role.node)
+            if key not in self.running and key not in self.due:
+                self._start(role)
+
+    def _start(self, role: Role) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._child(role)
+        process = processes.record(self.paths.processes, role.component, role.node, pid)
+        fd = processes.watch_fd(process)
+        if fd is None:
+            self.due[(role.component, role.node)] = time.monotonic() + 1
+            return
+        self.running[(role.component, role.node)] = Running(process, fd)
+
+    def _child(self, role: Role) -> None:
+        """Become the role; never returns."""
+        code = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for running in self.running.values():
+                os.close(running.fd)
+            redirect(self.paths.log(role.component, role.node))
+            with contextlib.suppress(OSError):
+                Path("/proc/self/comm").write_text(f"sp-{role.component}"[:15])
+            code = role.main(self.config, self.paths, role.node)
+        except BaseException:  # noqa: BLE001 - the last stop before the process ends: tell the log
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _turn(self) -> None:
+        """Wait for a death, a start that is due, or a corpse that somebody left to us."""
+        fds = {running.fd: key for key, running in self.running.items()}
+        next_due = min(self.due.values(), default=time.monotonic() + 5)
+        timeout = max(0.0, min(5.0, next_due - time.monotonic()))
+        with contextlib.suppress(InterruptedError):
+            readable, _, _ = select.select(list(fds), [], [], timeout)
+            for fd in readable:
+                self._died(fds[fd])
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        if not self.stop and not (self.paths.run / STOPPING).exists():
+            self._start_due()
+
+    def _died(self, key: tuple[str, str]) -> None:
+        """At once the first time; a role that keeps dying waits longer and longer, 5 s at most."""
+        running = self.running.pop(key)
+        os.close(running.fd)
+        now = time.monotonic()
+        recent = [at for at in self.deaths.get(key, []) if now - at < 30]
+        delay = 0.0 if not recent else min(5.0, 0.1 * 2 ** len(recent))
+        self.due[key] = now + delay
+        self.deaths[key] = [*recent, now]
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for role in self.roles:
+            key = (role.component, role.node)
+            if self.due.get(key, now + 1) <= now:
+                del self.due[key]
+                self._start(role)
+
+
+def redirect(log: Path) -> None:
+    """Standard output and error to a log file, standard input from nowhere."""
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    nowhere = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, 0)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.close(out)
+    os.close(nowhere)
+
+
+def main(config: ClusterConfig, paths: Paths, roles: list[Role], warm: Callable[[], None]) -> int:
+    """The supervisor's whole life; 0 after a stop, and when another one runs already."""
+    try:
+        with network.lock(paths.run / "supervisor.lock"):
+            processes.record(paths.processes, SUPERVISOR, "", os.getpid())
+            Supervisor(config, paths, roles).run(warm)
+    except network.Locked:
+        return 0
+    return 0
+
+
+def respawn(paths: Paths, name: str) -> None:
+    """Make a new supervisor, from a process that must not simply fork (it has threads)."""
+    if (paths.run / STOPPING).exists():
+        return
+    log = os.open(paths.log(SUPERVISOR), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "sampan", "supervise", "--name", name],
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)],
+            setsid=True,
+        )
+    finally:
+        os.close(log)
