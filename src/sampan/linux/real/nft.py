@@ -1,0 +1,294 @@
+"""nftables of the current network namespace: libnftables for scripts, raw nfnetlink for elements.
+
+The raw path exists because one change must cost microseconds: libnftables and its cache cost ten
+times as much. It only ever sends elements of sets that a script made, so `nft list` stays true.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+
+from sampan.linux.base.nft import Element, Elements, NftError, SetRef
+
+NETLINK_NETFILTER = 12
+SUBSYSTEM = 10
+NEWGEN, NEWSETELEM, GETSETELEM, DELSETELEM = 15, 12, 13, 14
+BATCH_BEGIN, BATCH_END = 0x10, 0x11
+REQUEST, ACK, DUMP, CREATE = 0x1, 0x4, 0x300, 0x400
+NESTED = 0x8000
+FAMILIES = {"ip": 2, "ip6": 10}
+SOL_NETLINK, ADD_MEMBERSHIP, GROUP_NFTABLES = 270, 1, 7
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+KEY, DATA, FLAGS, KEY_END = 1, 2, 3, 10
+GEN_PROC_PID = 2
+ATTRIBUTE_LIMIT = 60_000
+
+
+class RealNft:
+    """Implements `Nft`; keeps one netlink socket and one libnftables context."""
+
+    def __init__(self) -> None:
+        self._socket = _netlink()
+        self._sequence = 0
+        self._script = _Script()
+        self._lock = threading.Lock()
+
+    def run(self, script: str) -> str:
+        with self._lock:
+            return self._script.run(script)
+
+    def commit(self, delete: Elements, add: Elements) -> None:
+        with self._lock:
+            self._sequence += 1
+            self._send(_batch(self._sequence, delete, add))
+
+    def elements(self, ref: SetRef) -> dict[bytes, Element]:
+        with self._lock:
+            self._sequence += 1
+            body = _header(ref.family) + _text(1, ref.table) + _text(2, ref.name)
+            request = _message((SUBSYSTEM << 8) | GETSETELEM, REQUEST | DUMP, body, self._sequence)
+            self._socket.send(request)
+            return {element.key: element for element in self._dumped()}
+
+    def watch(self, tables: Sequence[tuple[str, str]]) -> RealWatch:
+        return RealWatch(tables, self._socket.getsockname()[0])
+
+    def close(self) -> None:
+        self._socket.close()
+        self._script.close()
+
+    def _send(self, batch: bytes) -> None:
+        """The kernel answers before send returns: every reply is already waiting."""
+        _grow(self._socket, SO_SNDBUFFORCE, len(batch) + 65536)
+        self._socket.send(batch)
+        failure = 0
+        acknowledged = False
+        while True:
+            try:
+                data = self._socket.recv(1 << 17, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            for kind, payload in _messages(data):
+                if kind == 2:
+                    code = -struct.unpack_from("=i", payload)[0]
+                    failure = failure or code
+                    acknowledged = acknowledged or not code
+        if failure or not acknowledged:
+            raise NftError(os.strerror(failure) if failure else "no acknowledgement")
+
+    def _dumped(self) -> Iterator[Element]:
+        while True:
+            for kind, payload in _messages(self._socket.recv(1 << 17)):
+                if kind == 3:
+                    return
+                if kind == 2:
+                    code = -struct.unpack_from("=i", payload)[0]
+                    if code:
+                        raise NftError(os.strerror(code))
+                    return
+                yield from _listed(payload[4:])
+
+
+class RealWatch:
+    """Implements `Watch` by the kernel's notifications; our own transactions are told apart by
+    the process that the kernel names at the end of each.
+    """
+
+    def __init__(self, tables: Sequence[tuple[str, str]], own_port: int) -> None:
+        self._tables = {(FAMILIES[family], name.encode() + b"\0") for family, name in tables}
+        self._own_port = own_port
+        self._socket = _netlink()
+        self._socket.setblocking(False)
+        _grow(self._socket, SO_RCVBUFFORCE, 4 << 20)
+        self._socket.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, GROUP_NFTABLES)
+        self._touched = False
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def foreign(self) -> bool:
+        found = False
+        while True:
+            try:
+                data = self._socket.recv(1 << 17)
+            except BlockingIOError:
+                return found
+            except OSError:
+                # The queue overflowed: something was missed, so look for yourself.
+                self._touched = False
+                return True
+            found = self._read(data) or found
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _read(self, data: bytes) -> bool:
+        found = False
+        for kind, payload in _messages(data):
+            if kind == (SUBSYSTEM << 8) | NEWGEN:
+                pid = dict(_attributes(payload[4:])).get(GEN_PROC_PID, b"\0\0\0\0")
+                mine = struct.unpack("!I", pid)[0] == os.getpid()
+                found = found or (self._touched and not mine)
+                self._touched = False
+            elif kind >> 8 == SUBSYSTEM and not self._touched:
+                # Attribute 1 is the table's name in every message of this subsystem.
+                table = dict(_attributes(payload[4:])).get(1, b"")
+                self._touched = (payload[0], table) in self._tables
+        return found
+
+
+class _Script:
+    """libnftables by ctypes: a script in, its output or its error text out."""
+
+    def __init__(self) -> None:
+        try:
+            library = ctypes.CDLL("libnftables.so.1")
+        except OSError as error:
+            raise NftError("libnftables.so.1 is missing; install the package nftables") from error
+        library.nft_ctx_new.restype = ctypes.c_void_p
+        for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
+            getattr(library, name).restype = ctypes.c_char_p
+        self._library = library
+        self._context = ctypes.c_void_p(library.nft_ctx_new(0))
+        library.nft_ctx_buffer_output(self._context)
+        library.nft_ctx_buffer_error(self._context)
+
+    def run(self, script: str) -> str:
+        code = self._library.nft_run_cmd_from_buffer(self._context, script.encode())
+        output: bytes = self._library.nft_ctx_get_output_buffer(self._context) or b""
+        error: bytes = self._library.nft_ctx_get_error_buffer(self._context) or b""
+        if code:
+            lines = error.decode(errors="replace").strip().splitlines()
+            raise NftError(" ".join(lines[:2]) or "libnftables failed without a word")
+        return output.decode()
+
+    def close(self) -> None:
+        self._library.nft_ctx_free(self._context)
+
+
+def _netlink() -> socket.socket:
+    sock = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
+    )
+    sock.bind((0, 0))
+    return sock
+
+
+def _grow(sock: socket.socket, option: int, size: int) -> None:
+    """Let a socket hold a whole transaction, beyond the machine's usual limit."""
+    plain = socket.SO_SNDBUF if option == SO_SNDBUFFORCE else socket.SO_RCVBUF
+    if sock.getsockopt(socket.SOL_SOCKET, plain) < 2 * size:
+        sock.setsockopt(socket.SOL_SOCKET, option, size)
+
+
+def _message(kind: int, flags: int, body: bytes, sequence: int) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, sequence, 0) + body
+
+
+def _header(family: str) -> bytes:
+    return struct.pack("=BBH", FAMILIES[family], 0, 0)
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+def _text(kind: int, value: str) -> bytes:
+    return _attribute(kind, value.encode() + b"\0")
+
+
+def _batch(sequence: int, delete: Elements, add: Elements) -> bytes:
+    edge = struct.pack("=BBH", 0, 0, socket.htons(SUBSYSTEM))
+    parts = [_message(BATCH_BEGIN, REQUEST, edge, sequence)]
+    messages = [
+        *_changes(DELSETELEM, REQUEST, delete, sequence),
+        *_changes(NEWSETELEM, REQUEST | CREATE, add, sequence),
+    ]
+    if messages:
+        # Only the last message is acknowledged; a refused one answers for itself.
+        last = messages.pop()
+        flags = struct.unpack_from("=H", last, 6)[0] | ACK
+        parts += [*messages, last[:6] + struct.pack("=H", flags) + last[8:]]
+    parts.append(_message(BATCH_END, REQUEST, edge, sequence))
+    return b"".join(parts)
+
+
+def _changes(kind: int, flags: int, sets: Elements, sequence: int) -> Iterator[bytes]:
+    for ref, elements in sets.items():
+        if not elements:
+            continue
+        with_data = kind == NEWSETELEM and bool(elements[0].data)
+        head = _header(ref.family) + _text(1, ref.table) + _text(2, ref.name)
+        for part in _parts(elements, with_data):
+            body = head + _attribute(3 | NESTED, part)
+            yield _message((SUBSYSTEM << 8) | kind, flags, body, sequence)
+
+
+def _parts(elements: Sequence[Element], with_data: bool) -> Iterator[bytes]:
+    """The elements of one set, in attributes small enough for their 16-bit length."""
+    first = elements[0]
+    size = len(_element(first, with_data))
+    step = max(1, ATTRIBUTE_LIMIT // size)
+    if first.key_end:
+        for start in range(0, len(elements), step):
+            yield b"".join(_element(one, False) for one in elements[start : start + step])
+        return
+    # All elements of a set have the same shape: everything but key and data is constant.
+    whole = _element(first, with_data)
+    lead = whole[: 4 + 4 + 4]
+    middle = whole[12 + len(first.key) : 12 + len(first.key) + 8] if with_data else b""
+    for start in range(0, len(elements), step):
+        some = elements[start : start + step]
+        if with_data:
+            yield b"".join([lead + one[0] + middle + one[1] for one in some])
+        else:
+            yield b"".join([lead + one[0] for one in some])
+
+
+def _element(element: Element, with_data: bool) -> bytes:
+    body = _attribute(KEY | NESTED, _attribute(1, element.key))
+    if with_data:
+        body += _attribute(DATA | NESTED, _attribute(1, element.data))
+    if element.key_end:
+        body += _attribute(KEY_END | NESTED, _attribute(1, element.key_end))
+    return _attribute(1 | NESTED, body)
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    start = 0
+    while start + 16 <= len(data):
+        length, kind = struct.unpack_from("=IH", data, start)
+        yield kind, data[start + 16 : start + length]
+        start += (length + 3) & ~3
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    start = 0
+    while start + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, start)
+        if length < 4:
+            return
+        yield kind & 0x3FFF, data[start + 4 : start + length]
+        start += (length + 3) & ~3
+
+
+def _listed(body: bytes) -> Iterator[Element]:
+    for kind, value in _attributes(body):
+        if kind != 3:
+            continue
+        for _, item in _attributes(value):
+            parts = dict(_attributes(item))
+            if KEY not in parts:
+                continue
+            yield Element(
+                *(_value(parts.get(part)) for part in (KEY, DATA, KEY_END)),
+            )
+
+
+def _value(nested: bytes | None) -> bytes:
+    return dict(_attributes(nested)).get(1, b"") if nested else b""
