@@ -13,7 +13,8 @@ NONE = "<none>"
 UNSET = "<unset>"
 UNKNOWN = "<unknown>"
 
-Cell = Callable[[Json, float], Any]
+Value = Callable[[Json], Any]
+"""What a cell shows that does not look at the clock."""
 
 
 def seconds_of(timestamp: str) -> float:
@@ -69,12 +70,12 @@ def created(obj: Json, now: float) -> str:
     return str(obj["metadata"].get("creationTimestamp", ""))
 
 
-def column(title: str, cell: Callable[[Json], Any], type: str = "string", **more: Any) -> Column:
+def column(title: str, cell: Value, type: str = "string", **more: Any) -> Column:
     """A column that does not look at the clock."""
     return Column(title, lambda obj, now: cell(obj), type=type, **more)
 
 
-def field(*path: str, default: Any = "") -> Callable[[Json], Any]:
+def field(*path: str, default: Any = "") -> Value:
     """The value at a path; `default` where it is missing."""
 
     def cell(obj: Json) -> Any:

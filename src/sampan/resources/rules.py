@@ -15,8 +15,15 @@ from sampan.api.errors import FieldError
 from sampan.api.meta import Json
 
 Errors = list[FieldError]
+Rule = Callable[[str], list[str]]
+"""A rule of `api.names`: a value, its complaints."""
 
 IMMUTABLE = "field is immutable"
+
+
+def none() -> Errors:
+    """Nothing wrong so far: where a sum begins."""
+    return []
 
 
 def required(path: str, detail: str = "") -> Errors:
@@ -62,7 +69,7 @@ def each(path: str, value: Any, complaints: Iterable[str]) -> Errors:
     return [FieldError("Invalid", path, value, text) for text in complaints]
 
 
-def named(path: str, value: Any, rule: Callable[[str], list[str]], detail: str = "") -> Errors:
+def named(path: str, value: Any, rule: Rule, detail: str = "") -> Errors:
     """A name that must be there and obey `rule`."""
     if value is None or value == "":
         return required(path, detail)
