@@ -5,7 +5,7 @@ Keys are text (`/registry/pods/default/web`), values are opaque bytes. A revisio
 counter that only ever
 grows, is allocated inside the write transaction and published in commit order; the first write is
 revision 2 (an empty
-store is at revision 1, as in etcd). Every implementation passes `tests/store/conformance.py`.
+store is at revision 1, as in etcd). Every implementation passes `tests/store/test_conformance.py`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ class FutureRevision(Exception):
 
 class StoreBusy(Exception):
     """Another process holds this store; the message says which."""
+
+
+class StoreFailed(Exception):
+    """The write could not be made durable (disk full, file damaged) and did not happen; the
+    message says why.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +133,7 @@ class Store(Protocol):
         absent key is no write.
 
         Concurrent calls are committed together where the implementation can (one disk flush for
-        many).
+        many). A key is written at most once in a transaction. Raises StoreFailed.
         """
         ...
 

@@ -55,7 +55,7 @@ class MemoryStore:
         else:
             entries = self._entries_at(at, prefix, after, keys)
             count = len(entries)
-            chosen = entries[:limit] if limit else entries
+            chosen = list(entries[:limit] if limit else entries)
         left = count - len(chosen)
         return Page(tuple(chosen), at, more=left > 0, remaining=left)
 
@@ -113,7 +113,7 @@ class MemoryStore:
             value = None
         return Change(write.key, value, revision, created, before, before_modified)
 
-    def _range(self, prefix: str, after: str) -> list[str]:
+    def _range(self, prefix: str, after: str) -> Sequence[str]:
         end = end_of(prefix)
         start = bisect_left(self._keys, prefix)
         if after:
@@ -121,7 +121,7 @@ class MemoryStore:
         stop = len(self._keys) if end is None else bisect_left(self._keys, end)
         return self._keys[start:stop]
 
-    def _entries_at(self, at: int, prefix: str, after: str, keys: Iterable[str]) -> list[Entry]:
+    def _entries_at(self, at: int, prefix: str, after: str, keys: Iterable[str]) -> Sequence[Entry]:
         found = [self._live[key].entry for key in keys if self._live[key].modified <= at]
         found += [
             version.entry
@@ -132,15 +132,20 @@ class MemoryStore:
         ]
         return sorted(found, key=lambda entry: entry.key)
 
-    def _ended_after(self, revision: int) -> list[Version]:
+    def _ended_after(self, revision: int) -> Sequence[Version]:
         return self._past[bisect_right(self._past, revision, key=lambda v: v.until) :]
 
-    def _history(self, after: int, upto: int) -> list[Change]:
+    def _history(self, after: int, upto: int) -> Sequence[Change]:
         versions = [*self._live.values(), *self._ended_after(after)]
         return changes_between(versions, after, upto)
 
 
 def check_distinct(writes: Sequence[Put | Delete]) -> None:
-    """A key is written once in a transaction, as in etcd. Raises ValueError."""
+    """A key is text that UTF-8 can hold, and is written once in a transaction, as in etcd.
+
+    Raises ValueError.
+    """
+    for write in writes:
+        write.key.encode()
     if len(writes) > 1 and len({write.key for write in writes}) != len(writes):
         raise ValueError("a transaction writes the same key twice")
