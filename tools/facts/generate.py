@@ -104,6 +104,7 @@ def trimmed(row: list[Any]) -> list[Any]:
 def shapes() -> dict[str, dict[str, Any]]:
     """package -> struct -> {"gvk": ..., "fields": {name: [type, go, omit, ...]}}."""
     go = {(r[0], r[1]): (r[2], OMIT[r[3]]) for r in rows("go-types.tsv")}
+    atomic = {r[0] for r in rows("atomic-structs.tsv")}
     enums = {(r[0], r[1]): r[2].split(",") for r in rows("enums.tsv")}
     packages: dict[str, dict[str, Any]] = {}
     for schema, name, kind, required, default, listing, patch, gvk in rows("fields.tsv"):
@@ -113,6 +114,8 @@ def shapes() -> dict[str, dict[str, Any]]:
         entry = packages.setdefault(package, {}).setdefault(struct, {"full": schema, "fields": {}})
         if gvk != "-":
             entry["gvk"] = gvk
+        if schema in atomic:
+            entry["atomic"] = True
         go_type, omit = go[schema, name]
         entry["fields"][name] = trimmed(
             [
