@@ -121,26 +121,31 @@ async def ask(server: str, query: bytes) -> bytes:
         transport.close()
 
 
+async def connect(
+    resolvers: HostResolvers,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """A TCP connection to the first resolver that takes one."""
+    for server in resolvers.now():
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(TIMEOUT_S):
+                return await asyncio.open_connection(server, PORT)
+    return None
+
+
 async def splice(
     resolvers: HostResolvers, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     """One TCP connection, passed on whole."""
-    far: asyncio.StreamWriter | None = None
+    far = await connect(resolvers)
     try:
-        for server in resolvers.now():
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(TIMEOUT_S):
-                    back, far = await asyncio.open_connection(server, PORT)
-                break
-        if far is None:
-            return
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_copy(reader, far))
-            group.create_task(_copy(back, writer))
+        if far is not None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_copy(reader, far[1]))
+                group.create_task(_copy(far[0], writer))
     finally:
         writer.close()
         if far is not None:
-            far.close()
+            far[1].close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,65 @@
+"""One machine, one cluster: the processes, in the order in which they start.
+
+    supervisor          this file; forks all others and starts them again
+    launcher@nodeN      parent of all pod processes of a node
+    resolver            the way out for names
+    controlplane        API server, controllers, scheduler
+    agent@nodeN         kubelet, proxy and pod network of a node, in its namespace
+
+Read `controlplane` and `agent` next: they wire the components.
+"""
+
+from __future__ import annotations
+
+from sampan.cluster import network, supervisor
+from sampan.cluster.config import ClusterConfig
+from sampan.cluster.paths import Paths
+from sampan.cluster.supervisor import Role
+
+
+def supervise(config: ClusterConfig, paths: Paths) -> int:
+    """The supervisor's life, in a process of its own."""
+    network.create(config, paths)
+    return supervisor.main(config, paths, roles(config), warm_up)
+
+
+def roles(config: ClusterConfig) -> list[Role]:
+    """Every process of the cluster; each module is imported by whoever runs it."""
+    return [
+        *(Role("launcher", node, _launcher, small=True) for node in config.node_names),
+        Role("resolver", "", _resolver, small=True),
+        Role("controlplane", "", _control_plane),
+        *(Role("agent", node, _agent) for node in config.node_names),
+    ]
+
+
+def warm_up() -> None:
+    """Import once what several children need; they share the pages."""
+    from sampan.cluster import agent, controlplane
+
+    controlplane.warm_up()
+    agent.warm_up()
+
+
+def _launcher(config: ClusterConfig, paths: Paths, node: str) -> int:
+    from sampan.cluster import launching
+
+    return launching.main(config, paths, node)
+
+
+def _resolver(config: ClusterConfig, paths: Paths, node: str) -> int:
+    from sampan.cluster import resolver
+
+    return resolver.main(config, paths, node)
+
+
+def _control_plane(config: ClusterConfig, paths: Paths, node: str) -> int:
+    from sampan.cluster import controlplane
+
+    return controlplane.main(config, paths, node)
+
+
+def _agent(config: ClusterConfig, paths: Paths, node: str) -> int:
+    from sampan.cluster import agent
+
+    return agent.main(config, paths, node)
