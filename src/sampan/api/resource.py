@@ -116,6 +116,16 @@ class Resource:
     """PUT of an absent name creates it (Endpoints, Leases, RBAC kinds, ... as upstream)."""
     unconditional_update: bool = True
     """PUT without resourceVersion is allowed."""
+    status_on_create: bool = False
+    """A status that comes with a new object stays (Nodes register with theirs)."""
+    returns_deleted: bool = False
+    """DELETE answers with the object that is gone instead of a Status (as upstream, kind by
+    kind).
+    """
+    grace: Callable[[Json, int | None], int] | None = None
+    """Seconds between DELETE and the end, from the object and what the client asked for; None =
+    the kind goes at once.
+    """
     name_rule: Callable[[str, bool], list[str]] | None = None
     """(name, is it a generateName prefix) -> complaints; None = DNS-1123 subdomain."""
     storage: ResourceId | None = None
