@@ -72,6 +72,16 @@ def no_warnings(new: Json, old: Json | None) -> list[str]:
     return []
 
 
+def no_needs(new: Json, old: Json | None) -> Needs | None:
+    return None
+
+
+def not_assigned(
+    obj: Json, ips: tuple[str, ...], node_ports: tuple[int, ...], health_check_port: int
+) -> None:
+    """For kinds that need nothing."""
+
+
 def same(obj: Json) -> Json:
     return obj
 
@@ -106,6 +116,10 @@ class Resource:
     validate: Callable[[Json, Json | None, str], list[FieldError]] = no_rules
     """Everything wrong with the object; with `old`, update rules too (immutable fields)."""
     warnings: Callable[[Json, Json | None], list[str]] = no_warnings
+    needs: Callable[[Json, Json | None], Needs | None] = no_needs
+    """What the object holds; asked after defaults and strategy, of the old object as well."""
+    assign: Callable[[Json, tuple[str, ...], tuple[int, ...], int], None] = not_assigned
+    """Write what was allocated into the object, in the order of `needs`."""
     columns: tuple[Column, ...] = ()
     fields: Mapping[str, Callable[[Json], str]] = field(default_factory=dict)
     """Field selector labels beyond metadata.name and metadata.namespace."""
