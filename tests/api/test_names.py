@@ -29,7 +29,7 @@ def test_lengths_of_names_count_characters_and_those_of_labels_bytes() -> None:
 
 def test_a_qualified_name_has_at_most_one_slash() -> None:
     (text,) = names.qualified_name("a/b/c")
-    assert text.startswith("a qualified name must consist of")
+    assert text.startswith("a valid label key must consist of")
     assert text.endswith("optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')")
     assert names.qualified_name("/b") == ["prefix part must be non-empty"]
     assert names.qualified_name("example.com/b") == []

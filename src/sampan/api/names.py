@@ -124,7 +124,7 @@ def qualified_name(value: str) -> list[str]:
     errors: list[str] = []
     if len(parts) > 2:
         return [
-            f"a qualified name {says} with an optional DNS subdomain prefix and '/' "
+            f"a valid label key {says} with an optional DNS subdomain prefix and '/' "
             "(e.g. 'example.com/MyName')"
         ]
     if len(parts) == 2:
