@@ -5,7 +5,21 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS: dict[str, str] = {
+CLUSTER: dict[str, str] = {
+    "up": "bring a cluster up and return when it works",
+    "down": "stop a cluster; its objects stay",
+    "delete": "remove a cluster and everything of it, or delete objects",
+    "status": "is it running, which processes, which nodes",
+    "logs": "what Sampan's processes said, or a pod",
+    "doctor": "what this machine has and lacks, and how to get it",
+}
+OBJECTS: dict[str, str] = {
+    "apply": "server-side apply of manifests",
+    "get": "objects as tables, YAML or JSON",
+    "describe": "an object in full, with its events",
+    "exec": "run a command in a pod",
+}
+PARTS: dict[str, str] = {
     "apiserver": "run the API server alone",
     "controllers": "run the controllers alone",
     "scheduler": "run the scheduler alone",
@@ -13,13 +27,24 @@ COMMANDS: dict[str, str] = {
     "proxy": "run the Service proxy alone, or render what it would program",
     "dns": "run the cluster DNS alone",
 }
+MORE: dict[str, str] = {
+    "serve-hostname": "a server that answers with its own name",
+    "completion": "print a completion script for bash, zsh or fish",
+    "supervise": "run a cluster's supervisor in the foreground",
+    "version": "print the version",
+}
+SECTIONS = {"Cluster": CLUSTER, "Objects": OBJECTS, "Parts": PARTS, "More": MORE}
+COMMANDS = CLUSTER | OBJECTS | PARTS | MORE
 
 
 def usage() -> str:
     """The overview that `sampan --help` prints."""
-    width = max(len(name) for name in COMMANDS)
-    rows = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
-    return f"usage: sampan COMMAND [--help]\n\n{rows}\n"
+    width = max(map(len, COMMANDS))
+    parts = ["usage: sampan COMMAND [--help]"]
+    for title, commands in SECTIONS.items():
+        rows = "\n".join(f"  {name:<{width}}  {text}" for name, text in commands.items())
+        parts.append(f"{title}\n{rows}")
+    return "\n\n".join(parts) + "\n"
 
 
 def main(argv: list[str] | None = None) -> int:
