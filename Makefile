@@ -1,15 +1,38 @@
 # Two commands matter: `make up` and `make test`. Each installs what it needs.
-PY ?= python3
+PY ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	&& echo $$p && break; done)
 BIN := .venv/bin
-.PHONY: venv check test test-plain facts
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: help up down test check conformance facts bench venv
+
+help:
+	@echo 'make up           set everything up and bring a cluster up'
+	@echo 'make down         stop it; its objects stay'
+	@echo 'make test         set everything up and run every test'
+	@echo 'make check        format, lint, types, import contracts'
+	@echo 'make conformance  replay what upstream answered, print a table'
+	@echo 'make bench        ours and the peers side by side'
+	@echo 'make facts        generate the package data from tools/facts'
+	@echo 'make venv         only the virtual environment, without root'
+
+up:
+	@tools/prepare run
+	@$(MAKE) --no-print-directory venv
+	@[ -z "$(ROOT)" ] || echo 'sudo is needed: a cluster is made of network namespaces.'
+	@$(ROOT) $(BIN)/sampan up
+
+down:
+	@$(ROOT) $(BIN)/sampan down
 
 venv: .venv/.ready
 
 .venv/.ready: pyproject.toml
-	$(PY) -m venv .venv
-	$(BIN)/pip install -q -U pip
-	$(BIN)/pip install -q -e '.[dev]'
-	touch $@
+	@[ -n "$(PY)" ] || { echo 'Python 3.11 or newer is needed: apt install python3'; exit 1; }
+	@$(PY) -m venv .venv || { echo 'venv failed: apt install python3-venv'; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
 
 check: venv
 	$(BIN)/ruff format --check src tests tools benchmarks
@@ -17,11 +40,17 @@ check: venv
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-plain: venv
-	$(BIN)/pytest -q -m 'not kernel and not e2e'
+test:
+	@tools/prepare test
+	@$(MAKE) --no-print-directory venv
+	@$(MAKE) --no-print-directory check
+	@tools/run-tests
+
+conformance: venv
+	$(BIN)/python tools/conformance.py
+
+bench: venv
+	$(BIN)/python -m benchmarks
 
 facts: venv
 	$(BIN)/python tools/facts/generate.py
-
-test: venv
-	$(BIN)/pytest -q
