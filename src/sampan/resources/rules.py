@@ -7,6 +7,7 @@ What only one kind needs stays in its own file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from sampan.api.meta import Json
 Errors = list[FieldError]
 Rule = Callable[[str], list[str]]
 """A rule of `api.names`: a value, its complaints."""
+
+_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 
 IMMUTABLE = "field is immutable"
 
@@ -147,6 +150,21 @@ def _requirement(path: str, requirement: Json) -> Errors:
 
 def is_empty_selector(selector: Json) -> bool:
     return not selector.get("matchLabels") and not selector.get("matchExpressions")
+
+
+def domain_prefixed_path(path: str, value: str) -> Errors:
+    """`example.com/controller`: a subdomain, a slash, a path."""
+    if not value:
+        return required(path)
+    domain, slash, rest = value.partition("/")
+    if not slash or not domain or not rest:
+        says = 'must be a domain-prefixed path (such as "acme.io/foo")'
+        return invalid(path, value, says)
+    errors = each(path, domain, names.dns1123_subdomain(domain))
+    if re.fullmatch(_PATH, rest) is None:
+        says = f"Invalid path (regex used for validation is '{_PATH}')"
+        errors += invalid(path, rest, says)
+    return errors
 
 
 def int_or_percent(path: str, value: int | str | None) -> Errors:
