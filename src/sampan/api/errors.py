@@ -48,7 +48,7 @@ class FieldError:
     def body(self) -> str:
         """`Invalid value: 0: must be between 1 and 65535, inclusive`."""
         label = FIELD_REASONS[self.type][1]
-        if self.type in ("Required", "Forbidden", "TooLong", "InternalError"):
+        if self.value is OMITTED or self.type in _VALUE_NOT_SHOWN:
             text = label
         else:
             text = f"{label}: {quoted(self.value)}"
@@ -57,6 +57,11 @@ class FieldError:
     def __str__(self) -> str:
         return f"{self.path}: {self.body}" if self.path else self.body
 
+
+OMITTED: Any = object()
+"""As `value`: the message shows none."""
+
+_VALUE_NOT_SHOWN = ("Required", "Forbidden", "TooLong", "InternalError")
 
 FIELD_REASONS: dict[str, tuple[str, str]] = {
     "Required": ("FieldValueRequired", "Required value"),

@@ -99,8 +99,8 @@ def pod_images(pod_spec: Json) -> str:
     return joined(container.get("image", "") for container in pod_spec.get("containers") or ())
 
 
-def bool_text(value: bool | None) -> str:
-    return "true" if value else "false"
+def truth(value: bool | None) -> str:
+    return UNSET if value is None else str(value)
 
 
 NAME = Column("Name", name, format="name")

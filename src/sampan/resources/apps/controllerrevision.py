@@ -1,0 +1,43 @@
+"""ControllerRevision: what a DaemonSet or StatefulSet looked like once; never changed."""
+
+from __future__ import annotations
+
+from sampan.api import kinds
+from sampan.api.meta import Json
+from sampan.api.resource import Resource
+from sampan.resources import cells, rules
+from sampan.resources.rules import Errors
+
+
+def validate(new: Json, old: Json | None, subresource: str) -> Errors:
+    errors = [] if new.get("data") is not None else rules.required("data", "data is mandatory")
+    errors += rules.nonnegative("revision", new.get("revision"))
+    if old is None:
+        return errors
+    # Upstream blames `data` for a changed revision too.
+    same = new.get("data") == old.get("data") and new.get("revision") == old.get("revision")
+    return errors if same else errors + rules.invalid("data", new.get("data"), rules.IMMUTABLE)
+
+
+def _controller(obj: Json) -> str:
+    for owner in obj["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            group = owner.get("apiVersion", "").rpartition("/")[0]
+            kind = owner.get("kind", "").lower()
+            return f"{kind}.{group}/{owner['name']}" if group else f"{kind}/{owner['name']}"
+    return cells.NONE
+
+
+CONTROLLERREVISION = Resource(
+    id=kinds.CONTROLLERREVISIONS,
+    schema="io.k8s.api.apps.v1.ControllerRevision",
+    singular="controllerrevision",
+    validate=validate,
+    columns=(
+        cells.NAME,
+        cells.column("Controller", _controller),
+        cells.column("Revision", cells.field("revision", default=0)),
+        cells.AGE,
+    ),
+    generation=False,
+)

@@ -1,0 +1,174 @@
+"""StatefulSet: pods with an ordinal, a stable name and claims of their own."""
+
+from __future__ import annotations
+
+from sampan.api import kinds, names
+from sampan.api.meta import Json
+from sampan.api.resource import Resource
+from sampan.resources import cells, rules
+from sampan.resources.apps import workload
+from sampan.resources.core.pod import template as pods
+from sampan.resources.rules import Errors
+
+_MAY_CHANGE = (
+    "replicas", "ordinals", "template", "updateStrategy", "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds", "revisionHistoryLimit",
+)  # fmt: skip
+_FORBIDDEN = (
+    "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+    "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+    "'minReadySeconds' are forbidden"
+)
+
+
+def defaults(obj: Json) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("replicas", 1)
+    if not spec.get("podManagementPolicy"):
+        spec["podManagementPolicy"] = "OrderedReady"
+    strategy = spec.setdefault("updateStrategy", {})
+    if not strategy.get("type"):
+        strategy["type"] = "RollingUpdate"
+        strategy.setdefault("rollingUpdate", {})
+    if strategy["type"] == "RollingUpdate" and "rollingUpdate" in strategy:
+        strategy["rollingUpdate"].setdefault("partition", 0)
+    retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
+    for moment in ("whenDeleted", "whenScaled"):
+        if not retention.get(moment):
+            retention[moment] = "Retain"
+    spec.setdefault("revisionHistoryLimit", 10)
+    pods.default_template(spec.setdefault("template", {}))
+    for claim in spec.get("volumeClaimTemplates") or ():
+        _default_claim(claim)
+    status = obj.setdefault("status", {})
+    status.setdefault("replicas", 0)
+    status.setdefault("availableReplicas", 0)
+
+
+def _default_claim(claim: Json) -> None:
+    claim.setdefault("apiVersion", "v1")
+    claim.setdefault("kind", "PersistentVolumeClaim")
+    claim.setdefault("metadata", {})
+    claim.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
+    claim.setdefault("status", {}).setdefault("phase", "Pending")
+
+
+def validate(new: Json, old: Json | None, subresource: str) -> Errors:
+    if subresource == "status":
+        return _status(new, old)
+    errors = _spec(new["spec"], old["spec"] if old else None)
+    if old is not None and _fixed(new["spec"]) != _fixed(old["spec"]):
+        errors += rules.forbidden("spec", _FORBIDDEN)
+    return errors
+
+
+def _fixed(spec: Json) -> Json:
+    return {name: value for name, value in spec.items() if name not in _MAY_CHANGE}
+
+
+def _spec(spec: Json, old: Json | None) -> Errors:
+    errors = _choice("spec.podManagementPolicy", spec.get("podManagementPolicy"))
+    errors += _strategy(spec.get("updateStrategy") or {})
+    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    for moment in ("whenDeleted", "whenScaled"):
+        path, choice = f"spec.persistentVolumeClaimRetentionPolicy.{moment}", retention.get(moment)
+        if choice not in ("Retain", "Delete"):
+            errors += rules.not_supported(path, choice, ["Retain", "Delete"])
+    errors += rules.all_nonnegative(
+        "spec", spec, ("replicas", "minReadySeconds", "revisionHistoryLimit")
+    )
+    start = (spec.get("ordinals") or {}).get("start")
+    errors += rules.nonnegative("spec.ordinals.start", start)
+    wanted, template = spec.get("selector"), spec.get("template") or {}
+    errors += workload.selector("spec.selector", wanted, "statefulset")
+    errors += workload.selects_template("spec.template", wanted, template)
+    errors += pods.validate_template(
+        _with_claims(template, spec), "spec.template", old and _with_claims(old["template"], old)
+    )
+    return errors + workload.runs_always("spec.template", template, "StatefulSet")
+
+
+def _with_claims(template: Json, spec: Json) -> Json:
+    """The template with a volume for each claim, as the pods will have it: mounts may name them."""
+    pod = template.get("spec", {})
+    own = list(pod.get("volumes") or ())
+    taken = {volume.get("name") for volume in own}
+    claimed = [
+        {"name": name, "emptyDir": {}}
+        for claim in spec.get("volumeClaimTemplates") or ()
+        if (name := claim.get("metadata", {}).get("name")) and name not in taken
+    ]
+    return template | {"spec": pod | {"volumes": own + claimed}} if claimed else template
+
+
+def _choice(path: str, policy: str | None) -> Errors:
+    if not policy:
+        return rules.required(path)
+    if policy in ("OrderedReady", "Parallel"):
+        return []
+    return rules.invalid(path, policy, "must be 'OrderedReady' or 'Parallel'")
+
+
+def _strategy(strategy: Json) -> Errors:
+    path, kind, rolling = "spec.updateStrategy", strategy.get("type"), strategy.get("rollingUpdate")
+    if not kind:
+        return rules.required(path)
+    if kind == "OnDelete" and rolling is not None:
+        value = {"Partition": rolling.get("partition", 0)}
+        says = "only allowed for updateStrategy 'RollingUpdate'"
+        return rules.invalid(f"{path}.rollingUpdate", value, says)
+    if kind == "RollingUpdate":
+        return _rolling(f"{path}.rollingUpdate", rolling or {})
+    if kind == "OnDelete":
+        return []
+    value = {"Type": kind, "RollingUpdate": rolling}
+    return rules.invalid(path, value, "must be 'RollingUpdate' or 'OnDelete'")
+
+
+def _rolling(path: str, rolling: Json) -> Errors:
+    errors = rules.nonnegative(f"{path}.partition", rolling.get("partition"))
+    unavailable = rolling.get("maxUnavailable")
+    if unavailable is not None:
+        errors += rules.int_or_percent(f"{path}.maxUnavailable", unavailable)
+        if rules.int_or_percent_value(unavailable) == 0:
+            errors += rules.invalid(f"{path}.maxUnavailable", unavailable, "cannot be 0")
+        errors += rules.not_above_100_percent(f"{path}.maxUnavailable", unavailable)
+    return errors
+
+
+def _status(new: Json, old: Json | None) -> Errors:
+    status = new.get("status") or {}
+    fields = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+    errors = workload.counters(status, fields, ("observedGeneration", "collisionCount"))
+    errors += rules.at_most(
+        "status", status, ("availableReplicas",), "readyReplicas", "status.readyReplicas"
+    )
+    before = ((old or {}).get("status") or {}).get("collisionCount")
+    return errors + rules.not_decremented(
+        "status.collisionCount", status.get("collisionCount"), before
+    )
+
+
+def _ready(obj: Json) -> str:
+    return f"{obj.get('status', {}).get('readyReplicas', 0)}/{obj['spec'].get('replicas', 0)}"
+
+
+STATEFULSET = Resource(
+    id=kinds.STATEFULSETS,
+    schema="io.k8s.api.apps.v1.StatefulSet",
+    singular="statefulset",
+    short=("sts",),
+    categories=("all",),
+    defaults=defaults,
+    validate=validate,
+    warnings=workload.template_warnings,
+    columns=(
+        cells.NAME,
+        cells.column("Ready", _ready),
+        cells.AGE,
+        workload.CONTAINERS,
+        workload.IMAGES,
+    ),
+    subresources=(workload.SCALE, workload.status_of(kinds.STATEFULSETS)),
+    name_rule=names.name_is_label,
+)
