@@ -49,6 +49,10 @@ class Nft(Protocol):
         """Run a script as one transaction and return what it printed. Raises NftError."""
         ...
 
+    def listing(self, family: str, table: str) -> str:
+        """A table without the elements of its sets, as `nft` prints it; empty if there is none."""
+        ...
+
     def commit(self, delete: Elements, add: Elements) -> None:
         """Take elements out, then put elements in, as one transaction. Raises NftError."""
         ...

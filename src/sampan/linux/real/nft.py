@@ -23,10 +23,10 @@ REQUEST, ACK, DUMP, CREATE = 0x1, 0x4, 0x300, 0x400
 NESTED = 0x8000
 FAMILIES = {"ip": 2, "ip6": 10}
 SOL_NETLINK, ADD_MEMBERSHIP, GROUP_NFTABLES = 270, 1, 7
-SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
+SO_SNDBUFFORCE, SO_ATTACH_FILTER = 32, 26
 KEY, DATA, FLAGS, KEY_END = 1, 2, 3, 10
-GEN_PROC_PID = 2
 ATTRIBUTE_LIMIT = 60_000
+STATELESS, TERSE = 1 << 2, 1 << 11
 
 
 class RealNft:
@@ -42,6 +42,15 @@ class RealNft:
         with self._lock:
             return self._script.run(script)
 
+    def listing(self, family: str, table: str) -> str:
+        with self._lock:
+            try:
+                return self._script.run(f"list table {family} {table}", TERSE | STATELESS)
+            except NftError as error:
+                if "No such file" in str(error):
+                    return ""
+                raise
+
     def commit(self, delete: Elements, add: Elements) -> None:
         with self._lock:
             self._sequence += 1
@@ -56,7 +65,8 @@ class RealNft:
             return {element.key: element for element in self._dumped()}
 
     def watch(self, tables: Sequence[tuple[str, str]]) -> RealWatch:
-        return RealWatch(tables, self._socket.getsockname()[0])
+        ports = (self._socket.getsockname()[0], self._script.port)
+        return RealWatch(tables, ports)
 
     def close(self) -> None:
         self._socket.close()
@@ -64,7 +74,7 @@ class RealNft:
 
     def _send(self, batch: bytes) -> None:
         """The kernel answers before send returns: every reply is already waiting."""
-        _grow(self._socket, SO_SNDBUFFORCE, len(batch) + 65536)
+        _grow(self._socket, len(batch) + 65536)
         self._socket.send(batch)
         failure = 0
         acknowledged = False
@@ -95,18 +105,16 @@ class RealNft:
 
 
 class RealWatch:
-    """Implements `Watch` by the kernel's notifications; our own transactions are told apart by
-    the process that the kernel names at the end of each.
+    """Implements `Watch` by the kernel's notifications; a socket filter keeps our own away, which
+    would overflow the queue at every large load.
     """
 
-    def __init__(self, tables: Sequence[tuple[str, str]], own_port: int) -> None:
+    def __init__(self, tables: Sequence[tuple[str, str]], own_ports: Sequence[int]) -> None:
         self._tables = {(FAMILIES[family], name.encode() + b"\0") for family, name in tables}
-        self._own_port = own_port
         self._socket = _netlink()
         self._socket.setblocking(False)
-        _grow(self._socket, SO_RCVBUFFORCE, 4 << 20)
+        _ignore(self._socket, own_ports)
         self._socket.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, GROUP_NFTABLES)
-        self._touched = False
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -120,26 +128,30 @@ class RealWatch:
                 return found
             except OSError:
                 # The queue overflowed: something was missed, so look for yourself.
-                self._touched = False
                 return True
-            found = self._read(data) or found
+            found = found or any(self._ours(kind, body) for kind, body in _messages(data))
 
     def close(self) -> None:
         self._socket.close()
 
-    def _read(self, data: bytes) -> bool:
-        found = False
-        for kind, payload in _messages(data):
-            if kind == (SUBSYSTEM << 8) | NEWGEN:
-                pid = dict(_attributes(payload[4:])).get(GEN_PROC_PID, b"\0\0\0\0")
-                mine = struct.unpack("!I", pid)[0] == os.getpid()
-                found = found or (self._touched and not mine)
-                self._touched = False
-            elif kind >> 8 == SUBSYSTEM and not self._touched:
-                # Attribute 1 is the table's name in every message of this subsystem.
-                table = dict(_attributes(payload[4:])).get(1, b"")
-                self._touched = (payload[0], table) in self._tables
-        return found
+    def _ours(self, kind: int, payload: bytes) -> bool:
+        if kind >> 8 != SUBSYSTEM or kind & 0xFF == NEWGEN:
+            return False
+        # Attribute 1 is the table's name in every message of this subsystem but NEWGEN.
+        return (payload[0], dict(_attributes(payload[4:])).get(1, b"")) in self._tables
+
+
+def _ignore(sock: socket.socket, ports: Sequence[int]) -> None:
+    """A classic BPF program: drop what was caused from these netlink ports (nlmsg_pid, at 12)."""
+    code = [(0x20, 0, 0, 12)]
+    for index, port in enumerate(ports):
+        # Loads are big-endian, the header is in the machine's order.
+        code.append((0x15, len(ports) - index, 0, socket.htonl(port)))
+    code += [(0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0)]
+    program = b"".join(struct.pack("=HBBI", *one) for one in code)
+    buffer = ctypes.create_string_buffer(program, len(program))
+    head = struct.pack("@HP", len(code), ctypes.addressof(buffer))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, head)
 
 
 class _Script:
@@ -154,11 +166,10 @@ class _Script:
         for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
             getattr(library, name).restype = ctypes.c_char_p
         self._library = library
-        self._context = ctypes.c_void_p(library.nft_ctx_new(0))
-        library.nft_ctx_buffer_output(self._context)
-        library.nft_ctx_buffer_error(self._context)
+        self._context, self.port = _context(library)
 
-    def run(self, script: str) -> str:
+    def run(self, script: str, flags: int = 0) -> str:
+        self._library.nft_ctx_output_set_flags(self._context, flags)
         code = self._library.nft_run_cmd_from_buffer(self._context, script.encode())
         output: bytes = self._library.nft_ctx_get_output_buffer(self._context) or b""
         error: bytes = self._library.nft_ctx_get_error_buffer(self._context) or b""
@@ -171,6 +182,34 @@ class _Script:
         self._library.nft_ctx_free(self._context)
 
 
+def _context(library: ctypes.CDLL) -> tuple[ctypes.c_void_p, int]:
+    """A libnftables context and the port of the netlink socket that it opens for itself."""
+    before = _own_ports()
+    context = ctypes.c_void_p(library.nft_ctx_new(0))
+    library.nft_ctx_buffer_output(context)
+    library.nft_ctx_buffer_error(context)
+    # The socket has no port before it first speaks.
+    library.nft_run_cmd_from_buffer(context, b"list tables")
+    fresh = _own_ports() - before
+    if not fresh:
+        raise NftError("libnftables opened no netlink socket; may this process use nftables?")
+    return context, fresh.pop()
+
+
+def _own_ports() -> set[int]:
+    """The ports of all nfnetlink sockets of this process."""
+    ports = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=os.dup(int(name))) as twin:
+                if twin.family == socket.AF_NETLINK and twin.proto == NETLINK_NETFILTER:
+                    ports.add(twin.getsockname()[0])
+        except OSError:
+            # Not a socket, or the directory's own descriptor, which is closed by now.
+            continue
+    return ports
+
+
 def _netlink() -> socket.socket:
     sock = socket.socket(
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
@@ -179,11 +218,10 @@ def _netlink() -> socket.socket:
     return sock
 
 
-def _grow(sock: socket.socket, option: int, size: int) -> None:
-    """Let a socket hold a whole transaction, beyond the machine's usual limit."""
-    plain = socket.SO_SNDBUF if option == SO_SNDBUFFORCE else socket.SO_RCVBUF
-    if sock.getsockopt(socket.SOL_SOCKET, plain) < 2 * size:
-        sock.setsockopt(socket.SOL_SOCKET, option, size)
+def _grow(sock: socket.socket, size: int) -> None:
+    """Let a socket send a whole transaction, beyond the machine's usual limit."""
+    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) < 2 * size:
+        sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, size)
 
 
 def _message(kind: int, flags: int, body: bytes, sequence: int) -> bytes:

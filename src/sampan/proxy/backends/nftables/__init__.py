@@ -1,0 +1,1 @@
+"""The nftables data plane: flat maps of endpoints, no chain per Service (see README.md)."""
