@@ -1,0 +1,1 @@
+"""The kinds of the core group, v1: one file (or folder) for each."""
