@@ -1,0 +1,198 @@
+"""Patches: RFC 6902 lists of operations and RFC 7386 merges; `strategic` has the third kind.
+
+All are pure: they return a new value and leave their arguments as they are. What they refuse they
+raise as the error that the client gets.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import Any
+
+from sampan.api.errors import BadRequest, Invalid
+from sampan.api.meta import Json
+
+OPERATIONS_MAX = 10_000
+
+_REJECTED = "the server rejected our request due to an error in our request"
+_INDEX = re.compile(r"-?(0|[1-9][0-9]*)")
+
+
+class _Refused(Exception):
+    """An operation cannot be carried out; the client learns only that."""
+
+
+def json_patch(obj: Json, operations: Any) -> Json:
+    """RFC 6902. As upstream, `replace` of an absent member adds it; to `test` it counts as null."""
+    if not isinstance(operations, list):
+        got = "object" if isinstance(operations, dict) else _json_kind(operations)
+        raise decoding_error(
+            f"json: cannot unmarshal {got} into Go value of type []handlers.jsonPatchOp"
+        )
+    if len(operations) > OPERATIONS_MAX:
+        text = (
+            f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, "
+            f"got {len(operations)}"
+        )
+        raise BadRequest(text)
+    document: Any = copy.deepcopy(obj)
+    try:
+        for operation in operations:
+            document = _operate(document, operation)
+    except _Refused:
+        raise Invalid(_REJECTED, details={}) from None
+    if not isinstance(document, dict):
+        raise Invalid(_REJECTED, details={})
+    return document
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7386: null deletes, objects merge, everything else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    out = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            out.pop(key, None)
+        elif isinstance(value, dict):
+            out[key] = merge_patch(out.get(key), value)
+        else:
+            out[key] = value
+    return out
+
+
+def merge_patch_of(obj: Json, patch: Any) -> Json:
+    """A merge patch on a whole object: the patch must be an object itself."""
+    merged: Json = merge_patch(obj, must_be_object(patch))
+    return merged
+
+
+def difference(old: Any, new: Any) -> Json:
+    """The merge patch that makes `new` of `old`; empty when nothing differs."""
+    patch: Json = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if key in old and before == value:
+            continue
+        both = isinstance(before, dict) and isinstance(value, dict)
+        patch[key] = difference(before, value) if both else value
+    return patch
+
+
+def must_be_object(patch: Any) -> Json:
+    if not isinstance(patch, dict):
+        raise decoding_error(
+            f"json: cannot unmarshal {_json_kind(patch)} into Go value of type "
+            "map[string]interface {}"
+        )
+    return patch
+
+
+def decoding_error(text: str) -> BadRequest:
+    """The patch itself cannot be read."""
+    return BadRequest(f"error decoding patch: {text}")
+
+
+def undecodable(patch: Any, text: str) -> Invalid:
+    """The patched object is no object of its kind any more."""
+    body = f"Invalid value: {text}"
+    cause = {"reason": "FieldValueInvalid", "message": body, "field": "patch"}
+    return Invalid(f' "" is invalid: patch: {body}', details={"causes": [cause]})
+
+
+def _operate(document: Any, operation: Any) -> Any:
+    if not isinstance(operation, dict):
+        raise _Refused
+    name, path = operation.get("op"), _pointer(operation.get("path"))
+    if name in ("add", "replace"):
+        if "value" not in operation and name == "add":
+            raise _Refused
+        return _put(document, path, copy.deepcopy(operation.get("value")), insert=name == "add")
+    if name == "remove":
+        return _remove(document, path)
+    if name == "test":
+        if _get(document, path) != operation.get("value"):
+            raise _Refused
+        return document
+    if name == "copy":
+        value = copy.deepcopy(_get(document, _pointer(operation.get("from"))))
+        return _put(document, path, value, insert=True)
+    if name == "move":
+        source = _pointer(operation.get("from"))
+        value = _get(document, source)
+        return _put(_remove(document, source), path, value, insert=True)
+    raise _Refused
+
+
+def _pointer(text: Any) -> list[str]:
+    if not isinstance(text, str) or (text and not text.startswith("/")):
+        raise _Refused
+    return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
+
+
+def _get(document: Any, path: list[str]) -> Any:
+    value = document
+    for part in path:
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list):
+            value = value[_place(part, len(value) - 1)]
+        else:
+            raise _Refused
+    return value
+
+
+def _parent(document: Any, path: list[str]) -> Any:
+    parent = _get(document, path[:-1])
+    if not isinstance(parent, (dict, list)):
+        raise _Refused
+    return parent
+
+
+def _put(document: Any, path: list[str], value: Any, *, insert: bool) -> Any:
+    if not path:
+        return value
+    parent = _parent(document, path)
+    if isinstance(parent, dict):
+        parent[path[-1]] = value
+    elif not insert:
+        parent[_place(path[-1], len(parent) - 1)] = value
+    elif path[-1] == "-":
+        parent.append(value)
+    else:
+        parent.insert(_place(path[-1], len(parent)), value)
+    return document
+
+
+def _remove(document: Any, path: list[str]) -> Any:
+    if not path:
+        raise _Refused
+    parent = _parent(document, path)
+    if isinstance(parent, list):
+        del parent[_place(path[-1], len(parent) - 1)]
+    elif path[-1] in parent:
+        del parent[path[-1]]
+    else:
+        raise _Refused
+    return document
+
+
+def _place(text: str, last: int) -> int:
+    """An index into a list; negative ones count from the end."""
+    if not _INDEX.fullmatch(text):
+        raise _Refused
+    index = int(text)
+    if index < 0:
+        index += last + 1
+    if not 0 <= index <= last:
+        raise _Refused
+    return index
+
+
+def _json_kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "bool"
+    return {"dict": "object", "list": "array", "str": "string"}.get(type(value).__name__, "number")
