@@ -48,7 +48,7 @@ class HttpTransport:
         self._server_name = server_name or self._host
         self._context: ssl.SSLContext | None = None
         if url.scheme == "https":
-            self._context = _context(ca, cert, key, insecure=insecure)
+            self._context = tls_context(ca, cert, key, insecure=insecure)
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._closed = False
@@ -283,7 +283,7 @@ def _watch_for_silence(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_S * 1000)
 
 
-def _context(ca: bytes, cert: bytes, key: bytes, *, insecure: bool) -> ssl.SSLContext:
+def tls_context(ca: bytes, cert: bytes, key: bytes, *, insecure: bool) -> ssl.SSLContext:
     """Raises ValueError where a certificate or key cannot be read."""
     try:
         context = ssl.create_default_context(cadata=ca.decode() if ca else None)

@@ -15,6 +15,7 @@ from sampan.cluster import network, supervisor
 from sampan.cluster.config import ClusterConfig
 from sampan.cluster.paths import Paths
 from sampan.cluster.supervisor import Role
+from sampan.linux.real import launcher
 
 
 def supervise(config: ClusterConfig, paths: Paths) -> int:
@@ -26,7 +27,7 @@ def supervise(config: ClusterConfig, paths: Paths) -> int:
 def roles(config: ClusterConfig) -> list[Role]:
     """Every process of the cluster; each module is imported by whoever runs it."""
     return [
-        *(Role("launcher", node, _launcher, small=True) for node in config.node_names),
+        *(Role("launcher", node, spawn=_launcher, small=True) for node in config.node_names),
         Role("resolver", "", _resolver, small=True),
         Role("controlplane", "", _control_plane),
         *(Role("agent", node, _agent) for node in config.node_names),
@@ -42,9 +43,9 @@ def warm_up() -> None:
 
 
 def _launcher(config: ClusterConfig, paths: Paths, node: str) -> int:
-    from sampan.cluster import launching
-
-    return launching.main(config, paths, node)
+    run, state = paths.node_run(node), paths.node_state(node)
+    cgroup = f"sampan/{config.name}/{node}"
+    return launcher.spawn(str(run), cgroup=cgroup, state_dir=str(state))
 
 
 def _resolver(config: ClusterConfig, paths: Paths, node: str) -> int:

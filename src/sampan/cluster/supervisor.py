@@ -33,11 +33,15 @@ STOPPING = "stopping"
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A process that must run: `main` is called in the child and returns its exit code."""
+    """A process that must run: `main` is called in the child and returns its exit code.
+
+    A role that forks itself gives `spawn` instead, which returns the pid.
+    """
 
     component: str
     node: str
-    main: Callable[[ClusterConfig, Paths, str], int]
+    main: Callable[[ClusterConfig, Paths, str], int] | None = None
+    spawn: Callable[[ClusterConfig, Paths, str], int] | None = None
     small: bool = False
     """Forked before the heavy imports."""
 
@@ -91,7 +95,7 @@ class Supervisor:
                 self._start(role)
 
     def _start(self, role: Role) -> None:
-        pid = os.fork()
+        pid = role.spawn(self.config, self.paths, role.node) if role.spawn else os.fork()
         if pid == 0:
             self._child(role)
         process = processes.record(self.paths.processes, role.component, role.node, pid)
@@ -111,7 +115,7 @@ class Supervisor:
             redirect(self.paths.log(role.component, role.node))
             with contextlib.suppress(OSError):
                 Path("/proc/self/comm").write_text(f"sp-{role.component}"[:15])
-            code = role.main(self.config, self.paths, role.node)
+            code = role.main(self.config, self.paths, role.node) if role.main else 0
         except BaseException:  # noqa: BLE001 - the last stop before the process ends: tell the log
             traceback.print_exc()
         finally:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sampan.cluster import network, processes, supervisor
 from sampan.cluster.paths import Paths
-from sampan.linux.real import syscalls
+from sampan.linux.real import launcher
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 CONTROL_PLANE = "controlplane"
@@ -38,7 +38,8 @@ def stop(name: str, paths: Paths) -> bool:
     processes.end(rest, grace_s=0)
     kill_cgroups(name)
     processes.end(control, grace_s=STORE_CLOSES_S)
-    unmount_below(paths.run, paths.state)
+    for folder in (paths.run, paths.state):
+        launcher.unmount_below(str(folder))
     network.remove(name, paths)
     remove_cgroups(name)
     shutil.rmtree(paths.run, ignore_errors=True)
@@ -101,15 +102,3 @@ def remove_cgroups(name: str) -> None:
                 folder.rmdir()
         with contextlib.suppress(OSError):
             top.parent.rmdir()
-
-
-def unmount_below(*folders: Path) -> None:
-    """Detach every mount at or below these, newest first."""
-    wanted = tuple(f"{folder}/" for folder in folders)
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    for line in reversed(lines):
-        # Field 5, with octal escapes for blanks (proc_pid_mountinfo(5)).
-        target = line.split()[4].encode().decode("unicode_escape")
-        if f"{target}/".startswith(wanted):
-            with contextlib.suppress(OSError):
-                syscalls.umount(target)
