@@ -15,6 +15,7 @@ import os
 import socket
 import struct
 from pathlib import Path
+from typing import cast
 
 from sampan.cluster.config import ClusterConfig
 from sampan.cluster.paths import Paths
@@ -85,8 +86,7 @@ class Relay(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         # Beyond the bound the query is dropped: its sender asks again, we stay small.
@@ -105,11 +105,11 @@ class Relay(asyncio.DatagramProtocol):
             self.transport.sendto(answer, client)
 
 
-async def ask(server: str, query: bytes) -> bytes:
+async def ask(server: str, query: bytes, *, port: int = PORT) -> bytes:
     """One exchange over UDP with a fresh ID and port. Raises OSError, TimeoutError."""
     loop = asyncio.get_running_loop()
     identity = os.urandom(2)
-    transport, waiter = await loop.create_datagram_endpoint(_Upstream, remote_addr=(server, PORT))
+    transport, waiter = await loop.create_datagram_endpoint(_Upstream, remote_addr=(server, port))
     try:
         transport.sendto(identity + query[2:])
         async with asyncio.timeout(TIMEOUT_S):
