@@ -14,7 +14,8 @@ import orjson
 
 from sampan.api.errors import NotFound, from_status
 from sampan.api.meta import Json, ResourceId
-from sampan.client.transport import Request, Response, Transport
+from sampan.client.transport import Request, Response, Transport, Unreachable
+from sampan.std.http import Feed
 
 
 class PatchKind(Enum):
@@ -192,6 +193,8 @@ class Client:
                 for line in lines:
                     if line:
                         yield _event(line)
+        except ConnectionError as error:
+            raise Unreachable(f"the watch was cut off: {error}") from error
         finally:
             await _close(body)
 
@@ -245,7 +248,7 @@ class Client:
 
 async def _close(body: AsyncIterator[bytes]) -> None:
     """End a stream that nobody reads on, so that its connection is given up at once."""
-    if isinstance(body, AsyncGenerator):
+    if isinstance(body, AsyncGenerator | Feed):
         await body.aclose()
 
 

@@ -49,6 +49,7 @@ class Informer:
         self._indexes = {name: _Index(fn) for name, fn in (self.indexers or {}).items()}
         self._revision = ""
         self._failures = 0
+        self._listed_at = float("-inf")
 
     # Reading.
 
@@ -93,9 +94,11 @@ class Informer:
                 await self._list()
                 self.synced.set()
                 await self._watch_for_ever()
-            except (Expired, Gone):
-                # The normal end of a watch that was cut off for long.
-                continue
+            except (Expired, Gone) as error:
+                # The normal end of a watch that was cut off for long; at once after a list it
+                # is a server in trouble.
+                if self._failures or self.clock.monotonic() - self._listed_at < 1:
+                    await self._pause(error)
             except (ApiError, Unreachable) as error:
                 await self._pause(error)
 
@@ -118,7 +121,7 @@ class Informer:
             if not resume:
                 break
         self._revision = page["metadata"]["resourceVersion"]
-        self._failures = 0
+        self._listed_at = self.clock.monotonic()
         self._replace(seen)
 
     async def _watch_for_ever(self) -> None:
@@ -131,7 +134,9 @@ class Informer:
             except (ApiError, Unreachable) as error:
                 await self._pause(error)
                 continue
-            if self.clock.monotonic() - begun < 1:
+            if self.clock.monotonic() - begun >= 1:
+                self._failures = 0
+            else:
                 # A server that ends watches at once must not be hammered.
                 await self.clock.sleep(BACKOFF.delay(self._failures, random.random))
                 self._failures += 1
