@@ -1,0 +1,111 @@
+"""APIService: who serves a version of a group: this server, or another behind a Service."""
+
+from __future__ import annotations
+
+from sampan.api import kinds, names
+from sampan.api.meta import Json
+from sampan.api.resource import Resource, Subresource
+from sampan.resources import cells, rules
+from sampan.resources.rules import Errors
+
+
+def defaults(obj: Json) -> None:
+    service = obj.setdefault("spec", {}).get("service")
+    if service is not None:
+        service.setdefault("port", 443)
+
+
+def local_condition(now: str) -> Json:
+    """What the status of a version that this server serves itself says."""
+    return {
+        "type": "Available",
+        "status": "True",
+        "lastTransitionTime": now,
+        "reason": "Local",
+        "message": "Local APIServices are always available",
+    }
+
+
+def validate(new: Json, old: Json | None, subresource: str) -> Errors:
+    if subresource == "status":
+        return []
+    spec, name = new.get("spec") or {}, new["metadata"].get("name", "")
+    group, version = spec.get("group", ""), spec.get("version", "")
+    wanted = f"{version}.{group}"
+    errors: Errors = []
+    if name != wanted:
+        says = f'must be `spec.version+"."+spec.group`: "{wanted}"'
+        errors += rules.invalid("metadata.name", name, says)
+    if group:
+        errors += rules.each("spec.group", group, names.dns1123_subdomain(group))
+        errors += rules.named("spec.version", version, names.dns1035_label)
+    elif version != "v1":
+        errors += rules.invalid("spec.version", version, "only v1 is allowed for the legacy group")
+    errors += _priority("spec.groupPriorityMinimum", spec.get("groupPriorityMinimum", 0), 20000)
+    errors += _priority("spec.versionPriority", spec.get("versionPriority", 0), 1000)
+    return errors + _backend(spec)
+
+
+def _priority(path: str, value: int, most: int) -> Errors:
+    if 0 < value <= most:
+        return []
+    return rules.invalid(path, value, f"must be positive and less than {most}")
+
+
+def _backend(spec: Json) -> Errors:
+    service, bundle = spec.get("service"), spec.get("caBundle")
+    insecure = bool(spec.get("insecureSkipTLSVerify"))
+    errors: Errors = []
+    if service is None:
+        if bundle:
+            shown = f"{len(bundle)} bytes"
+            says = "local APIServices may not have a caBundle"
+            errors += rules.invalid("spec.caBundle", shown, says)
+        if insecure:
+            says = "local APIServices may not have insecureSkipTLSVerify"
+            errors += rules.invalid("spec.insecureSkipTLSVerify", insecure, says)
+        return errors
+    for field in ("namespace", "name"):
+        if not service.get(field):
+            errors += rules.required(f"spec.service.{field}")
+    faults = names.port_number(service.get("port", 443))
+    texts = [f"port is not valid: {fault}" for fault in faults]
+    errors += rules.each("spec.service.port", service.get("port"), texts)
+    if insecure and bundle:
+        says = "may not be true if caBundle is present"
+        errors += rules.invalid("spec.insecureSkipTLSVerify", insecure, says)
+    return errors
+
+
+def _service(obj: Json) -> str:
+    service = obj["spec"].get("service")
+    return f"{service.get('namespace')}/{service.get('name')}" if service else "Local"
+
+
+def _available(obj: Json) -> str:
+    for condition in (obj.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == "Available":
+            if condition.get("status") == "True":
+                return "True"
+            return f"{condition.get('status')} ({condition.get('reason', '')})"
+    return "Unknown"
+
+
+APISERVICE = Resource(
+    id=kinds.APISERVICES,
+    schema="io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService",
+    singular="apiservice",
+    categories=("api-extensions",),
+    defaults=defaults,
+    validate=validate,
+    columns=(
+        cells.NAME,
+        cells.column("Service", _service),
+        cells.column("Available", _available),
+        cells.AGE,
+    ),
+    subresources=(Subresource("status", kinds.APISERVICES),),
+    generation=False,
+    unconditional_update=False,
+    name_rule=names.name_is_path_segment,
+)
