@@ -1,1 +1,58 @@
-"""One file per plugin with its man page; the order is the PLUGINS table."""
+"""One file per plugin with its man page; the order is the PLUGINS table.
+
+The order is that of CoreDNS' `plugin.cfg` and not the Corefile's: every plugin sees the work of
+those below it. Left out: what needs a cloud's API, a kernel module or a protocol that no cluster
+DNS speaks (geoip, proxyproto, quic, grpc_server, https, https3, dnstap, route53, azure, clouddns,
+grpc, on, nomad).
+"""
+
+PLUGINS: dict[str, str] = {
+    "root": "root",
+    "metadata": "metadata",
+    "cancel": "cancel",
+    "timeouts": "timeouts",
+    "multisocket": "multisocket",
+    "reload": "reload",
+    "nsid": "nsid",
+    "bufsize": "bufsize",
+    "bind": "bind",
+    "debug": "debug",
+    "trace": "trace",
+    "ready": "ready",
+    "health": "health",
+    "pprof": "pprof",
+    "shed": "shed",
+    "prometheus": "metrics",
+    "errors": "errors",
+    "log": "log",
+    "local": "local",
+    "dns64": "dns64",
+    "any": "any",
+    "chaos": "chaos",
+    "loadbalance": "loadbalance",
+    "tsig": "tsig",
+    "rewrite": "rewrite",
+    "autopath": "autopath",
+    "acl": "acl",
+    "cache": "cache",
+    "header": "header",
+    "dnssec": "dnssec",
+    "tls": "tls",
+    "minimal": "minimal",
+    "template": "template",
+    "transfer": "transfer",
+    "hosts": "hosts",
+    "k8s_external": "k8s_external",
+    "kubernetes": "kubernetes",
+    "file": "file",
+    "auto": "auto",
+    "secondary": "secondary",
+    "etcd": "etcd",
+    "loop": "loop",
+    "forward": "forward",
+    "erratic": "erratic",
+    "whoami": "whoami",
+    "sign": "sign",
+    "view": "view",
+}
+"""Directive to module of this package, in the order of the chain."""

@@ -1,0 +1,104 @@
+"""The cluster DNS with the real kernel: flags to a running process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+from dataclasses import dataclass
+
+from sampan import __version__
+from sampan.dns.corefile import CorefileError
+from sampan.dns.log import StandardOutput
+from sampan.dns.server.feeds import Forked, SameLoop
+from sampan.dns.server.pages import HttpPages
+from sampan.dns.server.process import Options, Process
+from sampan.dns.setup import Feeds, World
+from sampan.linux.base.datagrams import Datagrams, OpenDatagrams
+from sampan.linux.real.datagrams import PlainDatagrams
+from sampan.linux.real.datagrams_mmsg import MmsgDatagrams, is_usable
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """CoreDNS' flags, and the two that are our own."""
+
+    conf: str = "Corefile"
+    port: str = "53"
+    pidfile: str = ""
+    quiet: bool = False
+    receive: str = "auto"
+    """The receive loop: auto, plain or mmsg."""
+    processes: str = "auto"
+    """Whether watching has a process of its own: auto, one or two."""
+
+
+def run(flags: Flags) -> int:
+    """Serve until a signal; the exit code. A bad Corefile is one line on standard error and 1."""
+    options = Options(flags.conf, flags.port, flags.quiet, banner=banner())
+    log = StandardOutput()
+    world = World(log, HttpPages(), feeds(flags.processes), environment=os.environ)
+    world.version = __version__
+    process = Process(options, world, loop_named(flags.receive))
+    try:
+        if flags.pidfile:
+            _write_pid(flags.pidfile)
+        return asyncio.run(process.serve())
+    except (CorefileError, OSError) as bad:
+        sys.stderr.write(f"{bad}\n")
+        return 1
+
+
+def banner() -> str:
+    return (
+        f"\nSampan-{__version__}\n"
+        f"{sys.platform}/{platform.machine()}, Python {platform.python_version()}"
+    )
+
+
+def loop_named(name: str) -> OpenDatagrams:
+    """The receive loop of that name; `auto` takes the fastest that this machine has."""
+    if name == "plain" or (name == "auto" and not is_usable()):
+        return PlainDatagrams
+
+    def open_datagrams(host: str, port: int) -> Datagrams:
+        return MmsgDatagrams(host, port)
+
+    return open_datagrams
+
+
+def feeds(name: str) -> Feeds:
+    """Two processes, unless there is less than one processor to spend."""
+    if name == "one" or (name == "auto" and cpu_share() < 1):
+        return SameLoop()
+    return Forked()
+
+
+def cpu_share() -> float:
+    """How many processors the control group allows; many when it sets no limit."""
+    for read in (_share_v2, _share_v1):
+        try:
+            return read()
+        except (OSError, ValueError):
+            continue
+    return float(os.cpu_count() or 1)
+
+
+def _share_v2() -> float:
+    with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+        quota, period = file.read().split()
+    return float(os.cpu_count() or 1) if quota == "max" else int(quota) / int(period)
+
+
+def _share_v1() -> float:
+    with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", encoding="ascii") as file:
+        quota = int(file.read())
+    with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us", encoding="ascii") as file:
+        period = int(file.read())
+    return float(os.cpu_count() or 1) if quota <= 0 else quota / period
+
+
+def _write_pid(path: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"{os.getpid()}\n")

@@ -1,0 +1,37 @@
+"""One question to one server over a datagram of its own: for probes, not for traffic."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sampan.dns.message import Message, parse
+from sampan.dns.render import render
+
+
+async def ask(message: Message, host: str, port: int, *, timeout_s: float) -> Message:
+    """The reply. Raises OSError, TimeoutError and BadMessage."""
+    loop = asyncio.get_running_loop()
+    reply: asyncio.Future[bytes] = loop.create_future()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: _One(message.id, reply), remote_addr=(host, port)
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            transport.sendto(render(message))
+            return parse(await reply)
+    finally:
+        transport.close()
+
+
+class _One(asyncio.DatagramProtocol):
+    def __init__(self, ident: int, reply: asyncio.Future[bytes]) -> None:
+        self.ident = ident
+        self.reply = reply
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if not self.reply.done() and int.from_bytes(data[:2]) == self.ident:
+            self.reply.set_result(data)
+
+    def error_received(self, exc: Exception) -> None:
+        if not self.reply.done():
+            self.reply.set_exception(exc)

@@ -1,0 +1,92 @@
+"""The last step: a reply to the question as it was asked, within the size that the client takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sampan.dns import codes, names
+from sampan.dns.message import HEADER, Edns, Message, Record
+from sampan.dns.plugin import Query, Reply
+from sampan.dns.render import MAX_SIZE, render
+
+# Options that are handed back as they came: NSID, EDNS expire, cookie, keepalive, padding.
+ECHOED = frozenset((3, 9, 10, 11, 12))
+_SHAPES = frozenset((codes.A, codes.AAAA, codes.MX))
+
+
+def screen(wire: bytes) -> bytes | None:
+    """None for a query to be parsed; else what to send at once, empty for nothing."""
+    if len(wire) < 12 or wire[2] & 0x80:
+        return b""
+    _, bits, questions, answers, authorities, additionals = HEADER.unpack_from(wire)
+    opcode = bits >> 11 & 15
+    if opcode not in (codes.QUERY, codes.NOTIFY):
+        return bare(wire, codes.NOTIMP, opcode)
+    if questions != 1 or answers > 1 or authorities > 1 or additionals > 2:
+        return bare(wire, codes.FORMERR)
+    return None
+
+
+def bare(wire: bytes, rcode: int, opcode: int = 0) -> bytes:
+    """A header only: for what could not be read."""
+    ident, bits = int.from_bytes(wire[:2]), int.from_bytes(wire[2:4])
+    kept = bits & (codes.RD | codes.CD | codes.AD)
+    return HEADER.pack(ident, codes.QR | kept | opcode << 11 | rcode, 0, 0, 0, 0)
+
+
+def bad_version(message: Message) -> Message:
+    flags = codes.QR | message.flags & (codes.RD | codes.CD)
+    return Message(message.id, flags, 0, codes.BADVERS, message.question, edns=Edns(0, 0, 0))
+
+
+def finish(query: Query, reply: Reply) -> bytes:
+    """The reply to the question as it was asked, within the size that the client takes."""
+    message = query.message
+    edns = _edns(message.edns, reply)
+    flags = reply.flags
+    if not reply.made:
+        flags = codes.QR | message.flags & (codes.RD | codes.CD)
+    whole = Message(
+        message.id, flags, message.opcode, reply.rcode, message.question,
+        reply.answer, reply.authority, reply.additional, edns,
+    )  # fmt: skip
+    if query.client.proto != "udp":
+        return render(whole, MAX_SIZE)
+    limit = max(512, edns.size) if edns and message.edns else 512
+    # Beyond these sizes a datagram would be cut by links with usual MTUs (limits of NSD).
+    return render(whole, limit, squeeze_over=1220 if query.client.family == 2 else 1480)
+
+
+def question_size(query: Query) -> int:
+    """The length of the query as a message."""
+    edns = query.edns
+    options = sum(4 + len(data) for _, data in edns.options) if edns else 0
+    return 12 + len(names.wire(query.qname)) + 4 + (11 + options if edns else 0)
+
+
+def _edns(asked: Edns | None, reply: Reply) -> Edns | None:
+    if asked is None:
+        return reply.edns
+    size = min(asked.size, reply.limit) if reply.limit else asked.size
+    flags = asked.flags & codes.DO
+    if reply.edns is not None:
+        return Edns(size, flags, 0, reply.edns.options)
+    echoed = tuple(option for option in asked.options if option[0] in ECHOED)
+    return Edns(size, flags, 0, echoed)
+
+
+def moving_part(reply: Reply) -> list[Record]:
+    """The records whose order means nothing; empty when there is nothing to reorder."""
+    moving = [record for record in reply.answer if record.type in _SHAPES]
+    return moving if len(moving) > 1 else []
+
+
+def rotated(reply: Reply, moving: Sequence[Record], turn: int) -> Reply:
+    """The reply with another address first: aliases, the rest, addresses, mail exchangers."""
+    fixed = [record for record in reply.answer if record.type not in _SHAPES]
+    answer = [record for record in fixed if record.type == codes.CNAME]
+    answer += (record for record in fixed if record.type != codes.CNAME)
+    turned = [*moving[turn:], *moving[:turn]]
+    answer += (record for record in turned if record.type != codes.MX)
+    answer += (record for record in turned if record.type == codes.MX)
+    return reply._replace(answer=tuple(answer))

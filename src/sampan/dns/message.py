@@ -1,0 +1,187 @@
+"""A DNS message as a value and its codec: bytes to Message and back.
+
+Names keep their case. Records keep their data as uncompressed wire bytes, so that types nobody
+knows pass through unharmed; `rdata` turns them into text and back. What is not here: who may
+ask what (`server`), and what fits into a datagram (`render`).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from sampan.dns import codes, names
+
+HEADER = struct.Struct("!6H")
+_QUESTION = struct.Struct("!HH")
+_RECORD = struct.Struct("!HHIH")
+_OPTION = struct.Struct("!HH")
+
+# Where names stand in the data of the types whose names may be compressed (RFC 1035, RFC 3597
+# section 4): bytes before the first name, number of names. The rest is copied.
+COMPRESSED: dict[int, tuple[int, int]] = {
+    codes.NS: (0, 1), 3: (0, 1), 4: (0, 1), codes.CNAME: (0, 1), codes.SOA: (0, 2), 7: (0, 1),
+    8: (0, 1), 9: (0, 1), codes.PTR: (0, 1), 14: (0, 2), codes.MX: (2, 1),
+}  # fmt: skip
+# Types whose names some senders compress against the rules; undone on reading.
+_MAY_BE_COMPRESSED = COMPRESSED | {
+    codes.SRV: (6, 1), codes.DNAME: (0, 1), 17: (0, 2), 18: (2, 1), 21: (2, 1), 36: (2, 1),
+}  # fmt: skip
+
+
+class BadMessage(ValueError):
+    """The bytes are not a DNS message. `header_only` says that nothing but a header came."""
+
+    def __init__(self, text: str, *, header_only: bool = False) -> None:
+        super().__init__(text)
+        self.header_only = header_only
+
+
+class Question(NamedTuple):
+    name: str
+    type: int
+    cls: int = codes.IN
+
+
+class Record(NamedTuple):
+    """One resource record; `rdata` is wire form without compression."""
+
+    name: str
+    type: int
+    cls: int
+    ttl: int
+    rdata: bytes
+
+
+class Edns(NamedTuple):
+    """The OPT pseudo record."""
+
+    size: int = 1232
+    flags: int = 0
+    version: int = 0
+    options: tuple[tuple[int, bytes], ...] = ()
+
+    @property
+    def do(self) -> bool:
+        return bool(self.flags & codes.DO)
+
+
+class Message(NamedTuple):
+    """`flags` are the header's bits without opcode and rcode; `rcode` is the extended one."""
+
+    id: int = 0
+    flags: int = 0
+    opcode: int = codes.QUERY
+    rcode: int = codes.NOERROR
+    question: Question | None = None
+    answer: tuple[Record, ...] = ()
+    authority: tuple[Record, ...] = ()
+    additional: tuple[Record, ...] = ()
+    edns: Edns | None = None
+
+
+def parse(wire: bytes) -> Message:
+    """Read a message with at most one question. Raises BadMessage."""
+    if len(wire) < 12:
+        raise BadMessage("shorter than a header")
+    ident, bits, questions, *counts = HEADER.unpack_from(wire)
+    extended, edns, sections = 0, None, []
+    if len(wire) == 12 and questions:
+        raise BadMessage("header without its question", header_only=True)
+    try:
+        question, pos = _read_question(wire, questions)
+        for count in counts:
+            records, opt, pos = _read_records(wire, pos, count)
+            if opt is not None and edns is None:
+                extended, edns = opt
+            sections.append(records)
+    except (names.BadName, struct.error, IndexError) as bad:
+        raise BadMessage(str(bad)) from bad
+    answer, authority, additional = sections
+    opcode, rcode = bits >> 11 & 15, bits & 15 | extended << 4
+    return Message(
+        ident, bits & 0x87F0, opcode, rcode, question, answer, authority, additional, edns
+    )
+
+
+def _read_question(wire: bytes, count: int) -> tuple[Question | None, int]:
+    if not count:
+        return None, 12
+    if count > 1:
+        raise BadMessage("more than one question")
+    name, pos = names.read(wire, 12)
+    return Question(name, *_QUESTION.unpack_from(wire, pos)), pos + 4
+
+
+_Opt = tuple[int, Edns]
+
+
+def _read_records(wire: bytes, pos: int, count: int) -> tuple[tuple[Record, ...], _Opt | None, int]:
+    records, edns = [], None
+    for _ in range(count):
+        if pos == len(wire):
+            break  # counts that promise more than there is are common enough to be forgiven
+        name, pos = names.read(wire, pos)
+        kind, cls, ttl, size = _RECORD.unpack_from(wire, pos)
+        pos += 10
+        end = pos + size
+        if end > len(wire):
+            raise BadMessage("record runs past the message")
+        if kind == codes.OPT:
+            edns = edns or _read_edns(cls, ttl, wire[pos:end])
+        else:
+            records.append(Record(name, kind, cls, ttl, _read_rdata(wire, kind, pos, end)))
+        pos = end
+    return tuple(records), edns, pos
+
+
+def _read_edns(size: int, ttl: int, rest: bytes) -> _Opt:
+    options, pos = [], 0
+    while pos + 4 <= len(rest):
+        code, length = _OPTION.unpack_from(rest, pos)
+        if pos + 4 + length > len(rest):
+            raise BadMessage("EDNS option runs past its record")
+        options.append((code, rest[pos + 4 : pos + 4 + length]))
+        pos += 4 + length
+    return ttl >> 24, Edns(size, ttl & 0xFFFF, ttl >> 16 & 255, tuple(options))
+
+
+def _read_rdata(wire: bytes, kind: int, pos: int, end: int) -> bytes:
+    shape = _MAY_BE_COMPRESSED.get(kind)
+    if shape is None or pos == end:
+        return wire[pos:end]
+    fixed, count = shape
+    out, at = wire[pos : pos + fixed], pos + fixed
+    for _ in range(count):
+        name, at = names.read(wire, at)
+        if at > end:
+            raise BadMessage("name runs past its record")
+        out += names.wire(name)
+    return out + wire[at:end]
+
+
+def read_names(record: Record) -> list[str]:
+    """The names inside a record's data: a CNAME's target, an SRV's, both of an SOA."""
+    shape = _MAY_BE_COMPRESSED.get(record.type)
+    if shape is None or not record.rdata:
+        return []
+    pos, found = shape[0], []
+    for _ in range(shape[1]):
+        name, pos = names.read(record.rdata, pos)
+        found.append(name)
+    return found
+
+
+def with_names(record: Record, new: list[str]) -> Record:
+    """The record with the names inside its data replaced, in order."""
+    fixed, count = _MAY_BE_COMPRESSED[record.type]
+    pos = fixed
+    for _ in range(count):
+        pos = names.read(record.rdata, pos)[1]
+    data = record.rdata[:fixed] + b"".join(names.wire(n) for n in new) + record.rdata[pos:]
+    return record._replace(rdata=data)
+
+
+def query(name: str, kind: int, ident: int, *, edns: Edns | None = None) -> Message:
+    """A question with recursion desired, as a client sends it."""
+    return Message(ident, codes.RD, question=Question(name, kind), edns=edns)

@@ -1,0 +1,192 @@
+"""The plugin contract: `setup(args) -> Plugin`, and `await plugin.answer(query, next) -> Reply`.
+
+A reply is a value. A plugin may make one, hand the query on (changed or not) and change what comes
+back; nobody holds a writer, so nobody has to wonder what was written already. A reply that says
+how long it is valid may be kept by the fast path; the plugins on the way must then be `static`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import NamedTuple, Protocol
+
+from sampan.dns import codes
+from sampan.dns.message import Edns, Message, Question, Record
+
+FOREVER = float("inf")
+
+
+class Client(NamedTuple):
+    """Who asks, and over what: the addresses of both ends and the way in."""
+
+    address: str = "127.0.0.1"
+    port: int = 0
+    local: str = "127.0.0.1"
+    local_port: int = 53
+    proto: str = "udp"
+    """`udp` or `tcp`: what decides about sizes and what the log says."""
+
+    @property
+    def family(self) -> int:
+        return 2 if ":" in self.address else 1
+
+
+class Server(Protocol):
+    """The listening address that a query came in at; `resolve` asks it anew, through all its
+    plugins, as a CNAME's target must be.
+    """
+
+    @property
+    def name(self) -> str:
+        """`dns://:53`, as metrics say it."""
+        ...
+
+    async def resolve(self, query: Query) -> Reply: ...
+
+
+class Query(NamedTuple):
+    """What is asked. `name` is folded to lower case for look-ups; `message` is what came."""
+
+    message: Message
+    name: str
+    type: int
+    cls: int
+    client: Client
+    server: Server
+    zone: str = "."
+    """The zone of the server block that took it."""
+    view: str = ""
+    depth: int = 0
+    """How many look-ups led to this one; a limit ends CNAME loops."""
+    metadata: Mapping[str, Callable[[], str]] | None = None
+
+    @property
+    def qname(self) -> str:
+        """The name in the client's case."""
+        question = self.message.question
+        return question.name if question else "."
+
+    @property
+    def edns(self) -> Edns | None:
+        return self.message.edns
+
+    @property
+    def do(self) -> bool:
+        edns = self.message.edns
+        return edns is not None and bool(edns.flags & codes.DO)
+
+    @property
+    def size(self) -> int:
+        """How long the answer may be."""
+        if self.client.proto == "tcp":
+            return 65535
+        return max(512, self.message.edns.size) if self.message.edns else 512
+
+    def asking(self, name: str, kind: int | None = None) -> Query:
+        """The same client asking for another name or type."""
+        wanted = self.type if kind is None else kind
+        question = Question(name, wanted, self.cls)
+        return self._replace(
+            message=self.message._replace(question=question), name=name.lower(), type=wanted
+        )
+
+
+class Validity(NamedTuple):
+    """How long a reply holds: until one of the tagged things changes, or until a time.
+
+    Tags belong to the plugin that gave them; it drops them at the Memo when they change.
+    """
+
+    tags: tuple[Hashable, ...] = ()
+    until: float = FOREVER
+
+
+class Reply(NamedTuple):
+    """An answer. `flags` are header bits; `edns` only where it adds to what the query's OPT asks.
+
+    `made` is False for a bare response code that no plugin wrote a message for: the server then
+    makes one, and `cache` does not keep it. `error` is for the log.
+    """
+
+    rcode: int = codes.NOERROR
+    answer: tuple[Record, ...] = ()
+    authority: tuple[Record, ...] = ()
+    additional: tuple[Record, ...] = ()
+    flags: int = 0
+    edns: Edns | None = None
+    limit: int = 0
+    """A cap on the size of datagrams that is below what the client takes; 0 = none."""
+    made: bool = True
+    error: str = ""
+    plugin: str = ""
+    dropped: bool = False
+    """Nothing at all is sent."""
+    rotates: bool = False
+    """The order of its addresses means nothing and may change with every answer."""
+    validity: Validity | None = None
+    """None: for this query only."""
+    counts: tuple[Callable[[int, float], None], ...] = ()
+    """Whoever counts replies hears here of those that the fast path repeated: how many, and the
+    seconds that each of them took."""
+    stream: tuple[tuple[Record, ...], ...] = ()
+    """A zone transfer: the answer sections of its messages."""
+
+
+Handler = Callable[[Query], Awaitable[Reply]]
+DROP = Reply(dropped=True, made=False)
+
+
+def reply_to(query: Query, *, aa: bool = True, rcode: int = codes.NOERROR) -> Reply:
+    """An empty reply with the flags that every answer copies from its query."""
+    keep = query.message.flags & (codes.RD | codes.CD)
+    return Reply(rcode, flags=codes.QR | keep | (codes.AA if aa else 0))
+
+
+def failure(rcode: int, error: str = "") -> Reply:
+    """A response code that nobody wrote a message for."""
+    return Reply(rcode, made=False, error=error)
+
+
+class Plugin:
+    """What `setup` returns. Only `answer` must be written; the rest are hooks.
+
+    `static` says that the plugin's answer depends on nothing but the question, the EDNS record and
+    what comes back from the next plugin; the fast path keeps only what static plugins let through.
+    """
+
+    name = ""
+    static = False
+    answers = True
+    """False for a directive that only configures."""
+
+    def parts(self) -> tuple[Plugin, ...]:
+        """Several where a directive stands in a block several times, each with its own zones."""
+        return (self,)
+
+    async def answer(self, query: Query, following: Handler) -> Reply:
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """Before the first query, after the sockets are there."""
+
+    async def run(self) -> None:
+        """Work in the background until cancelled."""
+        await asyncio.Event().wait()
+
+    has_work = False
+    """Whether `run` does anything."""
+
+    async def stop(self) -> None:
+        """After the last query; also before a reload lets go of the plugin."""
+
+    async def shut_down(self) -> None:
+        """When the process is about to end, not on a reload: time for a lame duck."""
+
+    def ready(self) -> bool | None:
+        """False while queries should go elsewhere; None when it has no opinion."""
+        return None
+
+    def metadata(self, query: Query) -> Mapping[str, Callable[[], str]]:
+        """Facts about a query that other plugins may use, by `plugin/label`."""
+        return {}

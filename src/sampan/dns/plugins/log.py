@@ -1,0 +1,149 @@
+"""*log* writes a line for every query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sampan.dns import codes, names
+from sampan.dns.classify import CLASSES, kind_of
+from sampan.dns.corefile import CorefileError
+from sampan.dns.finish import finish, question_size
+from sampan.dns.plugin import Handler, Plugin, Query, Reply
+from sampan.dns.setup import Args, World
+
+COMMON = (
+    '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" '
+    "{rcode} {>rflags} {rsize} {duration}"
+)
+COMBINED = COMMON + ' "{>opcode}"'
+FLAGS = (
+    (codes.QR, "qr"), (codes.AA, "aa"), (codes.TC, "tc"), (codes.RD, "rd"), (codes.RA, "ra"),
+    (codes.Z, "z"), (codes.AD, "ad"), (codes.CD, "cd"),
+)  # fmt: skip
+_PLACE = re.compile(r"\{[^{}]*\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One answered query."""
+
+    query: Query
+    reply: Reply
+    size: int
+    reply_size: int
+    seconds: float
+
+
+Show = Callable[[Event], str]
+
+LABELS: dict[str, Show] = {
+    "{type}": lambda e: codes.type_name(e.query.type),
+    "{name}": lambda e: e.query.name,
+    "{class}": lambda e: codes.class_name(e.query.cls),
+    "{proto}": lambda e: e.query.client.proto,
+    "{size}": lambda e: str(e.size),
+    "{remote}": lambda e: _bracketed(e.query.client.address),
+    "{port}": lambda e: str(e.query.client.port),
+    "{local}": lambda e: _bracketed(_listening(e.query)),
+    "{>id}": lambda e: str(e.query.message.id),
+    "{>opcode}": lambda e: str(e.query.message.opcode),
+    "{>do}": lambda e: "true" if e.query.do else "false",
+    "{>bufsize}": lambda e: str(e.query.size),
+    "{rcode}": lambda e: codes.RCODE_NAMES.get(e.reply.rcode, str(e.reply.rcode)),
+    "{rsize}": lambda e: str(e.reply_size),
+    "{duration}": lambda e: f"{e.seconds:.9f}s",
+    "{>rflags}": lambda e: ",".join(name for bit, name in FLAGS if e.reply.flags & bit),
+}
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _listening(query: Query) -> str:
+    """The address that the socket is bound to, which is not the one asked on a wildcard."""
+    host = query.server.name.split("://", 1)[-1].rpartition(":")[0].strip("[]")
+    return host or ("::" if query.client.proto == "udp" else query.client.local)
+
+
+def compiled(template: str) -> list[str | Show]:
+    """Literals and what fills the places in between."""
+    parts: list[str | Show] = []
+    end = 0
+    for found in _PLACE.finditer(template):
+        show = LABELS.get(found[0])
+        if found[0].startswith("{/"):
+            show = _fact(found[0][2:-1])
+        if show is not None:
+            parts += [template[end : found.start()], show]
+            end = found.end()
+    return [*parts, template[end:]]
+
+
+def _fact(label: str) -> Show:
+    def show(event: Event) -> str:
+        facts = event.query.metadata or {}
+        return facts[label]() if label in facts else "-"
+
+    return show
+
+
+@dataclass(slots=True)
+class Rule:
+    zone: str
+    parts: list[str | Show]
+    classes: frozenset[str] = frozenset(("all",))
+
+
+class Log(Plugin):
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rules: list[Rule] = []
+
+    async def answer(self, query: Query, following: Handler) -> Reply:
+        for rule in self.rules:
+            if names.is_below(query.name, rule.zone):
+                return await self._logged(rule, query, following)
+        return await following(query)
+
+    async def _logged(self, rule: Rule, query: Query, following: Handler) -> Reply:
+        began = self.world.clock.monotonic()
+        reply = await following(query)
+        seconds = self.world.clock.monotonic() - began
+        if reply.dropped:
+            return reply
+        if "all" in rule.classes or CLASSES[kind_of(query, reply)] in rule.classes:
+            self.world.log.info(line(rule.parts, query, reply, seconds))
+        return reply
+
+
+def line(parts: list[str | Show], query: Query, reply: Reply, seconds: float) -> str:
+    """The text for one query; a reply that nobody made shows the flags that it will have."""
+    if not reply.made:
+        reply = reply._replace(flags=codes.QR | query.message.flags & (codes.RD | codes.CD))
+    size = len(finish(query, reply))
+    event = Event(query, reply, question_size(query), size, seconds)
+    return "".join(part if isinstance(part, str) else part(event) for part in parts)
+
+
+def setup(args: Args) -> Plugin:
+    log = Log(args.world)
+    for words in args.places():
+        template = COMMON
+        if len(words) > 1 and "{" in words[-1]:
+            template = words.pop().replace("{common}", COMMON).replace("{combined}", COMBINED)
+        rules = [Rule(names.fqdn(word).lower(), compiled(template)) for word in words or ["."]]
+        classes: set[str] = set()
+        for field in args.properties():
+            if field != "class":
+                raise args.unknown()
+            for word in args.some():
+                if word not in ("all", "success", "denial", "error"):
+                    raise CorefileError(f"invalid Class: {word}")
+                classes.add(word)
+        for rule in rules:
+            rule.classes = frozenset(classes or ("all",))
+        log.rules += rules
+    return log

@@ -1,0 +1,128 @@
+"""A message to bytes, and into a size: compression only where it is needed, then fewer records.
+
+Upstream's habit, which clients can see in sizes: a reply that fits is sent uncompressed; one that
+does not is compressed, then cut at whole records, answer before authority before additional, and
+TC is set when an answer is missing.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from sampan.dns import codes, names
+from sampan.dns.message import COMPRESSED, HEADER, Edns, Message, Record
+
+MIN_SIZE = 512
+MAX_SIZE = 65535
+_TAIL = struct.Struct("!HHI")
+_OPT = struct.Struct("!BHHIH")
+_POINTER_REACH = 0x4000
+
+Offsets = dict[str, int]
+
+
+def render(message: Message, limit: int = MAX_SIZE, *, squeeze_over: int = MAX_SIZE) -> bytes:
+    """The wire form within `limit` bytes; compressed when longer than `squeeze_over`."""
+    limit = max(limit, MIN_SIZE)
+    plain = _plain(message)
+    if len(plain) <= limit:
+        return plain if len(plain) <= squeeze_over else _squeezed(message, limit)
+    return _squeezed(message, limit)
+
+
+def _plain(message: Message) -> bytes:
+    parts = [_header(message, tuple(map(len, message[5:8])))]
+    if message.question:
+        parts.append(_question(message))
+    for section in message[5:8]:
+        for name, kind, cls, ttl, rdata in section:
+            parts += (names.wire(name), _TAIL.pack(kind, cls, ttl), len(rdata).to_bytes(2), rdata)
+    if message.edns is not None:
+        parts.append(opt(message.edns, message.rcode))
+    return b"".join(parts)
+
+
+def _header(message: Message, counts: tuple[int, ...], more: int = 0) -> bytes:
+    bits = message.flags | more | message.opcode << 11 | message.rcode & 15
+    answers, authorities, additionals = counts
+    additionals += message.edns is not None
+    questions = int(message.question is not None)
+    return HEADER.pack(message.id, bits, questions, answers, authorities, additionals)
+
+
+def _question(message: Message) -> bytes:
+    assert message.question is not None
+    name, kind, cls = message.question
+    return names.wire(name) + struct.pack("!HH", kind, cls)
+
+
+def opt(edns: Edns, rcode: int) -> bytes:
+    """The OPT record."""
+    options = b"".join(struct.pack("!HH", c, len(data)) + data for c, data in edns.options)
+    ttl = rcode >> 4 << 24 | edns.version << 16 | edns.flags
+    return _OPT.pack(0, codes.OPT, edns.size, ttl, len(options)) + options
+
+
+def _squeezed(message: Message, limit: int) -> bytes:
+    tail = b"" if message.edns is None else opt(message.edns, message.rcode)
+    room = limit - len(tail)
+    out, offsets = bytearray(12), Offsets()
+    if message.question:
+        out += _name(message.question.name, 12, offsets, True)
+        out += struct.pack("!HH", message.question.type, message.question.cls)
+    counts = [0, 0, 0]
+    for number, section in enumerate(message[5:8]):
+        if len(out) >= room:
+            break
+        for record in section:
+            packed = _record(record, len(out), offsets)
+            if len(out) + len(packed) > room:
+                # Nothing may follow: the offsets hold names of a record that was left out.
+                room = 0
+                break
+            out += packed
+            counts[number] += 1
+    cut = codes.TC if counts[0] < len(message.answer) else 0
+    out[:12] = _header(message, tuple(counts), cut)
+    return bytes(out) + tail
+
+
+def _record(record: Record, at: int, offsets: Offsets) -> bytes:
+    owner = _name(record.name, at, offsets, True)
+    at += len(owner) + 10
+    rdata = _rdata(record, at, offsets)
+    return owner + _TAIL.pack(record.type, record.cls, record.ttl) + len(rdata).to_bytes(2) + rdata
+
+
+def _rdata(record: Record, at: int, offsets: Offsets) -> bytes:
+    shape = COMPRESSED.get(record.type)
+    if record.type == codes.SRV:
+        # RFC 2782 forbids a pointer here, but later names may point into it.
+        _name(names.read(record.rdata, 6)[0], at + 6, offsets, False)
+        return record.rdata
+    if shape is None or not record.rdata:
+        return record.rdata
+    fixed, count = shape
+    out, pos = record.rdata[:fixed], fixed
+    for _ in range(count):
+        name, pos = names.read(record.rdata, pos)
+        out += _name(name, at + len(out), offsets, True)
+    return out + record.rdata[pos:]
+
+
+def _name(name: str, at: int, offsets: Offsets, compress: bool) -> bytes:
+    """A name at offset `at`, with a pointer to the longest tail that was written before."""
+    if name == ".":
+        return b"\0"
+    labels = names.split(name)
+    out = b""
+    for number, label in enumerate(labels):
+        tail = ".".join(labels[number:])
+        found = offsets.get(tail)
+        if found is not None:
+            if compress:
+                return out + (0xC000 | found).to_bytes(2)
+        elif at + len(out) < _POINTER_REACH:
+            offsets[tail] = at + len(out)
+        out += names.wire(label)[:-1]
+    return out + b"\0"

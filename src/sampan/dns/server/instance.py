@@ -1,0 +1,91 @@
+"""One loaded configuration: its sites grouped by listening address, its plugins started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sampan.dns.chain import Site
+from sampan.dns.plugin import Plugin
+from sampan.dns.server.routes import Routes
+from sampan.dns.setup import Settings
+
+
+class Address(NamedTuple):
+    """Where to listen; an empty host is everywhere."""
+
+    transport: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.transport}://{host}:{self.port}"
+
+
+class Instance:
+    """`start` and `stop` are called once; the plugins' background work runs in between."""
+
+    def __init__(self, sites: Iterable[Site]) -> None:
+        self.sites = list(sites)
+        self.groups: dict[Address, list[Site]] = {}
+        for site in self.sites:
+            for host in site.settings.hosts:
+                address = Address(site.transport, host, int(site.port))
+                self.groups.setdefault(address, []).append(site)
+        self.plugins: list[Plugin] = _unique(
+            part
+            for site in self.sites
+            for plugin in site.settings.all_plugins()
+            for part in plugin.parts()
+        )
+        self._work: list[asyncio.Task[None]] = []
+
+    def routes(self) -> dict[Address, Routes]:
+        return {address: Routes(str(address), sites) for address, sites in self.groups.items()}
+
+    def settings(self, address: Address) -> Settings:
+        return self.groups[address][0].settings
+
+    def listing(self) -> str:
+        """What is served, as it is printed after the start."""
+        lines = []
+        for address, sites in self.groups.items():
+            prefix = "" if address.transport == "dns" else f"{address.transport}://"
+            host = f" on {address.host}" if address.host else ""
+            zones = sorted({site.zone for site in sites})
+            lines += [f"{prefix}{zone}:{address.port}{host}" for zone in zones]
+        return "\n".join(lines)
+
+    async def start(self) -> None:
+        """Plugins in order; what has started is stopped again if one fails."""
+        started: list[Plugin] = []
+        try:
+            for plugin in self.plugins:
+                await plugin.start()
+                started.append(plugin)
+        except BaseException:
+            for plugin in reversed(started):
+                await plugin.stop()
+            raise
+        loop = asyncio.get_running_loop()
+        self._work = [loop.create_task(p.run()) for p in self.plugins if p.has_work]
+
+    async def shut_down(self) -> None:
+        """The process is going to end: every plugin may take its time, all at once."""
+        await asyncio.gather(*(plugin.shut_down() for plugin in self.plugins))
+
+    async def stop(self) -> None:
+        for task in self._work:
+            task.cancel()
+        for task in self._work:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for plugin in self.plugins:
+            await plugin.stop()
+
+
+def _unique(plugins: Iterable[Plugin]) -> list[Plugin]:
+    return list({id(plugin): plugin for plugin in plugins}.values())

@@ -1,0 +1,75 @@
+"""One listening address: its sites by zone, the longest match wins, a view may pass a query on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from sampan.dns import codes
+from sampan.dns.chain import Site
+from sampan.dns.plugin import Query, Reply, failure
+
+MAX_DEPTH = 16
+
+
+class Routes:
+    """`name` is what metrics call the address: `dns://:53`."""
+
+    def __init__(self, name: str, sites: Iterable[Site]) -> None:
+        self.name = name
+        self.zones: dict[str, list[Site]] = {}
+        for site in sites:
+            self.zones.setdefault(site.zone, []).append(site)
+        everyone = [site for found in self.zones.values() for site in found]
+        self.chaos = any(site.settings.chaos for site in everyone)
+        self.static = all(
+            site.static and site.settings.filter is None and "metadata" not in site.settings.plugins
+            for site in everyone
+        )
+
+    async def resolve(self, query: Query) -> Reply:
+        """The reply of the site that the name belongs to."""
+        if query.depth > MAX_DEPTH:
+            return failure(codes.SERVFAIL, "too many look-ups for one query")
+        if query.cls != codes.IN and not self.chaos:
+            return refusal()
+        for site in self._candidates(query):
+            if site.handler is None:
+                return refusal()
+            asked = query._replace(zone=site.zone, view=site.settings.view)
+            asked = asked._replace(metadata=_metadata(site, asked))
+            if site.settings.filter is None or site.settings.filter(asked):
+                return await site.handler(asked)
+        return refusal()
+
+    def _candidates(self, query: Query) -> Iterable[Site]:
+        """The sites of the longest zone first; for DS the parent's, the child's only as the last
+        resort, as the record stands above the cut.
+        """
+        zones, name, pos = self.zones, query.name, 0
+        held: Site | None = None
+        while True:
+            for site in zones.get(name[pos:], ()):
+                if query.type != codes.DS or site.handler is None:
+                    yield site
+                else:
+                    held = site
+            pos = name.find(".", pos) + 1
+            if pos == 0 or pos >= len(name):
+                break
+        if held is not None:
+            yield held
+        elif name != ".":
+            yield from (site for site in zones.get(".", ()) if site.handler is not None)
+
+
+def refusal() -> Reply:
+    return failure(codes.REFUSED)._replace(plugin="dropped")
+
+
+def _metadata(site: Site, query: Query) -> Mapping[str, Callable[[], str]] | None:
+    if "metadata" not in site.settings.plugins:
+        return None
+    facts: dict[str, Callable[[], str]] = {}
+    for plugin in site.settings.all_plugins():
+        facts.update(plugin.metadata(query))
+    return facts

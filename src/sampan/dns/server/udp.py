@@ -1,0 +1,62 @@
+"""Datagrams on the event loop: drained in batches, what the fast path knows answered at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sampan.dns.plugin import Client
+from sampan.dns.server.answer import Answerer
+from sampan.linux.base.datagrams import BATCH, Datagrams, Peer
+
+MAX_PENDING = 4096
+"""Queries that wait for the chain at a time; beyond it new ones are dropped, as a full socket
+buffer would, so that an overload costs answers and not memory."""
+ROUNDS = 4
+
+
+class UdpListener:
+    """One socket. The answerer's `quick` is asked first; the rest become tasks."""
+
+    def __init__(self, datagrams: Datagrams, answerer: Answerer) -> None:
+        self.datagrams = datagrams
+        self.answerer = answerer
+        self.pending: set[asyncio.Task[None]] = set()
+        self.shed = 0
+        self.max_pending = MAX_PENDING
+        self._monotonic = answerer.clock.monotonic
+
+    def start(self) -> None:
+        asyncio.get_running_loop().add_reader(self.datagrams.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        answerer, memo, monotonic = self.answerer, self.answerer.memo, self._monotonic
+        for _ in range(ROUNDS):
+            answerer.now = monotonic()
+            count = self.datagrams.drain(answerer.quick, self._later)
+            memo.spent_s += monotonic() - answerer.now
+            memo.asked += count
+            if count < BATCH:
+                break
+
+    def _later(self, wire: bytes, peer: Peer) -> None:
+        if len(self.pending) >= self.max_pending:
+            self.shed += 1
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(wire, peer))
+        self.pending.add(task)
+        task.add_done_callback(self.pending.discard)
+
+    async def _answer(self, wire: bytes, peer: Peer) -> None:
+        client = Client(peer.address, peer.port, peer.local, peer.local_port, "udp")
+        for reply in await self.answerer.full(wire, client):
+            self.datagrams.send(reply, peer)
+
+    async def close(self, grace_s: float = 5.0) -> None:
+        """Answer what waits already, then let go of the socket."""
+        self._readable()
+        asyncio.get_running_loop().remove_reader(self.datagrams.fileno())
+        if self.pending:
+            await asyncio.wait(self.pending, timeout=grace_s)
+        for task in self.pending:
+            task.cancel()
+        self.datagrams.close()
