@@ -49,6 +49,8 @@ class Needs:
     node_ports: tuple[tuple[int, str], ...] = ()
     """(port or 0, protocol)."""
     health_check_port: int | None = None
+    port_paths: tuple[str, ...] = ()
+    """Where in the object each of `node_ports` stands, for refusals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,14 @@ def no_warnings(new: Json, old: Json | None) -> list[str]:
 
 def no_needs(new: Json, old: Json | None) -> Needs | None:
     return None
+
+
+def no_families(new: Json, old: Json | None, served: tuple[str, ...]) -> list[FieldError]:
+    return []
+
+
+def no_conditions(obj: Json) -> list[Json]:
+    return []
 
 
 def not_assigned(
@@ -116,11 +126,20 @@ class Resource:
     validate: Callable[[Json, Json | None, str], list[FieldError]] = no_rules
     """Everything wrong with the object; with `old`, update rules too (immutable fields)."""
     warnings: Callable[[Json, Json | None], list[str]] = no_warnings
+    families: Callable[[Json, Json | None, tuple[str, ...]], list[FieldError]] = no_families
+    """(new, old, IP families that the cluster serves, its first one first): after `prepare` and
+    before `needs`, fill in what depends on them. What is wrong here is refused at once, before
+    anything is allocated.
+    """
     needs: Callable[[Json, Json | None], Needs | None] = no_needs
     """What the object holds; asked after defaults and strategy, of the old object as well."""
     assign: Callable[[Json, tuple[str, ...], tuple[int, ...], int], None] = not_assigned
     """Write what was allocated into the object, in the order of `needs`."""
     columns: tuple[Column, ...] = ()
+    row_conditions: Callable[[Json], list[Json]] = no_conditions
+    """What marks a whole row of the table (`Completed` pods)."""
+    deprecated: str = ""
+    """The warning that every answer of this kind carries, reads included."""
     fields: Mapping[str, Callable[[Json], str]] = field(default_factory=dict)
     """Field selector labels beyond metadata.name and metadata.namespace."""
     subresources: tuple[Subresource, ...] = ()
