@@ -146,6 +146,8 @@ class Exit:
     oom_killed: bool = False
     known: bool = True
     """False: it is gone and nobody saw how."""
+    message: str = ""
+    """Why it could not be started; `code` is 128 then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +180,17 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Stdio:
-    """File descriptors that the caller opened and keeps; -1 = none. With a tty all of the output
-    goes to `stdout`.
+    """File descriptors that the caller opened and closes; -1 = none. The output of a container
+    with a terminal goes to `stdout`.
     """
 
     stdin: int = -1
     stdout: int = -1
     stderr: int = -1
+    terminal: int = -1
+    """For `exec` with a terminal of its own: a Unix socket on which the descriptor of its master is
+    sent (SCM_RIGHTS); the other three are not used then.
+    """
 
 
 class Sandboxes(Protocol):
@@ -222,11 +228,9 @@ class Containers(Protocol):
 
 
 class Sessions(Protocol):
-    async def exec(
-        self, container: str, argv: tuple[str, ...], stdio: Stdio, *, tty: bool = False
-    ) -> int:
-        """Run a command beside the container's own; its exit code. With a tty all three
-        descriptors are one terminal. Cancelling kills it. Raises StartFailure, RuntimeFailure.
+    async def exec(self, container: str, argv: tuple[str, ...], stdio: Stdio) -> int:
+        """Run a command beside the container's own; its exit code. Cancelling kills it. Raises
+        StartFailure, RuntimeFailure.
         """
         ...
 
