@@ -1,0 +1,38 @@
+"""VolumeAttributesClass: attributes of volumes that may be changed later."""
+
+from __future__ import annotations
+
+from sampan.api import kinds
+from sampan.api.meta import Json
+from sampan.api.resource import Resource
+from sampan.resources import cells, rules
+from sampan.resources.rules import Errors
+from sampan.resources.storage.csidriver import driver_name
+from sampan.resources.storage.storageclass import parameters
+
+DEFAULT_ANNOTATION = "storageclass.kubernetes.io/is-default-class"
+
+
+def validate(new: Json, old: Json | None, subresource: str) -> Errors:
+    errors = driver_name("driverName", new.get("driverName", ""))
+    errors += parameters("parameters", new.get("parameters") or {}, needed=True)
+    if old is not None:
+        for field in ("driverName", "parameters"):
+            errors += rules.immutable(field, new.get(field), old.get(field))
+    return errors
+
+
+VOLUMEATTRIBUTESCLASS = Resource(
+    id=kinds.VOLUMEATTRIBUTESCLASSES,
+    schema="io.k8s.api.storage.v1.VolumeAttributesClass",
+    singular="volumeattributesclass",
+    short=("vac",),
+    validate=validate,
+    columns=(
+        cells.NAME,
+        cells.column("DriverName", cells.field("driverName")),
+        cells.AGE,
+    ),
+    generation=False,
+    returns_deleted=True,
+)
