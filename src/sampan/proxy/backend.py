@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from sampan.api.meta import Key
 from sampan.proxy.model import Rules
+from sampan.proxy.settings import Settings
 
 Ops = TypeVar("Ops")
 
@@ -26,6 +27,10 @@ class Backend(Protocol[Ops]):
 
     def probe(self) -> str:
         """Why this backend cannot run here, in one line with the remedy; empty if it can."""
+        ...
+
+    def configure(self, settings: Settings) -> None:
+        """What the rules depend on besides Services; a resync must follow."""
         ...
 
     def render(self, key: Key, old: Rules | None, new: Rules | None) -> Ops:

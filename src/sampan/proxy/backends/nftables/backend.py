@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from sampan.api.meta import Key
-from sampan.linux.base.nft import Element, Nft, NftError, SetRef, Watch
+from sampan.linux.base.nft import Element, Nft, NftError, SetRef, Watch, pack_field
 from sampan.linux.base.nft_text import Script, Table, difference, parse, text
 from sampan.proxy.backend import BackendError
 from sampan.proxy.backends.nftables.layout import (
@@ -54,6 +54,9 @@ class NftablesBackend:
         except NftError as error:
             return f"nftables cannot be used: {error}"
         return ""
+
+    def configure(self, settings: Settings) -> None:
+        self._settings = settings
 
     def render(self, key: Key, old: Rules | None, new: Rules | None) -> Ops:
         return render(old, new)
@@ -286,15 +289,9 @@ def _with_ips(made: Table, settings: FamilySettings) -> Table:
     if settings.node_port_ips:
         spec = made.sets["nodeport-ips"]
         for ip in settings.node_port_ips:
-            element = _plain(spec.fields[0], ip)
+            element = Element(pack_field(spec.fields[0], ip))
             made.elements.setdefault("nodeport-ips", {})[element.key] = element
     return made
-
-
-def _plain(kind: str, word: str) -> Element:
-    from sampan.linux.base.nft import pack_field
-
-    return Element(pack_field(kind, word))
 
 
 def _merge(into: Table, extra: Table) -> None:

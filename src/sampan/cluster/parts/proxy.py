@@ -1,0 +1,224 @@
+"""The Service proxy with the real kernel: wired for an agent, or alone with upstream's flags."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sampan.api.meta import Json
+from sampan.client.client import Client
+from sampan.linux.base.conntrack import Conntrack
+from sampan.linux.base.links import Links
+from sampan.linux.base.nft import NftError
+from sampan.loop.informers import Informers
+from sampan.proxy.backend import Backend
+from sampan.proxy.backends.nftables.backend import NftablesBackend
+from sampan.proxy.config import configuration, seconds
+from sampan.proxy.health import Wellbeing, health_pages
+from sampan.proxy.metrics import Metrics
+from sampan.proxy.pages import metrics_pages
+from sampan.proxy.proxy import Proxy
+from sampan.proxy.settings import Settings
+from sampan.std import log
+from sampan.std.clock import Clock, SystemClock
+from sampan.std.httpd import Server, listener, serve
+
+_LOG = log.get("proxy")
+
+
+class CannotRun(Exception):
+    """This machine or this process cannot run the mode that was asked for; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """Whose proxy it is, and the whole configuration (`sampan.proxy.config.configuration`)."""
+
+    node_name: str
+    config: Json = field(default_factory=configuration)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """What a proxy needs of the node's network namespace; made inside of it."""
+
+    conntrack: Conntrack
+    links: Links
+    backends: Mapping[str, Callable[[], Backend[Any]]]
+
+
+def real_kernel(config: Json) -> Kernel:
+    """The kernel parts of the network namespace in which this thread is."""
+    from sampan.linux.real.conntrack import RealConntrack
+    from sampan.linux.real.links import NetlinkLinks
+
+    return Kernel(RealConntrack(), NetlinkLinks(), {"nftables": _nftables})
+
+
+def _nftables() -> Backend[Any]:
+    from sampan.linux.real.nft import RealNft
+
+    return NftablesBackend(RealNft(), Settings(""))
+
+
+def build(
+    client: Client,
+    settings: ProxySettings,
+    kernel: Kernel | None = None,
+    clock: Clock | None = None,
+) -> ProxyPart:
+    """The proxy of one node as a component. Call it inside the node's network namespace.
+    Raises CannotRun.
+    """
+    config = settings.config
+    kernel = kernel or real_kernel(config)
+    clock = clock or SystemClock()
+    backend = _backend(kernel, config["mode"])
+    wellbeing = Wellbeing(clock, patience_s=2 * seconds(_period(config)))
+    metrics = Metrics(config["mode"])
+    informers = Informers(client, clock)
+    _tune(kernel.conntrack, config)
+    proxy = Proxy(
+        informers,
+        backend,
+        config,
+        settings.node_name,
+        kernel.conntrack,
+        clock,
+        metrics,
+        wellbeing,
+        others=_others(kernel, config["mode"]),
+        local_ips=lambda: local_ips(kernel.links),
+    )
+    return ProxyPart(proxy, informers, config)
+
+
+@dataclass
+class ProxyPart:
+    """A component: the informers, the two HTTP ports and the proxy itself."""
+
+    proxy: Proxy
+    informers: Informers
+    config: Json
+    name: str = "proxy"
+
+    async def run(self, started: Callable[[], None]) -> None:
+        servers = await self._open()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.informers.run(), name="proxy informers")
+                group.create_task(self.proxy.run(started), name="proxy")
+        finally:
+            for server in servers:
+                await server.close(0)
+
+    async def _open(self) -> list[Server]:
+        """The health and metrics ports; one that is taken is said, and fatal only if asked so."""
+
+        def count(page: str, status: int) -> None:
+            counter = getattr(self.proxy.metrics, page)
+            counter.labels(str(status)).inc()
+
+        registry = self.proxy.metrics.registry
+        pages = (
+            ("healthzBindAddress", health_pages(self.proxy.wellbeing, count)),
+            ("metricsBindAddress", metrics_pages(registry, self.config, time.time())),
+        )
+        servers = []
+        for field_name, handler in pages:
+            address = self.config[field_name]
+            if not address:
+                continue
+            try:
+                sock = listener(*split(address))
+            except OSError as error:
+                if self.config["bindAddressHardFail"]:
+                    raise CannotRun(f"{field_name} {address}: {error.strerror}") from error
+                _LOG.error("a port cannot be opened", field=field_name, address=address, exc=error)
+                continue
+            servers.append(await serve(handler, sock=sock, name=field_name))
+        return servers
+
+
+def split(address: str) -> tuple[str, int]:
+    """`host:port`, `[v6]:port`. Raises CannotRun."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        raise CannotRun(f"{address!r} is no address with a port, such as 0.0.0.0:10256")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def local_ips(links: Links) -> tuple[str, ...]:
+    """The addresses of this network namespace, without their prefix lengths."""
+    return tuple(address.partition("/")[0] for link in links.all() for address in link.addresses)
+
+
+def _backend(kernel: Kernel, mode: str) -> Backend[Any]:
+    make = kernel.backends.get(mode)
+    if make is None:
+        raise CannotRun(f"mode {mode!r} cannot run here; there are {', '.join(kernel.backends)}")
+    try:
+        backend = make()
+    except NftError as error:
+        raise CannotRun(str(error)) from error
+    why = backend.probe()
+    if why:
+        raise CannotRun(why)
+    return backend
+
+
+def _others(kernel: Kernel, mode: str) -> Sequence[Backend[Any]]:
+    """The other modes that can run here at all, to remove what they left."""
+    found = []
+    for name, make in kernel.backends.items():
+        if name != mode:
+            with contextlib.suppress(NftError, OSError):
+                found.append(make())
+    return found
+
+
+def _period(config: Json) -> str:
+    section = config["mode"] if config["mode"] in ("iptables", "ipvs", "nftables") else "nftables"
+    period: str = config[section]["syncPeriod"]
+    return period
+
+
+def _tune(conntrack: Conntrack, config: Json) -> None:
+    """Upstream's limits of connection tracking; 0 leaves the kernel's own."""
+    asked = config["conntrack"]
+    values = {}
+    if asked["maxPerCore"]:
+        values["nf_conntrack_max"] = max(
+            int(asked["min"] or 0), int(asked["maxPerCore"]) * (os.cpu_count() or 1)
+        )
+    for name, field_name in (
+        ("nf_conntrack_tcp_timeout_established", "tcpEstablishedTimeout"),
+        ("nf_conntrack_tcp_timeout_close_wait", "tcpCloseWaitTimeout"),
+        ("nf_conntrack_udp_timeout", "udpTimeout"),
+        ("nf_conntrack_udp_timeout_stream", "udpStreamTimeout"),
+    ):
+        value = int(seconds(asked[field_name]))
+        if value:
+            values[name] = value
+    if asked["tcpBeLiberal"]:
+        values["nf_conntrack_tcp_be_liberal"] = 1
+    conntrack.tune(values)
+
+
+def node_name(config: Json) -> str:
+    """Upstream's rule: the override, or this machine's name in small letters."""
+    name: str = config["hostnameOverride"]
+    return (name or socket.gethostname()).strip().lower()
+
+
+async def clean(kernel: Kernel) -> None:
+    """Remove what any mode has left: `--cleanup`."""
+    for make in kernel.backends.values():
+        with contextlib.suppress(NftError):
+            await make().cleanup()

@@ -1,0 +1,39 @@
+"""Connection tracking: looking for UDP flows, and cutting single ones off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+
+class Flow(NamedTuple):
+    """A UDP flow: where the client sent it, and who answers it."""
+
+    family: int
+    """4 or 6."""
+    source: str
+    source_port: int
+    destination: str
+    destination_port: int
+    answering: str
+    answering_port: int
+    tuple_: bytes = b""
+    """The original direction as the kernel wrote it, to name the flow exactly."""
+
+
+class Conntrack(Protocol):
+    """The flows of one network namespace."""
+
+    def flows(self, family: int, *, destination: str = "", port: int = 0) -> Iterable[Flow]:
+        """UDP flows, all or those to one address or port; the kernel filters where it can."""
+        ...
+
+    def delete(self, flows: Iterable[Flow]) -> int:
+        """Forget these; returns how many were still there."""
+        ...
+
+    def tune(self, values: Mapping[str, int]) -> None:
+        """Set limits and time-outs by their name under net.netfilter; what this kernel or this
+        namespace does not let us set stays as it is.
+        """
+        ...

@@ -1,0 +1,35 @@
+"""Connection tracking in memory: flows are put in by the test, and cut off by the code under it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sampan.linux.base.conntrack import Flow
+
+
+class FakeConntrack:
+    """Implements `Conntrack`."""
+
+    def __init__(self, flows: Iterable[Flow] = ()) -> None:
+        self.known = list(flows)
+        self.tuned: dict[str, int] = {}
+
+    def flows(self, family: int, *, destination: str = "", port: int = 0) -> Iterable[Flow]:
+        return [
+            flow
+            for flow in self.known
+            if flow.family == family
+            and destination in ("", flow.destination)
+            and port in (0, flow.destination_port)
+        ]
+
+    def delete(self, flows: Iterable[Flow]) -> int:
+        count = 0
+        for flow in flows:
+            if flow in self.known:
+                self.known.remove(flow)
+                count += 1
+        return count
+
+    def tune(self, values: Mapping[str, int]) -> None:
+        self.tuned.update(values)

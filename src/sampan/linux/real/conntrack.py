@@ -1,0 +1,169 @@
+"""Connection tracking over ctnetlink, raw: filtered dumps, and deletion by exact tuple."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+
+from sampan.linux.base.conntrack import Flow
+
+NETLINK_NETFILTER = 12
+SUBSYSTEM, GET, DELETE = 1, 1, 2
+REQUEST, ACK, DUMP = 0x1, 0x4, 0x300
+NESTED = 0x8000
+TUPLE_ORIG, TUPLE_REPLY, FILTER = 1, 2, 25
+TUPLE_IP, TUPLE_PROTO = 1, 2
+PROTO_NUM, PROTO_SRC, PROTO_DST = 1, 2, 3
+BY_DESTINATION, BY_PROTOCOL, BY_PORT = 1 << 1, 1 << 3, 1 << 5
+UDP = 17
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+class RealConntrack:
+    """Implements `Conntrack`; keeps speaking for the namespace in which it was made."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
+        )
+        self._socket.bind((0, 0))
+        self._sequence = 0
+        self._lock = threading.Lock()
+
+    def flows(self, family: int, *, destination: str = "", port: int = 0) -> Iterable[Flow]:
+        with self._lock:
+            try:
+                return list(self._dump(family, _wanted(family, destination, port)))
+            except OSError:
+                # Kernels before 5.8 know no filter: ask for all, and look ourselves.
+                found = self._dump(family, b"")
+                return [
+                    flow
+                    for flow in found
+                    if destination in ("", flow.destination) and port in (0, flow.destination_port)
+                ]
+
+    def delete(self, flows: Iterable[Flow]) -> int:
+        count = 0
+        with self._lock:
+            for flow in flows:
+                body = _header(flow.family) + _attribute(TUPLE_ORIG | NESTED, flow.tuple_)
+                self._send((SUBSYSTEM << 8) | DELETE, REQUEST | ACK, body)
+                code = self._code()
+                if code == 0:
+                    count += 1
+        return count
+
+    def tune(self, values: Mapping[str, int]) -> None:
+        for name, value in values.items():
+            path = "/proc/sys/net/netfilter/" + name
+            with contextlib.suppress(OSError), open(path, "r+", encoding="ascii") as file:
+                if int(file.read()) != value:
+                    file.seek(0)
+                    file.write(str(value))
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _dump(self, family: int, wanted: bytes) -> Iterator[Flow]:
+        self._send((SUBSYSTEM << 8) | GET, REQUEST | DUMP, _header(family) + wanted)
+        for kind, payload in self._replies():
+            if kind == 3:
+                return
+            if kind == 2:
+                code = -struct.unpack_from("=i", payload)[0]
+                if code:
+                    raise OSError(code, os.strerror(code))
+                return
+            flow = _flow(family, payload[4:])
+            if flow is not None:
+                yield flow
+
+    def _replies(self) -> Iterator[tuple[int, bytes]]:
+        """The messages of the answer to the last request; older ones are left overs."""
+        while True:
+            data = self._socket.recv(1 << 17)
+            start = 0
+            while start + 16 <= len(data):
+                length, kind, _, sequence = struct.unpack_from("=IHHI", data, start)
+                if sequence == self._sequence:
+                    yield kind, data[start + 16 : start + length]
+                start += (length + 3) & ~3
+
+    def _code(self) -> int:
+        for kind, payload in self._replies():
+            if kind == 2:
+                return -int(struct.unpack_from("=i", payload)[0])
+        return 0
+
+    def _send(self, kind: int, flags: int, body: bytes) -> None:
+        self._sequence += 1
+        head = struct.pack("=IHHII", 16 + len(body), kind, flags, self._sequence, 0)
+        self._socket.send(head + body)
+
+
+def _header(family: int) -> bytes:
+    return struct.pack("=BBH", FAMILIES[family], 0, 0)
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+def _wanted(family: int, destination: str, port: int) -> bytes:
+    """A tuple with what must match, and the flags that say which parts those are."""
+    flags = BY_PROTOCOL
+    proto = _attribute(PROTO_NUM, bytes((UDP,)))
+    inner = b""
+    if destination:
+        flags |= BY_DESTINATION
+        packed = socket.inet_pton(FAMILIES[family], destination)
+        inner += _attribute(TUPLE_IP | NESTED, _attribute(2 if family == 4 else 4, packed))
+    if port:
+        flags |= BY_PORT
+        proto += _attribute(PROTO_DST, struct.pack("!H", port))
+    inner += _attribute(TUPLE_PROTO | NESTED, proto)
+    return _attribute(TUPLE_ORIG | NESTED, inner) + _attribute(
+        FILTER | NESTED, _attribute(1, struct.pack("=I", flags)) + _attribute(2, b"\0\0\0\0")
+    )
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    found = {}
+    start = 0
+    while start + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, start)
+        if length < 4:
+            break
+        found[kind & 0x3FFF] = data[start + 4 : start + length]
+        start += (length + 3) & ~3
+    return found
+
+
+def _flow(family: int, body: bytes) -> Flow | None:
+    parts = _attributes(body)
+    there = _tuple(family, parts.get(TUPLE_ORIG, b""))
+    back = _tuple(family, parts.get(TUPLE_REPLY, b""))
+    if there is None or back is None:
+        return None
+    return Flow(family, there[0], there[1], there[2], there[3], back[0], back[1], parts[TUPLE_ORIG])
+
+
+def _tuple(family: int, data: bytes) -> tuple[str, int, str, int] | None:
+    parts = _attributes(data)
+    proto = _attributes(parts.get(TUPLE_PROTO, b""))
+    if proto.get(PROTO_NUM, b"")[:1] != bytes((UDP,)):
+        return None
+    addresses = _attributes(parts.get(TUPLE_IP, b""))
+    first = 1 if family == 4 else 3
+    kind = FAMILIES[family]
+    return (
+        socket.inet_ntop(kind, addresses[first]),
+        struct.unpack("!H", proto[PROTO_SRC])[0],
+        socket.inet_ntop(kind, addresses[first + 1]),
+        struct.unpack("!H", proto[PROTO_DST])[0],
+    )

@@ -1,0 +1,183 @@
+"""Is the proxy well, and how many endpoints has a Service here: what load balancers ask.
+
+`/healthz` and `/livez` on their port; a health check node port for each Service with
+externalTrafficPolicy Local, at the addresses that serve node ports.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from sampan.api.meta import Json, Key
+from sampan.proxy.model import Health
+from sampan.std import log
+from sampan.std.clock import Clock
+from sampan.std.http import Handler, Request, Response
+from sampan.std.httpd import Server, listener, serve
+
+DELETION_TAINT = "ToBeDeletedByClusterAutoscaler"
+FAMILIES = ("IPv4", "IPv6")
+JSON = {"content-type": "application/json", "x-content-type-options": "nosniff"}
+TEXT = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
+_LOG = log.get("proxy")
+
+
+@dataclass(slots=True)
+class Wellbeing:
+    """Well as long as no change has waited longer than `patience_s`; eligible for outside traffic
+    as long as the node is not about to go.
+    """
+
+    clock: Clock
+    patience_s: float = 60
+    updated: float = 0
+    queued: float = 0
+    """When the oldest change came that is not in force; 0 for none."""
+    node_eligible: bool = True
+
+    def queue(self) -> None:
+        if not self.queued:
+            self.queued = self.clock.now()
+
+    def done(self) -> None:
+        self.queued = 0
+        self.updated = self.clock.now()
+
+    @property
+    def healthy(self) -> bool:
+        if not self.updated:
+            return False
+        return not self.queued or self.clock.now() - self.queued < self.patience_s
+
+    def see_node(self, node: Json | None) -> None:
+        """Deleted, being deleted or tainted for it: no new traffic should be sent here."""
+        meta = (node or {}).get("metadata") or {}
+        taints = ((node or {}).get("spec") or {}).get("taints") or ()
+        self.node_eligible = (
+            node is not None
+            and not meta.get("deletionTimestamp")
+            and all(taint.get("key") != DELETION_TAINT for taint in taints)
+        )
+
+    def report(self, *, with_node: bool) -> tuple[int, Json]:
+        """Status and body of /healthz (with the node's part) or /livez."""
+        now, well = self.clock.now(), self.healthy
+        last = _stamp(now if well else self.updated)
+        body: Json = {"lastUpdated": last, "currentTime": _stamp(now)}
+        if with_node:
+            body["nodeEligible"] = self.node_eligible
+        body["healthy"] = well
+        family = {"lastUpdated": last, "healthy": well}
+        body["status"] = dict.fromkeys(FAMILIES, family)
+        good = well and (self.node_eligible or not with_node)
+        return (200 if good else 503), body
+
+
+def _stamp(when: float) -> str:
+    moment = datetime.datetime.fromtimestamp(when, datetime.UTC)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def text(body: str, status: int = 200) -> Response:
+    return Response(status, dict(TEXT), body.encode())
+
+
+def not_found() -> Response:
+    return text("404 page not found\n", 404)
+
+
+def health_pages(state: Wellbeing, count: Callable[[str, int], None]) -> Handler:
+    """The handler of the health port; `count(page, status)` is for the figures."""
+
+    async def handle(request: Request) -> Response:
+        if request.path not in ("/healthz", "/livez"):
+            return not_found()
+        status, body = state.report(with_node=request.path == "/healthz")
+        count(request.path[1:], status)
+        return Response(status, dict(JSON), json.dumps(body).encode())
+
+    return handle
+
+
+def service_page(key: Key, local: Callable[[], int], healthy: Callable[[], bool]) -> Handler:
+    """The handler of one health check node port: any path, one answer."""
+
+    async def handle(_: Request) -> Response:
+        count, well = local(), healthy()
+        body = {
+            "service": {"namespace": key.namespace, "name": key.name},
+            "localEndpoints": count,
+            "serviceProxyHealthy": well,
+        }
+        headers = {**JSON, "x-load-balancing-endpoint-weight": str(count)}
+        status = 200 if count and well else 503
+        return Response(status, headers, json.dumps(body).encode())
+
+    return handle
+
+
+@dataclass(slots=True)
+class _Port:
+    key: Key
+    count: int
+    servers: list[Server]
+
+
+@dataclass(slots=True)
+class HealthPorts:
+    """The open health check node ports. `addresses` empty means every local one."""
+
+    healthy: Callable[[], bool]
+    addresses: tuple[str, ...] = ()
+    ports: dict[int, _Port] = field(default_factory=dict)
+    open: Callable[[Handler, str, int], Awaitable[Server]] = field(default_factory=lambda: _listen)
+
+    async def sync(self, wanted: Mapping[Key, Health]) -> None:
+        """Open what is new, close what is gone, and remember the counts."""
+        by_port = {health.port: (key, health) for key, health in wanted.items()}
+        for number in [n for n, one in self.ports.items() if by_port.get(n, (None,))[0] != one.key]:
+            await self._close(number)
+        for number, (key, health) in by_port.items():
+            known = self.ports.get(number)
+            if known is None:
+                self.ports[number] = await self._opened(key, health)
+            else:
+                known.count = health.local_endpoints
+
+    async def close(self) -> None:
+        for number in list(self.ports):
+            await self._close(number)
+
+    async def _opened(self, key: Key, health: Health) -> _Port:
+        made = _Port(key, health.local_endpoints, [])
+        page = service_page(key, lambda: made.count, self.healthy)
+        for address in self.addresses or ("::",):
+            try:
+                made.servers.append(await self.open(page, address, health.port))
+            except OSError as error:
+                _LOG.error(
+                    "a health check node port cannot be opened",
+                    exc=error,
+                    service=key,
+                    address=address,
+                    port=health.port,
+                )
+        return made
+
+    async def _close(self, number: int) -> None:
+        for server in self.ports.pop(number).servers:
+            await server.close(0)
+
+
+async def _listen(handler: Handler, address: str, port: int) -> Server:
+    """`::` stands for both families; without IPv6 the old wildcard does."""
+    try:
+        sock = listener(address, port)
+    except OSError:
+        if address != "::":
+            raise
+        sock = listener("0.0.0.0", port)
+    return await serve(handler, sock=sock, name="health-check-node-port")

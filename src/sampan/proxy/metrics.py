@@ -1,0 +1,123 @@
+"""The proxy's figures, under upstream's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sampan.std.metrics import Registry
+
+SYNC_BUCKETS = tuple(0.001 * 2**power for power in range(15))
+PROGRAMMING_BUCKETS = (
+    0.25,
+    0.5,
+    *(float(second) for second in range(1, 60)),
+    *(float(second) for second in range(60, 120, 5)),
+    *(float(second) for second in range(120, 301, 30)),
+)
+FAMILIES = ("IPv4", "IPv6")
+
+
+class Metrics:
+    """`registry` is what the `/metrics` page shows."""
+
+    def __init__(self, mode: str) -> None:
+        registry = self.registry = Registry()
+        registry.process()
+
+        prefix = "sync_proxy_rules"
+        self.duration = registry.histogram(
+            f"kubeproxy_{prefix}_duration_seconds",
+            "Time to put changes in force, in seconds.",
+            ("ip_family",),
+            SYNC_BUCKETS,
+        )
+        self.full = registry.histogram(
+            "kubeproxy_sync_full_proxy_rules_duration_seconds",
+            "Time of a full comparison with the kernel, in seconds.",
+            ("ip_family",),
+            SYNC_BUCKETS,
+        )
+        self.partial = registry.histogram(
+            "kubeproxy_sync_partial_proxy_rules_duration_seconds",
+            "Time to load the changed Services, in seconds.",
+            ("ip_family",),
+            SYNC_BUCKETS,
+        )
+        self.programming = registry.histogram(
+            "kubeproxy_network_programming_duration_seconds",
+            "From the change of a Pod or Service to the rules in the kernel, in seconds.",
+            ("ip_family",),
+            PROGRAMMING_BUCKETS,
+        )
+        self.last = registry.gauge(
+            f"kubeproxy_{prefix}_last_timestamp_seconds",
+            "When rules were last loaded.",
+            ("ip_family",),
+        )
+        self.queued = registry.gauge(
+            f"kubeproxy_{prefix}_last_queued_timestamp_seconds",
+            "When a change was last noticed.",
+            ("ip_family",),
+        )
+        self.no_local = registry.gauge(
+            f"kubeproxy_{prefix}_no_local_endpoints_total",
+            "Services with policy Local and no endpoint on this node.",
+            ("ip_family", "traffic_policy"),
+        )
+        self.endpoint_changes = registry.counter(
+            f"kubeproxy_{prefix}_endpoint_changes_total", "Changed EndpointSlices."
+        )
+        self.endpoint_pending = registry.gauge(
+            f"kubeproxy_{prefix}_endpoint_changes_pending", "EndpointSlices not in force yet."
+        )
+        self.service_changes = registry.counter(
+            f"kubeproxy_{prefix}_service_changes_total", "Changed Services."
+        )
+        self.service_pending = registry.gauge(
+            f"kubeproxy_{prefix}_service_changes_pending", "Services not in force yet."
+        )
+        self.healthz = registry.counter(
+            "kubeproxy_proxy_healthz_total", "Answers of /healthz by status.", ("code",)
+        )
+        self.livez = registry.counter(
+            "kubeproxy_proxy_livez_total", "Answers of /livez by status.", ("code",)
+        )
+        self.deleted_flows = registry.counter(
+            "kubeproxy_conntrack_reconciler_deleted_entries_total",
+            "UDP flows that were cut off.",
+            ("ip_family",),
+        )
+        self.failures = registry.counter(
+            f"kubeproxy_{prefix}_{_tool(mode)}_sync_failures_total"
+            if mode == "nftables"
+            else f"kubeproxy_{prefix}_{_tool(mode)}_restore_failures_total",
+            "Transactions that the kernel refused.",
+            ("ip_family",),
+        )
+        self._start()
+
+    def _start(self) -> None:
+        """Every series exists from the first scrape on."""
+        for family in FAMILIES:
+            for one in (self.duration, self.full, self.partial, self.programming):
+                one.labels(family)
+            for gauge in (self.last, self.queued):
+                gauge.labels(family)
+            for policy in ("internal", "external"):
+                self.no_local.labels(family, policy)
+            self.deleted_flows.labels(family)
+            self.failures.labels(family)
+        self.healthz.labels("200")
+        self.livez.labels("200")
+
+    def synced(self, seconds: float, now: float, *, full: bool, families: Iterable[str]) -> None:
+        """Rules were loaded."""
+        kind = self.full if full else self.partial
+        for family in families:
+            self.duration.labels(family).observe(seconds)
+            kind.labels(family).observe(seconds)
+            self.last.labels(family).set(now)
+
+
+def _tool(mode: str) -> str:
+    return mode if mode in ("nftables", "iptables") else "iptables"

@@ -1,0 +1,290 @@
+"""The proxy as a component: watches Services, slices and its Node, and keeps a backend true.
+
+    informers -> Tracker (marks) -> take -> render -> load -> conntrack, health, figures
+                                     one batch in flight; what comes meanwhile waits for the next
+
+No timer paces it: while one batch is loaded, changes gather by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sampan.api import kinds
+from sampan.api.meta import Json, Key
+from sampan.linux.base.conntrack import Conntrack
+from sampan.loop.informers import Informers
+from sampan.proxy import conntrack as stale_flows
+from sampan.proxy.backend import Backend, BackendError
+from sampan.proxy.config import settings
+from sampan.proxy.conntrack import Stale
+from sampan.proxy.health import HealthPorts, Wellbeing
+from sampan.proxy.metrics import Metrics
+from sampan.proxy.model import Health
+from sampan.proxy.settings import Settings
+from sampan.proxy.tracker import Tracker
+from sampan.services.answer import Place
+from sampan.std import log
+from sampan.std.backoff import Backoff
+from sampan.std.clock import Clock
+
+UNMARKED = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name"
+ZONE = "topology.kubernetes.io/zone"
+TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
+RETRY = Backoff(first_s=0.05, factor=2, cap_s=10)
+CIDR_PATIENCE_S = 2.0
+"""A server without ServiceCIDRs, or without leave to read them, must not stop the proxy."""
+SECOND_LOOK_S = 2.0
+"""A packet that was on its way during a change may leave a stale flow behind it."""
+_LOG = log.get("proxy")
+
+
+@dataclass
+class Proxy:
+    """`backend` is told; `others` are the modes that an earlier run may have left behind."""
+
+    informers: Informers
+    backend: Backend[Any]
+    config: Json
+    node_name: str
+    conntrack: Conntrack
+    clock: Clock
+    metrics: Metrics
+    wellbeing: Wellbeing
+    others: Sequence[Backend[Any]] = ()
+    local_ips: Callable[[], Sequence[str]] = lambda: ()
+    name: str = field(default="proxy", init=False)
+
+    def __post_init__(self) -> None:
+        self._wake = asyncio.Event()
+        self._tracker = Tracker(Place(self.node_name, ""))
+        self._node: Json | None = None
+        self._settings: Settings | None = None
+        self._resync = True
+        self._triggers: list[float] = []
+        self._checks: dict[Key, Health] = {}
+        self._health = HealthPorts(lambda: self.wellbeing.healthy)
+        self._services = self.informers.of(kinds.SERVICES, labels=UNMARKED)
+        self._slices = self.informers.of(kinds.ENDPOINTSLICES, labels=UNMARKED)
+        self._nodes = self.informers.of(kinds.NODES, fields=f"metadata.name={self.node_name}")
+        self._cidrs = self.informers.of(kinds.SERVICECIDRS)
+
+    async def run(self, started: Callable[[], None]) -> None:
+        """Program what is there, call `started`, and follow every change until cancelled."""
+        self._listen()
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._synced()
+                group.create_task(self._watch_others(), name="proxy disturbed")
+                await self._settle()
+                started()
+                for other in self.others:
+                    group.create_task(self._forget(other), name=f"proxy cleanup {other.name}")
+                while True:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    await self._follow(group)
+        finally:
+            await self._health.close()
+
+    # News.
+
+    def _listen(self) -> None:
+        self._services.on_change(self._on_service)
+        self._slices.on_change(self._on_slice)
+        self._nodes.on_change(self._on_node)
+        self._cidrs.on_change(lambda *_: self._settings_changed())
+
+    def _on_service(self, old: Json | None, new: Json | None) -> None:
+        self._tracker.service(old, new)
+        self.metrics.service_changes.inc()
+        self._marked()
+
+    def _on_slice(self, old: Json | None, new: Json | None) -> None:
+        self._tracker.slice(old, new)
+        self.metrics.endpoint_changes.inc()
+        trigger = _trigger(new)
+        if trigger is not None and old is not None:
+            self._triggers.append(trigger)
+        self._marked()
+
+    def _on_node(self, old: Json | None, new: Json | None) -> None:
+        self._node = new
+        self.wellbeing.see_node(new)
+        labels = ((new or old or {}).get("metadata") or {}).get("labels") or {}
+        self._tracker.move(Place(self.node_name, labels.get(ZONE, "")))
+        self._settings_changed()
+
+    def _marked(self) -> None:
+        self.wellbeing.queue()
+        self._wake.set()
+
+    def _settings_changed(self) -> None:
+        """Only what differs costs a resync; a heartbeat of the Node does not."""
+        if self._settings is not None and self._current() != self._settings:
+            self._resync = True
+        if self._resync or len(self._tracker):
+            self._marked()
+
+    def _current(self) -> Settings:
+        ranges = [
+            cidr
+            for obj in self._cidrs.items()
+            for cidr in (obj.get("spec") or {}).get("cidrs") or ()
+        ]
+        return settings(
+            self.config,
+            node_name=self.node_name,
+            node=self._node,
+            service_cidrs=sorted(ranges),
+            local_ips=self.local_ips(),
+        )
+
+    # Work.
+
+    async def _synced(self) -> None:
+        for informer in (self._services, self._slices, self._nodes):
+            await informer.synced.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CIDR_PATIENCE_S):
+                await self._cidrs.synced.wait()
+        await self._wait_for_node()
+
+    async def _wait_for_node(self) -> None:
+        """NodeCIDR needs the range that the control plane gives the Node a little later."""
+        if self.config["detectLocalMode"] != "NodeCIDR":
+            return
+        while not ((self._node or {}).get("spec") or {}).get("podCIDR"):
+            await self._wake.wait()
+            self._wake.clear()
+
+    async def _settle(self) -> None:
+        """Everything at once, again and again until the kernel takes it."""
+        failures = 0
+        while True:
+            begun = self.clock.monotonic()
+            try:
+                self._resync = False
+                self._settings = self._current()
+                self.backend.configure(self._settings)
+                self._tracker.take()
+                await self.backend.resync(self._tracker.model)
+                break
+            except BackendError as error:
+                self._resync = True
+                self._failed("cannot program the kernel", error)
+                await self.clock.sleep(RETRY.delay(failures))
+                failures += 1
+        model = self._tracker.model
+        self._checks = {key: rules.health for key, rules in model.items() if rules.health}
+        await self._after(begun, full=True)
+        await self._cut(stale_flows.everything(self._tracker.model.values()))
+
+    async def _follow(self, group: asyncio.TaskGroup) -> None:
+        if self._resync:
+            await self._settle()
+            return
+        begun = self.clock.monotonic()
+        changes = self._tracker.take()
+        if changes:
+            try:
+                await self.backend.load(
+                    [self.backend.render(one.key, one.old, one.new) for one in changes]
+                )
+            except BackendError as error:
+                self._failed("a change was refused; comparing with the kernel", error)
+                await self._settle()
+                return
+        for one in changes:
+            self._checks.pop(one.key, None)
+            if one.new and one.new.health:
+                self._checks[one.key] = one.new.health
+        await self._after(begun, full=False)
+        flows = {
+            one.key: stale for one in changes if (stale := stale_flows.stale(one.old, one.new))
+        }
+        if flows:
+            group.create_task(self._cut_twice(flows), name="proxy conntrack")
+
+    async def _after(self, begun: float, *, full: bool) -> None:
+        now = self.clock.now()
+        self.wellbeing.done()
+        self.metrics.synced(
+            self.clock.monotonic() - begun, now, full=full, families=("IPv4", "IPv6")
+        )
+        triggers, self._triggers = self._triggers, []
+        for trigger in triggers:
+            for family in ("IPv4", "IPv6"):
+                self.metrics.programming.labels(family).observe(max(0.0, now - trigger))
+        if full:
+            self._health.addresses = self._health_addresses()
+        if self._checks or self._health.ports:
+            await self._health.sync(self._checks)
+
+    async def _watch_others(self) -> None:
+        while True:
+            await self.backend.disturbed()
+            _LOG.warning("somebody else changed the rules; repairing", mode=self.backend.name)
+            self._resync = True
+            self._marked()
+            # One repair for a burst: the event loop turns before the next look.
+            await self.clock.sleep(0.01)
+
+    async def _forget(self, other: Backend[Any]) -> None:
+        """What another mode left is removed once the own rules are in force."""
+        try:
+            await other.cleanup()
+        except BackendError as error:
+            _LOG.warning("cannot remove another mode's rules", mode=other.name, error=error)
+
+    async def _cut_twice(self, flows: Mapping[Key, Sequence[Stale]]) -> None:
+        await self._cut([stale for several in flows.values() for stale in several])
+        await self.clock.sleep(SECOND_LOOK_S)
+        again: list[Stale] = []
+        for key, several in flows.items():
+            now = stale_flows.stale(None, self._tracker.model.get(key))
+            current = {one.frontend: one for one in now}
+            again += [current.get(one.frontend, one) for one in several]
+        await self._cut(again)
+
+    async def _cut(self, flows: Sequence[Stale]) -> None:
+        if not flows:
+            return
+        ips = frozenset(self.local_ips())
+        try:
+            count = await asyncio.to_thread(stale_flows.cut, self.conntrack, flows, ips)
+        except OSError as error:
+            _LOG.warning("stale UDP flows cannot be cut off", error=error)
+            return
+        if count:
+            families = {6 if one.frontend.family == 6 else 4 for one in flows}
+            word = "IPv6" if families == {6} else "IPv4"
+            self.metrics.deleted_flows.labels(word).inc(count)
+
+    def _failed(self, message: str, error: BackendError) -> None:
+        for family in ("IPv4", "IPv6"):
+            self.metrics.failures.labels(family).inc()
+        _LOG.error(message, mode=self.backend.name, error=error)
+
+    def _health_addresses(self) -> tuple[str, ...]:
+        families = self._settings.families if self._settings else ()
+        if any(one.node_port_ips is None for one in families):
+            return ()
+        return tuple(ip for one in families for ip in one.node_port_ips or ())
+
+
+def _trigger(obj: Json | None) -> float | None:
+    """When the change that a slice tells of began."""
+    notes = ((obj or {}).get("metadata") or {}).get("annotations") or {}
+    text = notes.get(TRIGGER)
+    if not text:
+        return None
+    try:
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
