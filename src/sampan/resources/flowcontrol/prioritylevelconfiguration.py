@@ -103,7 +103,7 @@ def _queuing(path: str, queuing: Json) -> Errors:
     elif hand > queues:
         says = f"should not be greater than queues ({queues})"
         errors += rules.invalid(f"{path}.handSize", hand, says)
-    elif 0 < hand and _entropy_bits(queues, hand) > MAX_HASH_BITS:
+    elif hand > 0 and _entropy_bits(queues, hand) > MAX_HASH_BITS:
         says = (
             f"required entropy bits of deckSize {queues} and handSize {hand} should not be "
             f"greater than {MAX_HASH_BITS}"
