@@ -7,32 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sampan.api import selectors
 from sampan.api.meta import Json
 
 
 def matches(selector: Json | None, labels: Mapping[str, str]) -> bool:
     """An absent selector matches nothing, an empty one everything."""
-    if selector is None:
-        return False
-    wanted = selector.get("matchLabels") or {}
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        return False
-    return all(_meets(each, labels) for each in selector.get("matchExpressions") or ())
-
-
-def _meets(requirement: Json, labels: Mapping[str, str]) -> bool:
-    key, values = requirement["key"], requirement.get("values") or ()
-    match requirement.get("operator"):
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return key not in labels or labels[key] not in values
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-        case _:
-            return False
+    return selectors.from_object(selector).matches(labels)
 
 
 def query(selector: Json | None) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sampan.api import names
+from sampan.api import names, selectors
 from sampan.api.errors import FieldError
 from sampan.api.meta import Json
 
@@ -120,32 +120,7 @@ def labels(path: str, values: Mapping[str, str] | None) -> Errors:
 
 def label_selector(path: str, selector: Json | None) -> Errors:
     """metav1.LabelSelector."""
-    if not selector:
-        return []
-    errors = labels(f"{path}.matchLabels", selector.get("matchLabels"))
-    for at, requirement in enumerate(selector.get("matchExpressions") or ()):
-        errors += _requirement(f"{path}.matchExpressions[{at}]", requirement)
-    return errors
-
-
-def _requirement(path: str, requirement: Json) -> Errors:
-    operator, values = requirement.get("operator", ""), requirement.get("values") or ()
-    errors: Errors = []
-    if operator in ("In", "NotIn"):
-        if not values:
-            detail = "must be specified when `operator` is 'In' or 'NotIn'"
-            errors += required(f"{path}.values", detail)
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            errors += forbidden(f"{path}.values", detail)
-    else:
-        errors += invalid(f"{path}.operator", operator, "not a valid selector operator")
-    key = requirement.get("key", "")
-    errors += each(f"{path}.key", key, names.qualified_name(key))
-    for at, value in enumerate(values):
-        errors += each(f"{path}.values[{at}]", value, names.label_value(value))
-    return errors
+    return selectors.validate_object(selector, path) if selector else []
 
 
 def is_empty_selector(selector: Json) -> bool:
