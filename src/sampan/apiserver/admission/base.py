@@ -1,0 +1,79 @@
+"""The admission contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sampan.api.errors import Forbidden
+from sampan.api.meta import Json, ResourceId
+from sampan.apiserver.authn.user import User
+from sampan.apiserver.call import Call
+from sampan.apiserver.served import Served
+
+CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A write that is being admitted. `obj` is None for DELETE, `old` for CREATE."""
+
+    operation: str
+    served: Served
+    call: Call
+    namespace: str
+    name: str
+    obj: Json | None
+    old: Json | None
+    subresource: str = ""
+    dry_run: bool = False
+    options: Json | None = None
+    """The DeleteOptions or connect options, for webhooks."""
+
+    @property
+    def id(self) -> ResourceId:
+        return self.served.id
+
+    @property
+    def user(self) -> User:
+        return self.call.user
+
+    def is_for(self, group: str, plural: str, subresource: str = "") -> bool:
+        rid = self.served.id
+        return (rid.group, rid.plural, self.subresource) == (group, plural, subresource)
+
+    def forbid(self, why: str) -> Forbidden:
+        """`pods "p" is forbidden: why`."""
+        rid = self.served.id
+        details: Json = {"name": self.name} if self.name else {}
+        if rid.group:
+            details["group"] = rid.group
+        details["kind"] = rid.plural
+        subject = f'{rid.qualified} "{self.name}"' if self.name else rid.qualified
+        return Forbidden(f"{subject} is forbidden: {why}", details=details)
+
+
+class Plugin(Protocol):
+    """Either method may do nothing. Both raise ApiError to refuse."""
+
+    async def admit(self, attempt: Attempt) -> None:
+        """Change `attempt.obj`."""
+        ...
+
+    async def validate(self, attempt: Attempt) -> None: ...
+
+
+class Chain:
+    """The plugins that are enabled, in order."""
+
+    def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
+        self.plugins = tuple(plugins)
+
+    async def admit(self, attempt: Attempt) -> None:
+        for plugin in self.plugins:
+            await plugin.admit(attempt)
+
+    async def validate(self, attempt: Attempt) -> None:
+        for plugin in self.plugins:
+            await plugin.validate(attempt)

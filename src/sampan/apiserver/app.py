@@ -1,0 +1,140 @@
+"""The request path, in order:
+
+    limits -> read the path -> authenticate -> impersonate -> authorize -> route -> verb -> answer
+
+Nothing below the first three lines of `_serve` runs without an identity, and no verb without
+`authorizer.require`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from sampan.api.errors import ApiError, InternalError, TooManyRequests
+from sampan.apiserver.answers import error_answer, json_answer, page_not_found
+from sampan.apiserver.authn.authenticator import Authenticator, impersonated
+from sampan.apiserver.authn.user import User
+from sampan.apiserver.authz.attributes import attributes_of
+from sampan.apiserver.authz.authorizer import Authorizer
+from sampan.apiserver.call import Call, call_for
+from sampan.apiserver.discovery import Discovery
+from sampan.apiserver.health import Check, answer_health, version
+from sampan.apiserver.meters import Meters
+from sampan.apiserver.refusals import no_such_resource
+from sampan.apiserver.request import RequestInfo, read_path
+from sampan.apiserver.router import Router
+from sampan.apiserver.served import Catalog
+from sampan.std import log
+from sampan.std.http import Request, Response
+
+_log = log.get("apiserver")
+
+Page = Callable[[Request], Awaitable[Response]]
+"""A plain path's handler: metrics, OpenAPI, the issuer's documents."""
+
+READ_ONLY = frozenset({"get", "list", "watch"})
+LONG_RUNNING = frozenset({"attach", "exec", "log", "portforward", "proxy"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many requests may be under way; those that last (watch, exec, ...) do not count."""
+
+    reading: int = 400
+    writing: int = 200
+
+
+@dataclass(slots=True)
+class App:
+    """`handle` is the server, for HTTPS and in-process clients alike."""
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+    catalog: Catalog
+    router: Router
+    discovery: Discovery
+    meters: Meters
+    checks: Mapping[str, Check]
+    pages: Mapping[str, Page]
+    program: str = "0"
+    limits: Limits = field(default_factory=Limits)
+
+    async def handle(self, request: Request) -> Response:
+        """Every answer is a Response; what goes wrong becomes a Status."""
+        return await self.handle_as(request, None)
+
+    async def handle_as(self, request: Request, known: User | None) -> Response:
+        """The same for someone whom the listener knows already (the plain loopback port)."""
+        info = read_path(request.method, request.path, request.query)
+        started = self.meters.begin()
+        warnings: list[str] = []
+        try:
+            response = await self._serve(request, info, warnings, known)
+        except ApiError as error:
+            response = error_answer(error, warnings)
+        except Exception as error:  # noqa: BLE001 - one broken request must not end the server
+            _log.error("request failed", exc=error, method=request.method, path=request.path)
+            broken = InternalError(f"Internal error occurred: {type(error).__name__}")
+            response = error_answer(broken)
+        self.meters.end(started, info, response.status)
+        return response
+
+    async def _serve(
+        self, request: Request, info: RequestInfo, warnings: list[str], known: User | None
+    ) -> Response:
+        asker = known or self.authenticator.authenticate(request)
+        user = impersonated(request, asker, self.authorizer.may_impersonate)
+        self.authorizer.require(attributes_of(user, info))
+        if not info.resource_request:
+            return await self._plain(request)
+        if self._lasting(info):
+            return await self._resource(request, info, user, warnings)
+        reading = info.verb in READ_ONLY
+        limit = self.limits.reading if reading else self.limits.writing
+        with self.meters.in_flight(reading) as count:
+            if count > limit:
+                text = "The server is currently handling too many requests. Please try again later."
+                raise TooManyRequests(text, details={"retryAfterSeconds": 1})
+            return await self._resource(request, info, user, warnings)
+
+    @staticmethod
+    def _lasting(info: RequestInfo) -> bool:
+        return info.verb == "watch" or info.subresource in LONG_RUNNING
+
+    async def _resource(
+        self, request: Request, info: RequestInfo, user: User, warnings: list[str]
+    ) -> Response:
+        served = self.catalog.find(info.group, info.version, info.resource)
+        if served is None:
+            group_known = any(group == info.group for group, _ in self.catalog.versions)
+            if info.group and not group_known:
+                return page_not_found()
+            raise no_such_resource()
+        call: Call = call_for(request, info, user)
+        call.warnings = warnings
+        return await self.router.route(served, call)
+
+    async def _plain(self, request: Request) -> Response:
+        path = request.path.rstrip("/") or "/"
+        health = answer_health(request, self.checks)
+        if health is not None:
+            return health
+        if path == "/version":
+            return json_answer(version(self.program))
+        parts = path.split("/")
+        if parts[1] in ("api", "apis"):
+            found = self.discovery.answer(request)
+            if found is not None:
+                return found
+            known = len(parts) > 3 or (parts[1] == "api" and len(parts) > 2)
+            if known and (parts[1] == "api" or self._group_known(parts[2])):
+                raise no_such_resource()
+            return page_not_found()
+        page = self.pages.get(path) or self.pages.get("/" + parts[1] + "/" + "*")
+        if page is None and len(parts) > 3:
+            page = self.pages.get("/".join(parts[:3]) + "/*")
+        return await page(request) if page is not None else page_not_found()
+
+    def _group_known(self, group: str) -> bool:
+        return any(a_group == group for a_group, _ in self.catalog.versions)

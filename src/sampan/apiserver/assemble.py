@@ -1,0 +1,140 @@
+"""Puts an API server together from a store, keys and options; no sockets, no files."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sampan import __version__
+from sampan.api.resource import Resource
+from sampan.apiserver.admission.base import Chain
+from sampan.apiserver.admission.table import plugins
+from sampan.apiserver.allocators.allocator import ServiceAllocator
+from sampan.apiserver.app import App
+from sampan.apiserver.authn.accounts import AccountTokens
+from sampan.apiserver.authn.authenticator import Authenticator
+from sampan.apiserver.authn.bootstrap import BootstrapTokens
+from sampan.apiserver.authn.static import StaticTokens
+from sampan.apiserver.authn.tokens import SigningKey
+from sampan.apiserver.authz.authorizer import Authorizer
+from sampan.apiserver.authz.node import NodeAuthorizer
+from sampan.apiserver.authz.rbac import Rbac
+from sampan.apiserver.bootstrap import Cluster, bootstrap
+from sampan.apiserver.cacher.cacher import Cacher
+from sampan.apiserver.discovery import Discovery
+from sampan.apiserver.health import Check
+from sampan.apiserver.meters import Meters
+from sampan.apiserver.ownership import FieldOwnership
+from sampan.apiserver.pages import pages
+from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.router import Router
+from sampan.apiserver.served import Catalog
+from sampan.apiserver.special import specials
+from sampan.std.clock import Clock
+from sampan.std.metrics import Registry
+from sampan.store.base import Store
+
+SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the flags come to."""
+
+    cluster: Cluster
+    issuer: str = "https://kubernetes.default.svc"
+    audiences: tuple[str, ...] = ()
+    node_ports: tuple[int, int] = (30000, 32767)
+    tokens: StaticTokens = field(default_factory=StaticTokens)
+    anonymous: bool = True
+    enable_admission: tuple[str, ...] = ()
+    disable_admission: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class ApiServer:
+    """An assembled server: `start` it, serve `app.handle`, and `run` beside."""
+
+    app: App
+    parts: Parts
+    catalog: Catalog
+    cacher: Cacher
+    follower: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Follow the store until cancelled."""
+        assert self.follower is not None
+        await self.follower
+
+
+async def assemble(
+    store: Store,
+    resources: Sequence[Resource],
+    key: SigningKey,
+    options: Options,
+    clock: Clock,
+) -> ApiServer:
+    """Load the state, make the initial objects, and be ready to answer."""
+    cacher = Cacher(store)
+    await cacher.load()
+    catalog = Catalog(cacher, clock.now)
+    catalog.add_all(resources)
+    accounts = AccountTokens(key, options.issuer, cacher, clock)
+    if options.audiences:
+        accounts.audiences = options.audiences
+    authenticator = Authenticator(
+        options.tokens,
+        accounts,
+        BootstrapTokens(cacher, clock),
+        anonymous=options.anonymous,
+    )
+    authorizer = Authorizer(NodeAuthorizer(cacher), Rbac(cacher))
+    allocator = ServiceAllocator(cacher, options.cluster.service_ranges, options.node_ports)
+    parts = Parts(store, cacher, Chain(), allocator, FieldOwnership(clock), clock, random_suffix)
+    parts.chain = Chain(
+        plugins(parts, catalog, authorizer, options.enable_admission, options.disable_admission)
+    )
+    router = Router(
+        parts, specials(parts, catalog, authenticator, authorizer), random.SystemRandom().random
+    )
+    server = ApiServer(
+        App(
+            authenticator,
+            authorizer,
+            catalog,
+            router,
+            Discovery(catalog),
+            Meters(Registry(), clock),
+            {},
+            {},
+            __version__,
+        ),
+        parts,
+        catalog,
+        cacher,
+    )
+    server.app.checks = checks(server)
+    server.app.pages = pages(server.app, accounts, catalog)
+    server.follower = asyncio.create_task(cacher.run(), name="cacher")
+    await bootstrap(parts, catalog, options.cluster)
+    return server
+
+
+def checks(server: ApiServer) -> Mapping[str, Check]:
+    """What the health pages look at."""
+
+    def store() -> str:
+        follower = server.follower
+        if follower is None:
+            return "not started"
+        return "the store can no longer be followed" if follower.done() else ""
+
+    return {"ping": lambda: "", "log": lambda: "", "etcd": store, "informer-sync": store}
+
+
+def random_suffix() -> str:
+    """Five characters for a generated name: no vowels, nothing that looks like another."""
+    return "".join(secrets.choice(SUFFIX_ALPHABET) for _ in range(5))

@@ -1,0 +1,102 @@
+"""ServiceAccount tokens against the objects they are bound to: made, and checked at each use."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+
+from sampan.api.meta import Json
+from sampan.apiserver.authn.tokens import BadToken, SigningKey, issuer_of, sign, verify
+from sampan.apiserver.authn.user import User, service_account_user
+from sampan.apiserver.cacher.cacher import Cacher
+from sampan.std.clock import Clock
+
+EXTRA = "authentication.kubernetes.io/"
+VERIFIED_KEPT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a token is for: an account, and maybe the pod (with its node) or secret it ends with."""
+
+    namespace: str
+    account: str
+    account_uid: str
+    pod: tuple[str, str] | None = None
+    secret: tuple[str, str] | None = None
+    node: tuple[str, str] | None = None
+
+
+class AccountTokens:
+    """The issuer's side and the checking side of ServiceAccount tokens."""
+
+    def __init__(self, key: SigningKey, issuer: str, cacher: Cacher, clock: Clock) -> None:
+        self.key = key
+        self.issuer = issuer
+        self.audiences: tuple[str, ...] = (issuer,)
+        self._clock = clock
+        self._accounts = cacher.collection("", "serviceaccounts")
+        self._pods = cacher.collection("", "pods")
+        self._secrets = cacher.collection("", "secrets")
+        self._nodes = cacher.collection("", "nodes")
+        self._verified: dict[str, Json] = {}
+
+    def issue(self, bound: Bound, audiences: tuple[str, ...], seconds: int) -> tuple[str, int]:
+        """A token, and the second at which it expires."""
+        now = int(self._clock.now())
+        about: Json = {
+            "namespace": bound.namespace,
+            "serviceaccount": {"name": bound.account, "uid": bound.account_uid},
+        }
+        for kind in ("pod", "secret", "node"):
+            ref = getattr(bound, kind)
+            if ref is not None:
+                about[kind] = {"name": ref[0], "uid": ref[1]}
+        claims = {
+            "aud": list(audiences), "exp": now + seconds, "iat": now, "iss": self.issuer,
+            "jti": str(uuid.uuid4()), "kubernetes.io": about, "nbf": now,
+            "sub": f"system:serviceaccount:{bound.namespace}:{bound.account}",
+        }  # fmt: skip
+        return sign(self.key, claims), now + seconds
+
+    def ours(self, token: str) -> bool:
+        return issuer_of(token) == self.issuer
+
+    def user(self, token: str) -> User:
+        """Raises BadToken when the token or what it is bound to is no longer good."""
+        now = self._clock.now()
+        claims = self._verified.get(token)
+        if claims is None or now > float(claims["exp"]):
+            claims = verify(self.key, token, now)
+            if len(self._verified) >= VERIFIED_KEPT:
+                self._verified.clear()
+            self._verified[token] = claims
+        return self._living(claims)
+
+    def _living(self, claims: Json) -> User:
+        about = claims.get("kubernetes.io") or {}
+        namespace, account = about.get("namespace", ""), about.get("serviceaccount") or {}
+        name, uid = account.get("name", ""), account.get("uid", "")
+        item = self._accounts.get(namespace, name)
+        if item is None:
+            raise BadToken(f'serviceaccounts "{name}" not found')
+        if item.decode()["metadata"].get("uid") != uid:
+            raise BadToken("the service account was deleted and made again")
+        extra = {EXTRA + "credential-id": (f"JTI={claims.get('jti', '')}",)}
+        for kind, objects in (("pod", self._pods), ("secret", self._secrets)):
+            ref = about.get(kind)
+            if ref is None:
+                continue
+            found = objects.get(namespace, ref.get("name", ""))
+            if found is None or found.decode()["metadata"].get("uid") != ref.get("uid"):
+                raise BadToken(f"the {kind} that the token is bound to is gone")
+            if kind == "pod":
+                extra[EXTRA + "pod-name"] = (ref["name"],)
+                extra[EXTRA + "pod-uid"] = (ref["uid"],)
+        node = about.get("node")
+        if node is not None:
+            extra[EXTRA + "node-name"] = (node["name"],)
+            if node.get("uid"):
+                extra[EXTRA + "node-uid"] = (node["uid"],)
+        user = service_account_user(namespace, name, uid)
+        return replace(user, extra=extra, audiences=tuple(claims.get("aud") or ()))

@@ -1,0 +1,154 @@
+"""What a cluster holds before anyone creates anything, and what every start makes sure of.
+
+The objects come from the facts tables; they are stored in one transaction, which is one disk flush.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sampan.api import facts
+from sampan.api.meta import Json
+from sampan.apiserver.cacher.item import value_of
+from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.metadata import fill
+from sampan.apiserver.served import Catalog, Served
+from sampan.store.base import Compare, Put
+
+OWN = frozenset({"services", "ipaddresses", "servicecidrs"})
+"""Kinds whose initial objects depend on the flags; made below."""
+ADDED_TO_ROLES = ("clusterroles", "roles")
+RBAC = "rbac.authorization.k8s.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the flags say about the cluster."""
+
+    service_ranges: tuple[str, ...]
+    kubernetes_ips: tuple[str, ...]
+    """The first address of each range."""
+    endpoint_ips: tuple[str, ...]
+    endpoint_port: int
+    client_ca: str = ""
+
+
+async def bootstrap(parts: Parts, catalog: Catalog, cluster: Cluster) -> None:
+    """Make what is missing; default roles get rules that they lack."""
+    puts: list[tuple[str, int, bytes]] = []
+    for served, obj in _wanted(catalog, cluster):
+        meta = obj["metadata"]
+        namespace, name = meta.get("namespace", ""), meta["name"]
+        item = served.collection.get(namespace, name)
+        if item is None:
+            made = _made(parts, served, obj)
+            puts.append((served.key(namespace, name), 0, value_of(made)))
+            continue
+        current = served.current(item)
+        if _reconcile(served, current, obj):
+            puts.append((served.key(namespace, name), item.revision, value_of(current)))
+    if puts:
+        outcome = await parts.store.txn(
+            [Compare(key, revision) for key, revision, _ in puts],
+            [Put(key, value) for key, _, value in puts],
+        )
+        await parts.cacher.wait_for(outcome.revision)
+
+
+def _made(parts: Parts, served: Served, obj: Json) -> Json:
+    made = served.decode(obj).obj
+    made["kind"], made["apiVersion"] = served.id.kind, served.id.api_version
+    fill(made, parts.timestamp())
+    served.resource.prepare(made, None, "")
+    if served.resource.generation:
+        made["metadata"]["generation"] = 1
+    return made
+
+
+def _reconcile(served: Served, current: Json, wanted: Json) -> bool:
+    """Bring an existing object up to date; whether it changed."""
+    rid = served.id
+    if rid.group == RBAC and rid.plural in ADDED_TO_ROLES:
+        held = current.get("rules") or []
+        missing = [rule for rule in wanted.get("rules") or () if rule not in held]
+        if missing and "aggregationRule" not in current and _automatic(current):
+            current["rules"] = [*held, *missing]
+            return True
+    if rid.plural in ("endpoints", "endpointslices"):
+        before = {key: current.get(key) for key in ("subsets", "endpoints", "ports")}
+        current.update({key: value for key, value in wanted.items() if key != "metadata"})
+        return before != {key: current.get(key) for key in ("subsets", "endpoints", "ports")}
+    return False
+
+
+def _automatic(role: Json) -> bool:
+    notes = role["metadata"].get("annotations") or {}
+    return bool(notes.get("rbac.authorization.kubernetes.io/autoupdate") == "true")
+
+
+def _wanted(catalog: Catalog, cluster: Cluster) -> Iterator[tuple[Served, Json]]:
+    for path, objects in facts.load("initial-objects").items():
+        parts = path.strip("/").split("/")
+        group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
+        served = catalog.find(group, version, parts[-1])
+        if served is None or parts[-1] in OWN:
+            continue
+        for obj in objects:
+            yield served, obj
+    for (group, version, plural), obj in _own_objects(cluster):
+        served = catalog.find(group, version, plural)
+        if served is not None:
+            yield served, obj
+
+
+def _own_objects(cluster: Cluster) -> Iterable[tuple[tuple[str, str, str], Json]]:
+    families = ["IPv6" if ":" in ip else "IPv4" for ip in cluster.kubernetes_ips]
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    place = {"name": "kubernetes", "namespace": "default"}
+    yield ("", "v1", "services"), {
+        "metadata": {**place, "labels": labels},
+        "spec": {
+            "type": "ClusterIP", "clusterIP": cluster.kubernetes_ips[0],
+            "clusterIPs": list(cluster.kubernetes_ips[:1]), "ipFamilies": families[:1],
+            "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None",
+            "internalTrafficPolicy": "Cluster",
+            "ports": [{
+                "name": "https", "port": 443, "protocol": "TCP",
+                "targetPort": cluster.endpoint_port,
+            }],
+        },
+    }  # fmt: skip
+    ports = [{"name": "https", "port": cluster.endpoint_port, "protocol": "TCP"}]
+    mirror = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    same = [ip for ip in cluster.endpoint_ips if (":" in ip) == (families[0] == "IPv6")]
+    yield (
+        ("", "v1", "endpoints"),
+        {
+            "metadata": {**place, "labels": mirror},
+            "subsets": [{"addresses": [{"ip": ip} for ip in same], "ports": ports}],
+        },
+    )
+    yield (
+        ("discovery.k8s.io", "v1", "endpointslices"),
+        {
+            "metadata": {**place, "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": families[0],
+            "endpoints": [{"addresses": [ip], "conditions": {"ready": True}} for ip in same],
+            "ports": ports,
+        },
+    )
+    yield ("networking.k8s.io", "v1", "servicecidrs"), {
+        "metadata": {"name": "kubernetes"}, "spec": {"cidrs": list(cluster.service_ranges)},
+    }  # fmt: skip
+    if cluster.client_ca:
+        yield (
+            ("", "v1", "configmaps"),
+            {
+                "metadata": {
+                    "name": "extension-apiserver-authentication",
+                    "namespace": "kube-system",
+                },
+                "data": {"client-ca-file": cluster.client_ca},
+            },
+        )

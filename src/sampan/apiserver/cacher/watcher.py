@@ -1,0 +1,106 @@
+"""One watch: which events it sees, in which form, and into which connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from sampan.apiserver.cacher.collection import Collection, Event
+from sampan.apiserver.cacher.item import Item
+from sampan.std.http import Sink
+
+MAX_WAITING = 8 << 20
+"""Bytes that a slow watcher may leave unread before it is dropped and must list again."""
+
+
+class EventForm(Protocol):
+    """How a client wants events: whole objects, metadata, or rows of a table."""
+
+    def event(self, kind: str, item: Item) -> bytes: ...
+
+    def bookmark(self, revision: int, initial_end: bool) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a collection is asked for; empty and None ask for everything."""
+
+    namespace: str = ""
+    name: str = ""
+    labels: Callable[[Mapping[str, str]], bool] | None = None
+    fields: Callable[[Item], bool] | None = None
+
+    @property
+    def selective(self) -> bool:
+        """Whether a selector was given (then nobody knows how many items remain)."""
+        return bool(self.name or self.labels or self.fields)
+
+    def covers(self, item: Item) -> bool:
+        """Whether the place fits; the content is for `matches`."""
+        if self.namespace and item.namespace != self.namespace:
+            return False
+        return not self.name or item.name == self.name
+
+    def matches(self, item: Item) -> bool:
+        if self.labels is not None and not self.labels(item.labels):
+            return False
+        return self.fields is None or self.fields(item)
+
+
+class Watcher:
+    """Takes events from a collection; a change of what matches shows as ADDED or DELETED."""
+
+    def __init__(
+        self, collection: Collection, selection: Selection, form: EventForm, sink: Sink
+    ) -> None:
+        self.collection = collection
+        self.selection = selection
+        self.form = form
+        self.sink = sink
+        self.sent = 0
+        """The newest revision that the client knows about."""
+
+    def start(self) -> None:
+        self.collection.takers[self] = None
+
+    def stop(self) -> None:
+        self.collection.takers.pop(self, None)
+
+    def take(self, event: Event) -> None:
+        selection = self.selection
+        item = event.item
+        previous = event.previous
+        subject = item if item is not None else previous
+        assert subject is not None
+        if selection.namespace and subject.namespace != selection.namespace:
+            return
+        if selection.name and subject.name != selection.name:
+            return
+        if selection.labels is not None or selection.fields is not None:
+            if item is not None and not selection.matches(item):
+                item = None
+            if previous is not None and not selection.matches(previous):
+                previous = None
+        if item is not None:
+            kind, shown = ("MODIFIED" if previous is not None else "ADDED"), item
+        elif previous is not None:
+            kind, shown = "DELETED", previous
+        else:
+            return
+        key = (self.form, kind)
+        line = event.encoded.get(key)
+        if line is None:
+            if kind == "DELETED":
+                shown = shown.at(event.revision)
+            line = event.encoded[key] = self.form.event(kind, shown)
+        self.sent = event.revision
+        self.sink.send(line)
+        if self.sink.waiting() > MAX_WAITING:
+            self.stop()
+            self.sink.abort()
+
+    def take_progress(self, revision: int) -> None:
+        if revision > self.sent:
+            self.sent = revision
+        self.sink.send(self.form.bookmark(self.sent, False))

@@ -1,0 +1,43 @@
+"""Plain paths that are no resources: metrics, the token issuer's documents, OpenAPI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sampan.apiserver.answers import json_answer
+from sampan.apiserver.authn.accounts import AccountTokens
+from sampan.apiserver.served import Catalog
+from sampan.std.http import Request, Response
+from sampan.std.metrics import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from sampan.apiserver.app import App, Page
+
+
+def pages(app: App, accounts: AccountTokens, catalog: Catalog) -> Mapping[str, Page]:
+    """By path."""
+
+    async def metrics(request: Request) -> Response:
+        text = app.meters.registry.render().encode()
+        return Response(200, {"content-type": CONTENT_TYPE}, text)
+
+    async def issuer(request: Request) -> Response:
+        return json_answer({
+            "issuer": accounts.issuer,
+            "jwks_uri": f"{accounts.issuer}/openid/v1/jwks",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        })  # fmt: skip
+
+    async def keys(request: Request) -> Response:
+        response = json_answer({"keys": [accounts.key.jwk()]})
+        response.headers["content-type"] = "application/jwk-set+json"
+        return response
+
+    return {
+        "/metrics": metrics,
+        "/.well-known/openid-configuration": issuer,
+        "/openid/v1/jwks": keys,
+    }

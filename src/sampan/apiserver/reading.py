@@ -1,0 +1,111 @@
+"""Request bodies into objects: media types, kind and version, fieldValidation."""
+
+from __future__ import annotations
+
+from sampan.api.body import Body, read_json, read_yaml, shown
+from sampan.api.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from sampan.api.leaves import DecodeError
+from sampan.api.meta import Json, ResourceId
+from sampan.apiserver.call import Call
+from sampan.apiserver.negotiate import JSON, PRODUCED, PROTOBUF, YAML
+from sampan.apiserver.served import Served
+
+BODY_LIMIT = 3 << 20
+
+
+def media_type(call: Call) -> str:
+    header = call.request.headers.get("content-type", "")
+    return header.partition(";")[0].strip().lower()
+
+
+def check_size(body: bytes) -> None:
+    if len(body) > BODY_LIMIT:
+        raise RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}")
+
+
+def read_value(call: Call, kind: ResourceId, *, duplicates: bool = True) -> Body:
+    """The body as a JSON value, with kind and apiVersion filled in where they are missing."""
+    data = call.request.body
+    check_size(data)
+    media = media_type(call) or JSON
+    try:
+        if media == PROTOBUF:
+            from sampan.api import protobuf
+
+            body = Body(protobuf.decode_request(data, kind.api_version, kind.kind))
+        elif media == YAML:
+            body = read_yaml(data)
+        elif media == JSON:
+            body = read_json(data, duplicates=duplicates)
+        else:
+            raise UnsupportedMediaType(
+                "the body of the request was in an unknown format - accepted media types include: "
+                + ", ".join(PRODUCED)
+            )
+    except DecodeError as error:
+        format_name = "yaml" if media == YAML else "json"
+        raise BadRequest(
+            f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get "
+            f"version/kind; {format_name} parse error: {error} ({shown(data)})"
+        ) from error
+    if not isinstance(body.value, dict):
+        raise BadRequest(
+            f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get "
+            f"version/kind; json parse error: the body is no JSON object ({shown(data)})"
+        )
+    return body
+
+
+def check_kind(obj: Json, kind: ResourceId) -> None:
+    """Fill in kind and apiVersion, or refuse others. Raises BadRequest."""
+    said_kind, said_version = obj.get("kind"), obj.get("apiVersion")
+    if not said_kind:
+        obj["kind"] = said_kind = kind.kind
+    if not said_version:
+        obj["apiVersion"] = said_version = kind.api_version
+    if said_version != kind.api_version:
+        raise BadRequest(
+            f"the API version in the data ({said_version}) does not match the expected API "
+            f"version ({kind.api_version})"
+        )
+    if said_kind != kind.kind:
+        version = kind.version
+        package = kind.group.partition(".")[0] or "core"
+        raise BadRequest(
+            f'{said_kind} in version "{version}" cannot be handled as a {kind.kind}: converting '
+            f"({version}.{said_kind}) to ({package}.{kind.kind}): unknown conversion"
+        )
+
+
+def read_object(call: Call, served: Served, validation: str) -> Json:
+    """The body as an object of the served kind, in canonical form with defaults."""
+    body = read_value(call, served.id, duplicates=validation != "Ignore")
+    obj: Json = body.value
+    check_kind(obj, served.id)
+    return typed(call, served, obj, validation, body)
+
+
+def typed(call: Call, served: Served, obj: Json, validation: str, body: Body | None = None) -> Json:
+    """Decode by the schema; unknown and duplicate fields are refused, warned of, or dropped."""
+    try:
+        decoded = served.decode(obj)
+    except DecodeError as error:
+        raise _cannot(served.id, str(error)) from error
+    unknown = decoded.complaints
+    duplicates = list(body.duplicates) if body is not None else []
+    if (unknown or duplicates) and validation == "Strict":
+        listed = ", ".join(duplicates + unknown)
+        raise _cannot(served.id, f"strict decoding error: {listed}")
+    if validation == "Warn":
+        for text in (*(body.warnings if body is not None else ()), *unknown):
+            call.warn(text)
+    found = decoded.obj
+    found["kind"], found["apiVersion"] = served.id.kind, served.id.api_version
+    found.setdefault("metadata", {})
+    return found
+
+
+def _cannot(kind: ResourceId, text: str) -> BadRequest:
+    return BadRequest(
+        f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {text}'
+    )

@@ -1,0 +1,92 @@
+"""What all writes share: the parts of the server they need, and the transaction itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from sampan.api.meta import Json
+from sampan.apiserver.admission.base import Chain
+from sampan.apiserver.cacher.cacher import Cacher
+from sampan.apiserver.cacher.item import Item, body_of, value_of
+from sampan.apiserver.served import Served
+from sampan.std.clock import Clock
+from sampan.store.base import Compare, Delete, Outcome, Put, Store
+
+
+class Reservation(Protocol):
+    """Addresses and ports taken for a write that is under way."""
+
+    def keep(self) -> None:
+        """The write is stored."""
+        ...
+
+    def undo(self) -> None:
+        """The write did not happen."""
+        ...
+
+
+class Allocator(Protocol):
+    """Gives objects what they hold from shared pools."""
+
+    def reserve(
+        self, served: Served, new: Json | None, old: Json | None, *, dry_run: bool
+    ) -> Reservation | None:
+        """Take what `new` needs and write it into it; `keep` gives back what only `old` held.
+
+        Raises Invalid when something is taken already.
+        """
+        ...
+
+
+class Ownership(Protocol):
+    """Who manages which field (metadata.managedFields)."""
+
+    def track(
+        self, served: Served, old: Json | None, new: Json, manager: str, subresource: str
+    ) -> None:
+        """Note in `new` what a write that is no apply changed."""
+        ...
+
+
+@dataclass(slots=True)
+class Parts:
+    """Handed to every registry function."""
+
+    store: Store
+    cacher: Cacher
+    chain: Chain
+    allocator: Allocator
+    ownership: Ownership
+    clock: Clock
+    random_suffix: Callable[[], str]
+
+    def timestamp(self, seconds_from_now: float = 0) -> str:
+        when = datetime.fromtimestamp(self.clock.now() + seconds_from_now, UTC)
+        return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    async def put(
+        self, served: Served, obj: Json, namespace: str, expected: int
+    ) -> tuple[Item | None, Outcome]:
+        """Store an object if its key is still at a revision (0: absent); None when it is not."""
+        name = obj["metadata"]["name"]
+        stored = obj
+        if served.resource.storage is not None:
+            stored = served.resource.to_storage(obj)
+            stored["kind"], stored["apiVersion"] = served.stored.kind, served.stored.api_version
+        value = value_of(stored)
+        key = served.key(namespace, name)
+        outcome = await self.store.txn([Compare(key, expected)], [Put(key, value)])
+        await self.cacher.wait_for(outcome.revision)
+        if not outcome.succeeded:
+            return None, outcome
+        body = body_of(value, outcome.revision)
+        return Item(namespace, name, outcome.revision, body), outcome
+
+    async def remove(self, served: Served, namespace: str, name: str, expected: int) -> Outcome:
+        key = served.key(namespace, name)
+        outcome = await self.store.txn([Compare(key, expected)], [Delete(key)])
+        await self.cacher.wait_for(outcome.revision)
+        return outcome

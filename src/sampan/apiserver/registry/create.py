@@ -1,0 +1,121 @@
+"""Storing a new object."""
+
+from __future__ import annotations
+
+from sampan.api.errors import AlreadyExists, Invalid
+from sampan.api.meta import Json
+from sampan.apiserver.admission.base import CREATE, Attempt
+from sampan.apiserver.cacher.item import Item
+from sampan.apiserver.call import Call
+from sampan.apiserver.options import WriteOptions, manager_of
+from sampan.apiserver.refusals import Unclassified
+from sampan.apiserver.registry.base import Parts, Reservation
+from sampan.apiserver.registry.metadata import check_namespace, fill, generated, keep_status
+from sampan.apiserver.served import Served
+from sampan.resources import metadata as rules
+
+GENERATE_TRIES = 8
+
+
+async def create(
+    parts: Parts,
+    served: Served,
+    call: Call,
+    obj: Json,
+    options: WriteOptions,
+    *,
+    track: bool = True,
+) -> Item | Json:
+    """The stored item, or the object as it would have been (dry run).
+
+    `track` is false where apply has written the managed fields already.
+    """
+    namespace = call.info.namespace if served.id.namespaced else ""
+    check_namespace(served, obj, namespace)
+    meta = obj["metadata"]
+    if meta.get("resourceVersion") not in (None, "", "0"):
+        raise Unclassified("resourceVersion should not be set on objects to be created")
+    meta.pop("resourceVersion", None)
+    base = meta.get("generateName", "") if not meta.get("name") else ""
+    for attempt in range(GENERATE_TRIES):
+        if base:
+            meta["name"] = generated(base, parts.random_suffix())
+        try:
+            return await _create(parts, served, call, obj, options, track=track)
+        except AlreadyExists:
+            if not base or attempt == GENERATE_TRIES - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def _create(
+    parts: Parts,
+    served: Served,
+    call: Call,
+    obj: Json,
+    options: WriteOptions,
+    *,
+    track: bool,
+) -> Item | Json:
+    meta = obj["metadata"]
+    namespace, resource = meta.get("namespace", ""), served.resource
+    attempt = Attempt(
+        CREATE, served, call, namespace, meta.get("name", ""), obj, None, dry_run=options.dry_run
+    )
+    await parts.chain.admit(attempt)
+    fill(obj, parts.timestamp())
+    if resource.has_status and not resource.status_on_create:
+        keep_status(served, obj, None)
+    if resource.generation:
+        meta["generation"] = 1
+    resource.prepare(obj, None, "")
+    if track:
+        manager = manager_of(options, call.request.headers.get("user-agent", ""))
+        parts.ownership.track(served, None, obj, manager, "")
+    # A mistake in the object is told before pools are touched; what they give is checked after.
+    reservation: Reservation | None = None
+    try:
+        _check(served, obj, before_allocation=True)
+        reservation = parts.allocator.reserve(served, obj, None, dry_run=options.dry_run)
+        _check(served, obj)
+        for text in resource.warnings(obj, None):
+            call.warn(text)
+        await parts.chain.validate(attempt)
+        if options.dry_run:
+            refuse_existing(served, namespace, meta["name"])
+            return obj
+        item, _ = await parts.put(served, obj, namespace, 0)
+        if item is None:
+            refuse_existing(served, namespace, meta["name"])
+            raise AlreadyExists.of(served.id, meta["name"])
+        if reservation is not None:
+            reservation.keep()
+            reservation = None
+        return item
+    finally:
+        if reservation is not None:
+            reservation.undo()
+
+
+def _check(served: Served, obj: Json, *, before_allocation: bool = False) -> None:
+    """Raises Invalid with everything that is wrong."""
+    if before_allocation and served.resource.needs(obj, None) is None:
+        return
+    rid = served.id
+    errors = rules.validate_create(
+        obj, namespaced=rid.namespaced, name_rule=served.resource.name_rule
+    )
+    errors += served.resource.validate(obj, None, "")
+    if errors:
+        raise Invalid.of(rid, obj["metadata"].get("name", ""), errors)
+
+
+def refuse_existing(served: Served, namespace: str, name: str) -> None:
+    """Raises AlreadyExists, and says so when the object that is there is on its way out."""
+    item = served.collection.get(namespace, name)
+    if item is None:
+        return
+    error = AlreadyExists.of(served.id, name)
+    if b'"deletionTimestamp":"' in item.body and item.decode()["metadata"].get("deletionTimestamp"):
+        raise AlreadyExists(f"object is being deleted: {error.message}", details=error.details)
+    raise error

@@ -1,0 +1,92 @@
+"""The metadata that the server writes: uid, times, generation, generated names."""
+
+from __future__ import annotations
+
+import uuid
+
+from sampan.api.errors import BadRequest
+from sampan.api.meta import Json
+from sampan.apiserver.served import Served
+
+BASE_MAX = 58
+"""A generated name is at most 63 characters, five of them random."""
+
+
+def fill(obj: Json, timestamp: str) -> None:
+    """Metadata of a new object: what the server decides, whatever was sent."""
+    meta = obj["metadata"]
+    for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+        meta.pop(field, None)
+    meta["uid"] = str(uuid.uuid4())
+    meta["creationTimestamp"] = timestamp
+
+
+def generated(base: str, suffix: str) -> str:
+    return base[:BASE_MAX] + suffix
+
+
+def check_namespace(served: Served, obj: Json, namespace: str) -> None:
+    """The object's namespace is the path's. Raises BadRequest."""
+    meta = obj["metadata"]
+    said = meta.get("namespace") or ""
+    if served.id.namespaced:
+        if said and said != namespace:
+            raise BadRequest(
+                "the namespace of the provided object does not match the namespace sent on the "
+                "request"
+            )
+        meta["namespace"] = namespace
+    elif said:
+        raise BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+
+
+def keep_status(served: Served, new: Json, old: Json | None) -> None:
+    """Main writes do not touch the status."""
+    before = old.get("status") if old is not None else served.zero_status()
+    if before is None:
+        new.pop("status", None)
+    else:
+        new["status"] = before
+
+
+def keep_all_but_status(new: Json, old: Json, *, custom: bool) -> None:
+    """Status writes touch the status and, for built-in kinds, parts of the metadata."""
+    for key in list(new):
+        if key not in ("metadata", "status", "kind", "apiVersion"):
+            del new[key]
+    for key, value in old.items():
+        if key not in ("metadata", "status"):
+            new[key] = value
+    if custom:
+        fields = new["metadata"].get("managedFields")
+        version = new["metadata"].get("resourceVersion")
+        new["metadata"] = dict(old["metadata"])
+        for key, value in (("managedFields", fields), ("resourceVersion", version)):
+            if value is not None:
+                new["metadata"][key] = value
+        return
+    for key in ("deletionTimestamp", "ownerReferences"):
+        if key in old["metadata"]:
+            new["metadata"][key] = old["metadata"][key]
+        else:
+            new["metadata"].pop(key, None)
+
+
+def count_generation(served: Served, new: Json, old: Json, subresource: str) -> None:
+    """One more when anything but metadata and status changed."""
+    before = old["metadata"].get("generation")
+    meta = new["metadata"]
+    if before is None:
+        meta.pop("generation", None)
+    else:
+        meta["generation"] = before
+    if subresource == "status" or not served.resource.generation:
+        return
+    if spec_of(new) != spec_of(old):
+        meta["generation"] = (before or 0) + 1
+
+
+def spec_of(obj: Json) -> Json:
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}

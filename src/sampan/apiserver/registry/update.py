@@ -1,0 +1,190 @@
+"""Changing a stored object: read, change, check, store; again when somebody was faster."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sampan.api.errors import Conflict, FieldError, Invalid, NotFound
+from sampan.api.meta import Json
+from sampan.apiserver.admission.base import UPDATE, Attempt
+from sampan.apiserver.cacher.item import Item, body_of, value_of
+from sampan.apiserver.call import Call
+from sampan.apiserver.options import WriteOptions, manager_of
+from sampan.apiserver.refusals import Unclassified, conflict
+from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.metadata import (
+    count_generation,
+    keep_all_but_status,
+    keep_status,
+)
+from sampan.apiserver.served import Served
+from sampan.resources import metadata as rules
+
+TRIES = 100
+"""Lost races are lost to somebody who won; this only ends a livelock that cannot be."""
+
+Transform = Callable[[Json], Awaitable[Json] | Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One update. `make` gets a copy of what is stored and answers with what is to be."""
+
+    name: str
+    make: Callable[[Json], Json]
+    subresource: str = ""
+    track: bool = True
+    """False where apply has written the managed fields already."""
+    retry: bool = True
+    """A lost race is no conflict, because the client named no revision (PATCH, server's own)."""
+    uid: str = ""
+    """The object must still be this one (the uid that a PUT names)."""
+
+
+async def update(
+    parts: Parts, served: Served, call: Call, change: Change, options: WriteOptions
+) -> Item | Json:
+    """The stored item, or the object as it would have been. Raises NotFound, Conflict, Invalid."""
+    namespace = call.info.namespace if served.id.namespaced else ""
+    for _ in range(TRIES):
+        item = served.collection.get(namespace, change.name)
+        if item is None:
+            raise NotFound.of(served.id, change.name)
+        done = await _try(parts, served, call, change, options, item)
+        if done is not None:
+            return done
+    raise conflict(served.id, change.name)
+
+
+async def _try(
+    parts: Parts, served: Served, call: Call, change: Change, options: WriteOptions, item: Item
+) -> Item | Json | None:
+    """None when somebody else was faster and another attempt is in order."""
+    old = served.current(item)
+    new = change.make(served.current(item))
+    check_preconditions(served, new, old, change)
+    attempt = Attempt(
+        UPDATE, served, call, item.namespace, item.name, new, old, change.subresource,
+        options.dry_run,
+    )  # fmt: skip
+    await parts.chain.admit(attempt)
+    settle(served, new, old, change.subresource)
+    if change.track:
+        manager = manager_of(options, call.request.headers.get("user-agent", ""))
+        parts.ownership.track(served, old, new, manager, change.subresource)
+    reservation = parts.allocator.reserve(served, new, old, dry_run=options.dry_run)
+    try:
+        validate(served, new, old, change.subresource)
+        for text in served.resource.warnings(new, old):
+            call.warn(text)
+        await parts.chain.validate(attempt)
+        if options.dry_run:
+            return new
+        done = await store(parts, served, new, old, item)
+        if done is None:
+            if change.retry:
+                return None
+            raise conflict(served.id, item.name)
+        if reservation is not None:
+            reservation.keep()
+            reservation = None
+        return done
+    finally:
+        if reservation is not None:
+            reservation.undo()
+
+
+async def store(parts: Parts, served: Served, new: Json, old: Json, item: Item) -> Item | None:
+    """Write, or remove what was only waiting for its last finalizer; None: the race was lost."""
+    if ends(new):
+        outcome = await parts.remove(served, item.namespace, item.name, item.revision)
+        if not outcome.succeeded:
+            return None
+        value = value_of(new)
+        return Item(item.namespace, item.name, item.revision, body_of(value, item.revision))
+    if same(new, old):
+        return item
+    done, _ = await parts.put(served, new, item.namespace, item.revision)
+    return done
+
+
+def ends(obj: Json) -> bool:
+    """A deleted object without finalizers and grace is gone."""
+    meta = obj["metadata"]
+    return (
+        bool(meta.get("deletionTimestamp"))
+        and not meta.get("finalizers")
+        and not meta.get("deletionGracePeriodSeconds")
+        and not (obj.get("kind") == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
+    )
+
+
+def same(new: Json, old: Json) -> bool:
+    """A write that changes nothing is none; the time of a field's manager alone is no change."""
+    return _without_times(new) == _without_times(old)
+
+
+def _without_times(obj: Json) -> Json:
+    meta = obj["metadata"]
+    fields = [
+        {key: value for key, value in entry.items() if key != "time"}
+        for entry in meta.get("managedFields") or ()
+    ]
+    return {**obj, "metadata": {**meta, "managedFields": fields, "resourceVersion": ""}}
+
+
+def settle(served: Served, new: Json, old: Json, subresource: str) -> None:
+    """Everything that an update does not decide comes from the stored object."""
+    meta = new["metadata"]
+    meta.pop("selfLink", None)
+    rules.carry_over(new, old)
+    if subresource == "status":
+        keep_all_but_status(new, old, custom=served.custom)
+    elif served.resource.has_status and not subresource:
+        keep_status(served, new, old)
+    served.resource.prepare(new, old, subresource)
+    count_generation(served, new, old, subresource)
+    meta = new["metadata"]
+    meta["resourceVersion"] = old["metadata"]["resourceVersion"]
+
+
+def validate(served: Served, new: Json, old: Json, subresource: str) -> None:
+    """Raises Invalid with everything that is wrong."""
+    rid = served.id
+    errors = rules.validate_update(
+        new, old, namespaced=rid.namespaced, name_rule=served.resource.name_rule
+    )
+    errors += served.resource.validate(new, old, subresource)
+    if errors:
+        raise Invalid.of(rid, old["metadata"]["name"], errors)
+
+
+def check_preconditions(served: Served, new: Json, old: Json, change: Change) -> None:
+    """The revision and uid that the client named are those of the stored object."""
+    said = new["metadata"].get("resourceVersion") or ""
+    held = old["metadata"]["resourceVersion"]
+    if said and not said.isdigit():
+        raise Unclassified(f'strconv.ParseUint: parsing "{said}": invalid syntax')
+    if change.uid and change.uid != old["metadata"].get("uid"):
+        raise _other_object(served, old, change.uid)
+    if said in ("", "0"):
+        if not served.resource.unconditional_update:
+            error = FieldError(
+                "Invalid", "metadata.resourceVersion", 0, "must be specified for an update"
+            )
+            raise Invalid.of(served.id, old["metadata"]["name"], [error])
+    elif said != held:
+        raise conflict(served.id, old["metadata"]["name"])
+
+
+def _other_object(served: Served, old: Json, uid: str) -> Conflict:
+    meta = old["metadata"]
+    place = f"{meta['namespace']}/{meta['name']}" if "namespace" in meta else meta["name"]
+    return conflict(
+        served.id,
+        meta["name"],
+        f"StorageError: invalid object, Code: 4, Key: /registry/{served.id.plural}/{place}, "
+        "ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: "
+        f"{uid}, UID in object meta: {meta.get('uid', '')}",
+    )

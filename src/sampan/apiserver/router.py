@@ -1,0 +1,111 @@
+"""From a resource, a method and a subresource to the verb that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from sampan.apiserver.call import Call
+from sampan.apiserver.refusals import no_such_method, no_such_resource
+from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.served import Served
+from sampan.apiserver.verbs.create import create
+from sampan.apiserver.verbs.delete import delete, delete_collection
+from sampan.apiserver.verbs.get import get
+from sampan.apiserver.verbs.list import list_
+from sampan.apiserver.verbs.patch import patch
+from sampan.apiserver.verbs.update import update
+from sampan.apiserver.verbs.watch import watch
+from sampan.std.http import Response
+
+Special = Callable[[Served, Call], Awaitable[Response]]
+"""A resource or subresource that is more than a stored object."""
+
+ON_COLLECTION = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
+ON_OBJECT = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+PLAIN_SUBRESOURCES = frozenset({"status"})
+
+
+class Router:
+    """`special` has handlers by (group, plural, subresource), or ("*", "*", subresource)."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        special: Mapping[tuple[str, str, str], Special],
+        random: Callable[[], float],
+    ) -> None:
+        self.parts = parts
+        self.special = special
+        self.random = random
+
+    async def route(self, served: Served, call: Call) -> Response:
+        info = call.info
+        rid = served.id
+        in_place = bool(info.namespace) or not rid.namespaced
+        if rid.namespaced is False and info.namespace and rid.plural != "namespaces":
+            raise no_such_resource()
+        if info.named and not in_place and info.legacy_verb != "watch":
+            raise no_such_resource()
+        if info.subresource:
+            return await self._subresource(served, call)
+        verb = self._verb(served, call, in_place=in_place)
+        handler = self.special.get((rid.group, rid.plural, f"*{verb}")) or self.special.get(
+            (rid.group, rid.plural, "")
+        )
+        if handler is not None:
+            return await handler(served, call)
+        return await self._plain(verb, served, call)
+
+    def _verb(self, served: Served, call: Call, *, in_place: bool) -> str:
+        """Raises MethodNotAllowed for what the resource does not have."""
+        info, method = call.info, call.request.method
+        if info.legacy_verb == "watch":
+            verb = "watch" if method == "GET" else ""
+        elif info.named:
+            verb = ON_OBJECT.get(method, "")
+        else:
+            verb = ON_COLLECTION.get(method, "")
+            if verb == "list" and info.verb == "watch":
+                verb = "watch"
+            if verb in ("create", "deletecollection") and not in_place:
+                verb = ""
+        if verb not in served.resource.verbs:
+            raise no_such_method()
+        return verb
+
+    async def _plain(self, verb: str, served: Served, call: Call) -> Response:
+        parts = self.parts
+        if verb == "get":
+            return get(served, call)
+        if verb == "list":
+            return await list_(served, call, parts.cacher)
+        if verb == "watch":
+            return await watch(served, call, parts.cacher, self.random)
+        return await WRITES[verb](served, call, parts)
+
+    async def _subresource(self, served: Served, call: Call) -> Response:
+        info, rid = call.info, served.id
+        sub = served.subresource(info.subresource)
+        if sub is None:
+            raise no_such_resource()
+        verb = {**ON_OBJECT, "POST": "create"}.get(call.request.method, "")
+        streaming = info.subresource in ("exec", "attach", "portforward", "proxy")
+        if verb not in sub.verbs and not (streaming and info.subresource == "proxy"):
+            raise no_such_method()
+        handler = self.special.get((rid.group, rid.plural, info.subresource)) or self.special.get(
+            ("*", "*", info.subresource)
+        )
+        if handler is not None:
+            return await handler(served, call)
+        if verb == "get":
+            return get(served, call)
+        return await WRITES[verb](served, call, self.parts)
+
+
+WRITES: dict[str, Callable[[Served, Call, Parts], Awaitable[Response]]] = {
+    "create": create,
+    "update": update,
+    "patch": patch,
+    "delete": delete,
+    "deletecollection": delete_collection,
+}

@@ -1,0 +1,1 @@
+"""One file per HTTP verb of a resource: options in, registry or cacher, answer out."""

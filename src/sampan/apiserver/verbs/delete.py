@@ -1,0 +1,95 @@
+"""DELETE of one object, and of a collection."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import orjson
+
+from sampan.api.errors import NotFound
+from sampan.api.meta import Json, ResourceId
+from sampan.apiserver.answers import answer, success
+from sampan.apiserver.cacher.item import Item
+from sampan.apiserver.call import Call
+from sampan.apiserver.options import DeleteOptions, delete_options, list_options
+from sampan.apiserver.reading import check_kind, read_value
+from sampan.apiserver.registry import delete as registry
+from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.delete import Deleted
+from sampan.apiserver.served import Served
+from sampan.apiserver.verbs.get import check_include
+from sampan.apiserver.verbs.list import slice_of
+from sampan.std.http import Response
+
+OPTIONS = ResourceId("", "v1", "", "DeleteOptions")
+WORKERS = 8
+
+
+async def delete(served: Served, call: Call, parts: Parts) -> Response:
+    check_include(call)
+    options = read_options(call)
+    done = await registry.delete(parts, served, call, call.info.name, options)
+    return deleted(served, call, done, status_only=not served.resource.returns_deleted)
+
+
+def deleted(served: Served, call: Call, done: Deleted, *, status_only: bool) -> Response:
+    """A Status when the object is gone, the object when it stays or its kind shows it once more."""
+    if done.gone and status_only:
+        return answer(call, _status(served, done.obj))
+    form = call.form(served)
+    return answer(call, form.of(done.obj) if done.gone else form.single(done.item))
+
+
+def _status(served: Served, obj: Json) -> bytes:
+    rid, meta = served.id, obj["metadata"]
+    details: Json = {"name": meta["name"]}
+    if rid.group:
+        details["group"] = rid.group
+    details["kind"] = rid.plural
+    details["uid"] = meta.get("uid", "")
+    return orjson.dumps(success(details))
+
+
+def read_options(call: Call) -> DeleteOptions:
+    body = None
+    if call.request.body:
+        body = read_value(call, OPTIONS).value
+        if body.get("apiVersion") not in (None, "", "v1", "meta.k8s.io/v1", call_version(call)):
+            check_kind(body, OPTIONS)
+    return delete_options(body, call.query)
+
+
+def call_version(call: Call) -> str:
+    """Clients may write the version of the resource into the options, too."""
+    info = call.info
+    return f"{info.group}/{info.version}" if info.group else info.version
+
+
+async def delete_collection(served: Served, call: Call, parts: Parts) -> Response:
+    check_include(call)
+    options = read_options(call)
+    chosen = await slice_of(
+        served, call.info.namespace, list_options(call.query, watch=False), parts.cacher
+    )
+    waiting = list(reversed(chosen.items))
+
+    async def work() -> None:
+        while waiting:
+            await _one(served, call, parts, waiting.pop(), options)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(WORKERS, len(waiting))):
+            group.create_task(work())
+    return answer(call, call.form(served).list(chosen.items, chosen.meta))
+
+
+async def _one(
+    served: Served, call: Call, parts: Parts, item: Item, options: DeleteOptions
+) -> None:
+    info = replace(call.info, namespace=item.namespace, name=item.name)
+    inner = replace(call, info=info)
+    try:
+        await registry.delete(parts, served, inner, item.name, options)
+    except NotFound:
+        return

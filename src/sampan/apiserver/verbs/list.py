@@ -1,0 +1,269 @@
+"""GET of a collection: from memory, or from the store's history for pages of an older moment."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import orjson
+
+from sampan.api.errors import BadRequest, Expired, Timeout
+from sampan.api.meta import Json
+from sampan.apiserver.answers import answer
+from sampan.apiserver.cacher.cacher import Cacher, prefix_of, split_key
+from sampan.apiserver.cacher.item import Item, body_of
+from sampan.apiserver.cacher.watcher import Selection
+from sampan.apiserver.call import Call
+from sampan.apiserver.options import ListOptions, list_options
+from sampan.apiserver.render import list_meta
+from sampan.apiserver.selection import selection_for
+from sampan.apiserver.served import Served
+from sampan.apiserver.verbs.get import check_include
+from sampan.std.http import Response
+from sampan.store.base import Compacted, FutureRevision
+
+FRESH_WITHIN_S = 3.0
+RETRY_S = 1
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one answer holds."""
+
+    items: list[Item]
+    revision: int
+    resume: str = ""
+    remaining: int = 0
+
+    @property
+    def meta(self) -> Json:
+        return list_meta(self.revision, self.resume, self.remaining)
+
+
+async def list_(served: Served, call: Call, cacher: Cacher) -> Response:
+    check_include(call)
+    options = list_options(call.query, watch=False)
+    found = await slice_of(served, call.info.namespace, options, cacher)
+    return answer(call, call.form(served).list(found.items, found.meta))
+
+
+async def slice_of(served: Served, namespace: str, options: ListOptions, cacher: Cacher) -> Slice:
+    """The objects that were asked for. Raises BadRequest, Expired, Timeout."""
+    space = namespace if served.id.namespaced else ""
+    selection = selection_for(served, space, options.labels, options.fields)
+    if options.resume:
+        revision, after = read_token(options)
+        return await _page_at(served, selection, cacher, options.limit, revision, after)
+    version = revision_of(options.version)
+    exact = options.match == "Exact" or (
+        bool(version) and bool(options.limit) and not options.match
+    )
+    if version:
+        await reached(cacher, version)
+    if exact and version:
+        return await _page_at(served, selection, cacher, options.limit, version, None)
+    limit = 0 if options.version == "0" else options.limit
+    return _page_now(served, selection, cacher, limit, None)
+
+
+def revision_of(text: str) -> int:
+    if not text:
+        return 0
+    if not text.isdigit():
+        raise BadRequest(
+            f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
+    return int(text)
+
+
+async def reached(cacher: Cacher, revision: int) -> None:
+    """Wait a little for a revision. Raises Timeout, as upstream for one from the future."""
+    if cacher.revision >= revision:
+        return
+    if not await cacher.wait_until(revision, FRESH_WITHIN_S):
+        raise too_large(revision, cacher.revision)
+
+
+def too_large(revision: int, current: int) -> Timeout:
+    return Timeout(
+        f"Too large resource version: {revision}, current: {current}",
+        details={
+            "causes": [
+                {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+            ],
+            "retryAfterSeconds": RETRY_S,
+        },
+    )
+
+
+def _page_now(
+    served: Served,
+    selection: Selection,
+    cacher: Cacher,
+    limit: int,
+    after: tuple[str, str] | None,
+    revision: int = 0,
+) -> Slice:
+    collection = served.collection
+    shown = revision or cacher.revision
+    if selection.name and after is None:
+        spaces = (
+            [selection.namespace]
+            if selection.namespace or not served.id.namespaced
+            else (collection.namespaces())
+        )
+        found = [
+            item
+            for space in spaces
+            if (item := collection.get(space, selection.name)) is not None
+            and selection.matches(item)
+        ]
+        return Slice(found, shown)
+    source = collection.items(selection.namespace, after)
+    return _cut(_matching(source, selection), selection, limit, shown)
+
+
+def _matching(items: Iterable[Item], selection: Selection) -> Iterable[Item]:
+    if not selection.selective:
+        return items
+    name, matches = selection.name, selection.matches
+    return (item for item in items if (not name or item.name == name) and matches(item))
+
+
+def _cut(items: Iterable[Item], selection: Selection, limit: int, revision: int) -> Slice:
+    if not limit:
+        return Slice(list(items), revision)
+    found: list[Item] = []
+    remaining = 0
+    for item in items:
+        if len(found) < limit:
+            found.append(item)
+            continue
+        remaining += 1
+        if selection.selective:
+            break
+    if not remaining:
+        return Slice(found, revision)
+    resume = write_token(revision, found[-1])
+    return Slice(found, revision, resume, 0 if selection.selective else remaining)
+
+
+async def _page_at(
+    served: Served,
+    selection: Selection,
+    cacher: Cacher,
+    limit: int,
+    revision: int,
+    after: tuple[str, str] | None,
+) -> Slice:
+    """A page of the collection as it was. Memory serves it if nothing changed since."""
+    inconsistent = revision < 0
+    if inconsistent or served.collection.changed <= revision:
+        shown = cacher.revision if inconsistent else revision
+        return _page_now(served, selection, cacher, limit, after, shown)
+    try:
+        items = await _history(served, selection, cacher, revision, after)
+    except Compacted as error:
+        raise expired(after) from error
+    except FutureRevision as error:
+        raise too_large(revision, error.current) from error
+    return _cut(_matching(items, selection), selection, limit, revision)
+
+
+async def _history(
+    served: Served,
+    selection: Selection,
+    cacher: Cacher,
+    revision: int,
+    after: tuple[str, str] | None,
+) -> list[Item]:
+    stored = served.stored
+    root = prefix_of(stored.group, stored.plural)
+    prefix = root + (selection.namespace + "/" if selection.namespace else "")
+    last = ""
+    if after is not None:
+        last = root + ("/".join(after) if served.id.namespaced else after[1])
+    found: list[Item] = []
+    while True:
+        page = await cacher.store.list(prefix, after=last, limit=PAGE, revision=revision)
+        for entry in page.entries:
+            _, namespace, name = split_key(entry.key)
+            body = body_of(entry.value, entry.modified)
+            found.append(Item(namespace, name, entry.modified, body, entry.created))
+        if not page.more:
+            return found
+        last = page.entries[-1].key
+
+
+def expired(after: tuple[str, str] | None) -> Expired:
+    """410, with a token that goes on from the same place at today's state."""
+    if after is None:
+        return Expired(
+            "The resourceVersion for the provided list is too old.",
+        )
+    text = (
+        "The provided continue parameter is too old to display a consistent list result. You can "
+        "start a new list without the continue parameter, or use the continue token in this "
+        "response to retrieve the remainder of the results. Continuing with the provided token "
+        "results in an inconsistent list - objects that were created, modified, or deleted between "
+        "the time the first chunk was returned and now may show up in the list."
+    )
+    error = ExpiredPage(text)
+    error.resume = _token(-1, *after)
+    return error
+
+
+class ExpiredPage(Expired):
+    """410 whose metadata carries on."""
+
+    resume = ""
+
+    def status(self) -> Json:
+        body = super().status()
+        body["metadata"] = {"continue": self.resume}
+        return body
+
+
+# -- continue tokens: a revision and the last key, as upstream writes them
+
+
+def write_token(revision: int, last: Item) -> str:
+    return _token(revision, last.namespace, last.name)
+
+
+def _token(revision: int, namespace: str, name: str) -> str:
+    start = f"{namespace}/{name}\0" if namespace else f"{name}\0"
+    token = {"v": "meta.k8s.io/v1", "rv": revision, "start": start}
+    return base64.urlsafe_b64encode(orjson.dumps(token)).rstrip(b"=").decode()
+
+
+def read_token(options: ListOptions) -> tuple[int, tuple[str, str]]:
+    """Revision (-1: whatever is now) and the last key. Raises BadRequest."""
+    if options.version and options.version != "0":
+        raise BadRequest("specifying resource version is not allowed when using continue")
+    try:
+        raw = base64.urlsafe_b64decode(options.resume + "=" * (-len(options.resume) % 4))
+    except ValueError as error:
+        raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from error
+    try:
+        token = orjson.loads(raw)
+        start = str(token["start"]).removesuffix("\0")
+        revision = int(token["rv"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadRequest(
+            f"invalid continue token: continue key is not valid: {_not_json(raw)}"
+        ) from error
+    namespace, _, name = start.rpartition("/")
+    return revision, (namespace, name)
+
+
+def _not_json(raw: bytes) -> str:
+    if not raw:
+        return "unexpected end of JSON input"
+    if raw[:1] != b"{":
+        char = chr(raw[0])
+        shown = char if char.isprintable() and raw[0] < 0x80 else f"\\u{raw[0]:04x}"
+        return f"invalid character '{shown}' looking for beginning of value"
+    return "the token is damaged"

@@ -1,0 +1,105 @@
+"""PATCH: four kinds of patches, all of them one change of one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sampan.api.body import read_json, read_yaml
+from sampan.api.errors import BadRequest, UnsupportedMediaType
+from sampan.api.leaves import DecodeError
+from sampan.api.meta import Json
+from sampan.api.patch import decoding_error, json_patch, merge_patch_of, undecodable
+from sampan.api.strategic import strategic_merge
+from sampan.apiserver.call import Call
+from sampan.apiserver.options import WriteOptions, write_options
+from sampan.apiserver.reading import check_size, media_type
+from sampan.apiserver.registry import update as registry
+from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.update import Change
+from sampan.apiserver.served import Served
+from sampan.apiserver.verbs.create import written
+from sampan.apiserver.verbs.get import check_include
+from sampan.std.http import Response
+
+JSON_PATCH = "application/json-patch+json"
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+
+async def patch(served: Served, call: Call, parts: Parts) -> Response:
+    check_include(call)
+    media = media_type(call)
+    if media not in (JSON_PATCH, MERGE, STRATEGIC, APPLY):
+        raise UnsupportedMediaType("415: Unsupported Media Type", details={})
+    if media == STRATEGIC and served.custom:
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{JSON_PATCH}, {MERGE}, {APPLY}"
+        )
+    options = write_options(call.query, "PatchOptions", apply=media == APPLY)
+    check_size(call.request.body)
+    if media == APPLY:
+        from sampan.apiserver.verbs.apply import apply
+
+        return await apply(served, call, parts, options)
+    sent = read_patch(call.request.body)
+    change = Change(
+        call.info.name,
+        changer(served, call, media, sent, options),
+        call.info.subresource,
+        retry=not names_revision(sent),
+    )
+    done = await registry.update(parts, served, call, change, options)
+    return written(served, call, done, 200)
+
+
+def read_patch(data: bytes, *, yaml: bool = False) -> Any:
+    try:
+        body = read_yaml(data) if yaml else read_json(data, duplicates=False)
+    except DecodeError as error:
+        raise decoding_error(str(error)) from error
+    return body.value
+
+
+def names_revision(sent: Any) -> bool:
+    meta = sent.get("metadata") if isinstance(sent, dict) else None
+    return isinstance(meta, dict) and bool(meta.get("resourceVersion"))
+
+
+def changer(
+    served: Served, call: Call, media: str, sent: Any, options: WriteOptions
+) -> Callable[[Json], Json]:
+    """The function from the stored object to the patched one, in canonical form."""
+
+    def make(current: Json) -> Json:
+        if media == JSON_PATCH:
+            patched = json_patch(current, sent)
+        elif media == MERGE:
+            patched = merge_patch_of(current, sent)
+        else:
+            patched = strategic_merge(current, sent, served.resource.schema)
+        return canonical(served, call, patched, options.validation)
+
+    return make
+
+
+def canonical(served: Served, call: Call, patched: Json, validation: str) -> Json:
+    """The patched object read again as its kind. Raises Invalid when it no longer is one."""
+    try:
+        decoded = served.decode(patched)
+    except DecodeError as error:
+        raise undecodable(patched, str(error)) from error
+    if decoded.unknown and validation == "Strict":
+        listed = ", ".join(decoded.complaints)
+        raise undecodable(patched, f"strict decoding error: {listed}")
+    if validation == "Warn":
+        for text in decoded.complaints:
+            call.warn(text)
+    found = decoded.obj
+    if patched.get("kind") != served.id.kind or patched.get("apiVersion") != served.id.api_version:
+        raise BadRequest("the patched object has another kind or apiVersion than the resource")
+    found["kind"], found["apiVersion"] = served.id.kind, served.id.api_version
+    found.setdefault("metadata", {})
+    return found

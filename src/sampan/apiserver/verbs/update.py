@@ -1,0 +1,63 @@
+"""PUT of an object or of its status."""
+
+from __future__ import annotations
+
+from sampan.api.errors import BadRequest, NotFound
+from sampan.api.meta import Json
+from sampan.apiserver.call import Call
+from sampan.apiserver.options import WriteOptions, write_options
+from sampan.apiserver.reading import read_object
+from sampan.apiserver.registry import create as creating
+from sampan.apiserver.registry import update as registry
+from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.metadata import check_namespace
+from sampan.apiserver.registry.update import Change
+from sampan.apiserver.served import Served
+from sampan.apiserver.verbs.create import written
+from sampan.apiserver.verbs.get import check_include
+from sampan.std.http import Response
+
+
+async def update(served: Served, call: Call, parts: Parts) -> Response:
+    check_include(call)
+    options = write_options(call.query, "UpdateOptions")
+    obj = read_object(call, served, options.validation)
+    name = check_name(obj, call.info.name)
+    check_namespace(served, obj, call.info.namespace)
+    meta = obj["metadata"]
+    change = Change(
+        name,
+        lambda _current: obj,
+        call.info.subresource,
+        retry=meta.get("resourceVersion") in (None, "", "0"),
+        uid=meta.get("uid") or "",
+    )
+    try:
+        done = await registry.update(parts, served, call, change, options)
+    except NotFound:
+        if call.info.subresource or not served.resource.create_on_update:
+            raise
+        return await _create(served, call, parts, obj, options)
+    return written(served, call, done, 200)
+
+
+async def _create(
+    served: Served, call: Call, parts: Parts, obj: Json, options: WriteOptions
+) -> Response:
+    """PUT of an absent name, for kinds that allow it."""
+    if obj["metadata"].get("uid"):
+        raise NotFound.of(served.id, call.info.name)
+    done = await creating.create(parts, served, call, obj, options)
+    return written(served, call, done, 201)
+
+
+def check_name(obj: Json, name: str) -> str:
+    """The object's name is the path's. Raises BadRequest."""
+    said = obj["metadata"].get("name") or ""
+    if said != name:
+        raise BadRequest(
+            f"the name of the object ({said}) does not match the name on the URL ({name})"
+            if said
+            else "name must be provided"
+        )
+    return name

@@ -1,0 +1,168 @@
+"""GET with watch: initial events, what the cacher remembers, then changes as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+
+from sampan.api.errors import ApiError, Expired
+from sampan.apiserver.answers import add_warnings
+from sampan.apiserver.cacher.cacher import Cacher, prefix_of, split_key
+from sampan.apiserver.cacher.collection import Event
+from sampan.apiserver.cacher.item import Item, body_of
+from sampan.apiserver.cacher.watcher import Selection, Watcher
+from sampan.apiserver.call import Call
+from sampan.apiserver.negotiate import JSON
+from sampan.apiserver.options import ListOptions, list_options
+from sampan.apiserver.selection import selection_for
+from sampan.apiserver.served import Served
+from sampan.apiserver.verbs.get import check_include
+from sampan.apiserver.verbs.list import reached, revision_of
+from sampan.std.http import Detach, Feed, Response, Sink
+from sampan.store.base import Change, Compacted
+
+TIMEOUT_S = 1800.0
+BOOKMARK_EVERY_S = 60.0
+
+
+@dataclass(slots=True)
+class Plan:
+    """How a watch begins."""
+
+    selection: Selection
+    options: ListOptions
+    events: list[Event] | None
+    """What happened since the revision that the client knows; None: begin with all objects."""
+    mark_end: bool = False
+    """Say when the initial objects have been sent."""
+    timeout_s: float = TIMEOUT_S
+
+
+async def watch(
+    served: Served, call: Call, cacher: Cacher, random: Callable[[], float]
+) -> Response:
+    check_include(call)
+    options = list_options(call.query, watch=True)
+    info = call.info
+    space = info.namespace if served.id.namespaced else ""
+    selection = selection_for(served, space, options.labels, options.fields)
+    if info.legacy_verb == "watch" and info.name and not selection.name:
+        selection = Selection(space, info.name, selection.labels, selection.fields)
+    version = revision_of(options.version)
+    await reached(cacher, version)
+    plan = Plan(selection, options, None)
+    plan.timeout_s = options.timeout_s or TIMEOUT_S * (1 + random())
+    headers = {"content-type": JSON, "cache-control": "no-cache, private"}
+    add_warnings(headers, call.warnings)
+    if options.initial:
+        plan.mark_end = options.bookmarks
+    elif version:
+        try:
+            plan.events = await _since(served, cacher, version)
+        except Compacted:
+            return Response(200, headers, _only(_too_old(version)))
+    elif options.initial is False:
+        plan.events = []
+    form = call.form(served)
+
+    def attach(sink: Sink) -> Detach:
+        watcher = Watcher(served.collection, selection, form, sink)
+        return _attach(watcher, plan, cacher)
+
+    return Response(200, headers, Feed(attach))
+
+
+def _attach(watcher: Watcher, plan: Plan, cacher: Cacher) -> Detach:
+    """Send what came before, then follow. No await in here: nothing can be missed between."""
+    sink, form = watcher.sink, watcher.form
+    if plan.events is None:
+        source = watcher.collection.items(plan.selection.namespace)
+        for item in source:
+            if plan.selection.covers(item) and plan.selection.matches(item):
+                sink.send(form.event("ADDED", item))
+        watcher.sent = cacher.revision
+        if plan.mark_end:
+            sink.send(form.bookmark(watcher.sent, True))
+    else:
+        for event in plan.events:
+            watcher.take(event)
+    watcher.start()
+    loop = asyncio.get_running_loop()
+    timers = [loop.call_later(plan.timeout_s, _end, watcher, plan, cacher)]
+    if plan.options.bookmarks:
+        timers.append(loop.call_later(BOOKMARK_EVERY_S, _bookmark, watcher, cacher, timers))
+
+    def detach() -> None:
+        watcher.stop()
+        for timer in timers:
+            timer.cancel()
+
+    return detach
+
+
+def _bookmark(watcher: Watcher, cacher: Cacher, timers: list[asyncio.TimerHandle]) -> None:
+    watcher.take_progress(cacher.revision)
+    loop = asyncio.get_running_loop()
+    timers[1] = loop.call_later(BOOKMARK_EVERY_S, _bookmark, watcher, cacher, timers)
+
+
+def _end(watcher: Watcher, plan: Plan, cacher: Cacher) -> None:
+    """The time is over; a last bookmark saves the client from listing again."""
+    watcher.stop()
+    if plan.options.bookmarks:
+        watcher.take_progress(cacher.revision)
+    watcher.sink.end()
+
+
+async def _since(served: Served, cacher: Cacher, revision: int) -> list[Event]:
+    """All events behind a revision, from memory or the store's history. Raises Compacted."""
+    recent = served.collection.since(revision)
+    if recent is not None:
+        return recent
+    stored = served.stored
+    goal = cacher.revision
+    older: list[Event] = []
+    changes = cacher.store.watch(prefix_of(stored.group, stored.plural), after=revision)
+    if served.collection.changed > revision:
+        async with aclosing(cast(Any, changes)):
+            async for batch in changes:
+                older += [_event(change) for change in batch if change.revision <= goal]
+                if batch[-1].revision >= min(goal, served.collection.changed):
+                    break
+    newest = older[-1].revision if older else revision
+    rest = served.collection.since(newest)
+    if rest is None:
+        raise Compacted(newest)
+    return older + rest
+
+
+def _event(change: Change) -> Event:
+    _, namespace, name = split_key(change.key)
+    item = previous = None
+    if change.value is not None:
+        body = body_of(change.value, change.revision)
+        item = Item(namespace, name, change.revision, body, change.created)
+    if change.previous is not None:
+        body = body_of(change.previous, change.previous_modified)
+        previous = Item(namespace, name, change.previous_modified, body)
+    return Event(change.revision, item, previous)
+
+
+def _only(error: ApiError) -> Feed:
+    """A watch that says ERROR and ends."""
+
+    def attach(sink: Sink) -> Detach:
+        sink.send(orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n")
+        sink.end()
+        return lambda: None
+
+    return Feed(attach)
+
+
+def _too_old(version: int) -> Expired:
+    return Expired(f"too old resource version: {version} ({version})")
