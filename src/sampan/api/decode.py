@@ -61,6 +61,8 @@ def decode(obj: Any, name: str) -> Decoded:
         out = _struct(obj, schema.of(name), unknown)
     except Mismatch as error:
         raise DecodeError(error.text()) from None
+    except RecursionError:
+        raise DecodeError("exceeded max depth") from None
     return Decoded(out, tuple(unknown[:UNKNOWN_MAX]))
 
 

@@ -1,0 +1,41 @@
+"""How protobuf messages are numbered: the generated tables, and the words of the wire."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from sampan.api import facts, schema
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+MASK64 = (1 << 64) - 1
+PROPS = "apiextensions.v1.JSONSchemaProps"
+
+
+class Slot(NamedTuple):
+    """A numbered field of a message."""
+
+    name: str
+    """The JSON field; empty where the message is inlined."""
+    often: str
+    """"" once, "*" repeated, "{}" a map by strings."""
+    kind: str
+
+
+@cache
+def message(name: str) -> dict[int, Slot]:
+    """The fields of a message by number; KeyError if the tables have none of that name."""
+    package, _, short = name.rpartition(".")
+    rows = facts.load(f"wire/{package}")[short]
+    return {int(number): Slot(*(row + [""] * (3 - len(row)))) for number, row in rows.items()}
+
+
+def message_name(api_version: str, kind: str) -> str:
+    """The message of an API kind; KeyError if there is none."""
+    group, _, version = api_version.rpartition("/")
+    shape = schema.by_gvk(group, version, kind)
+    if shape is not None:
+        return shape.name
+    if kind in facts.load("wire/meta.v1"):
+        return f"meta.v1.{kind}"
+    raise KeyError(kind)
