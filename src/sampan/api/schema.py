@@ -202,3 +202,52 @@ def _with_rules(base: Type, listing: str, patch: str) -> Type:
 def _go_name(name: str) -> str:
     """`v1.ServicePort`: the last part of the package and the name."""
     return ".".join(name.split(".")[-2:])
+
+
+# --- custom resources
+
+
+_SCALAR_KINDS = {"string": "string", "integer": "int64", "number": "double", "boolean": "bool"}
+
+
+def from_openapi(definition: dict[str, Any]) -> Type:
+    """The type of a custom kind from its structural schema; the metadata is every object's."""
+    return _object_type(definition, embedded=True)
+
+
+def _openapi_type(definition: dict[str, Any]) -> Type:
+    kind = definition.get("type")
+    if definition.get("x-kubernetes-int-or-string"):
+        return Type("int-or-string")
+    if kind == "array":
+        items = definition.get("items") or {}
+        out = Type("list", item=_openapi_type(items))
+        out.list_type = definition.get("x-kubernetes-list-type") or "atomic"
+        out.keys = tuple(sorted(definition.get("x-kubernetes-list-map-keys") or ()))
+        return out
+    if kind == "object":
+        return _object_type(definition, bool(definition.get("x-kubernetes-embedded-resource")))
+    return Type(_SCALAR_KINDS.get(kind or "", "deduced"))
+
+
+def _object_type(definition: dict[str, Any], embedded: bool) -> Type:
+    atomic = definition.get("x-kubernetes-map-type") == "atomic"
+    preserve = bool(definition.get("x-kubernetes-preserve-unknown-fields"))
+    properties, more = definition.get("properties"), definition.get("additionalProperties")
+    if isinstance(more, dict) and not properties and not embedded:
+        return Type("map", item=_openapi_type(more), atomic=atomic)
+    if not properties and not embedded and (preserve or more):
+        return Type("deduced", atomic=atomic)
+    required = definition.get("required") or ()
+    fields = {
+        name: Field(
+            name, _openapi_type(part), required=name in required, default=part.get("default")
+        )
+        for name, part in (properties or {}).items()
+    }
+    if embedded:
+        fields["apiVersion"] = Field("apiVersion", STRING)
+        fields["kind"] = Field("kind", STRING)
+        fields["metadata"] = Field("metadata", _struct_type("meta.v1.ObjectMeta"))
+    shape = Struct("", "", fields, preserve=preserve)
+    return Type("struct", atomic=atomic, inline=shape)
