@@ -29,7 +29,7 @@ from sampan.apiserver.health import Check
 from sampan.apiserver.meters import Meters
 from sampan.apiserver.ownership import FieldOwnership
 from sampan.apiserver.pages import pages
-from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.base import Parts, timestamp
 from sampan.apiserver.router import Router
 from sampan.apiserver.served import Catalog
 from sampan.apiserver.special import specials
@@ -92,7 +92,8 @@ async def assemble(
         anonymous=options.anonymous,
     )
     authorizer = Authorizer(NodeAuthorizer(cacher), Rbac(cacher))
-    allocator = ServiceAllocator(cacher, options.cluster.service_ranges, options.node_ports)
+    ranges = options.cluster.service_ranges
+    allocator = ServiceAllocator(cacher, ranges, options.node_ports, lambda: timestamp(clock))
     parts = Parts(store, cacher, Chain(), allocator, FieldOwnership(clock), clock, random_suffix)
     parts.chain = Chain(
         plugins(parts, catalog, authorizer, options.enable_admission, options.disable_admission)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -13,18 +13,22 @@ from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.cacher.item import Item, body_of, value_of
 from sampan.apiserver.served import Served
 from sampan.std.clock import Clock
-from sampan.store.base import Compare, Delete, Outcome, Put, Store
+from sampan.store.base import Compare, Delete, Put, Store
 
 
 class Reservation(Protocol):
     """Addresses and ports taken for a write that is under way."""
 
-    def keep(self) -> None:
-        """The write is stored."""
+    @property
+    def compares(self) -> Sequence[Compare]: ...
+
+    @property
+    def writes(self) -> Sequence[Put | Delete]:
+        """What is to be stored in the same transaction."""
         ...
 
-    def undo(self) -> None:
-        """The write did not happen."""
+    def release(self) -> None:
+        """The write is stored, or it did not happen; called in either case."""
         ...
 
 
@@ -34,7 +38,7 @@ class Allocator(Protocol):
     def reserve(
         self, served: Served, new: Json | None, old: Json | None, *, dry_run: bool
     ) -> Reservation | None:
-        """Take what `new` needs and write it into it; `keep` gives back what only `old` held.
+        """Take what `new` needs and write it into it; give back what only `old` held.
 
         Raises Invalid when something is taken already.
         """
@@ -64,12 +68,16 @@ class Parts:
     random_suffix: Callable[[], str]
 
     def timestamp(self, seconds_from_now: float = 0) -> str:
-        when = datetime.fromtimestamp(self.clock.now() + seconds_from_now, UTC)
-        return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return timestamp(self.clock, seconds_from_now)
 
     async def put(
-        self, served: Served, obj: Json, namespace: str, expected: int
-    ) -> tuple[Item | None, Outcome]:
+        self,
+        served: Served,
+        obj: Json,
+        namespace: str,
+        expected: int,
+        beside: Reservation | None = None,
+    ) -> Item | None:
         """Store an object if its key is still at a revision (0: absent); None when it is not."""
         name = obj["metadata"]["name"]
         stored = obj
@@ -78,15 +86,36 @@ class Parts:
             stored["kind"], stored["apiVersion"] = served.stored.kind, served.stored.api_version
         value = value_of(stored)
         key = served.key(namespace, name)
-        outcome = await self.store.txn([Compare(key, expected)], [Put(key, value)])
+        compares: list[Compare] = [Compare(key, expected)]
+        writes: list[Put | Delete] = [Put(key, value)]
+        if beside is not None:
+            compares += beside.compares
+            writes += beside.writes
+        outcome = await self.store.txn(compares, writes)
         await self.cacher.wait_for(outcome.revision)
         if not outcome.succeeded:
-            return None, outcome
-        body = body_of(value, outcome.revision)
-        return Item(namespace, name, outcome.revision, body), outcome
+            return None
+        return Item(namespace, name, outcome.revision, body_of(value, outcome.revision))
 
-    async def remove(self, served: Served, namespace: str, name: str, expected: int) -> Outcome:
+    async def remove(
+        self,
+        served: Served,
+        namespace: str,
+        name: str,
+        expected: int,
+        beside: Reservation | None = None,
+    ) -> bool:
+        """Remove an object that is still at a revision; whether it was."""
         key = served.key(namespace, name)
-        outcome = await self.store.txn([Compare(key, expected)], [Delete(key)])
+        writes: list[Put | Delete] = [Delete(key)]
+        if beside is not None:
+            writes += beside.writes
+        outcome = await self.store.txn([Compare(key, expected)], writes)
         await self.cacher.wait_for(outcome.revision)
-        return outcome
+        return outcome.succeeded
+
+
+def timestamp(clock: Clock, seconds_from_now: float = 0) -> str:
+    """`2026-11-20T19:03:00Z`."""
+    when = datetime.fromtimestamp(clock.now() + seconds_from_now, UTC)
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")

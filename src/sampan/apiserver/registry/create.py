@@ -84,17 +84,14 @@ async def _create(
         if options.dry_run:
             refuse_existing(served, namespace, meta["name"])
             return obj
-        item, _ = await parts.put(served, obj, namespace, 0)
+        item = await parts.put(served, obj, namespace, 0, reservation)
         if item is None:
             refuse_existing(served, namespace, meta["name"])
             raise AlreadyExists.of(served.id, meta["name"])
-        if reservation is not None:
-            reservation.keep()
-            reservation = None
         return item
     finally:
         if reservation is not None:
-            reservation.undo()
+            reservation.release()
 
 
 def _check(served: Served, obj: Json, *, before_allocation: bool = False) -> None:

@@ -58,17 +58,14 @@ async def _try(
     if options.dry_run:
         return Deleted(new, item, gone)
     if gone:
-        outcome = await parts.remove(served, item.namespace, item.name, item.revision)
-        if not outcome.succeeded:
+        held = parts.allocator.reserve(served, None, old, dry_run=False)
+        if not await parts.remove(served, item.namespace, item.name, item.revision, held):
             return None
-        reservation = parts.allocator.reserve(served, None, old, dry_run=False)
-        if reservation is not None:
-            reservation.keep()
         last = Item(item.namespace, item.name, item.revision, _body(new, item.revision))
         return Deleted(new, last, True)
     if new == old:
         return Deleted(new, item, False)
-    done, _outcome = await parts.put(served, new, item.namespace, item.revision)
+    done = await parts.put(served, new, item.namespace, item.revision)
     return Deleted(new, done, False) if done is not None else None
 
 

@@ -12,7 +12,7 @@ from sampan.apiserver.cacher.item import Item, body_of, value_of
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, manager_of
 from sampan.apiserver.refusals import Unclassified, conflict
-from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.base import Parts, Reservation
 from sampan.apiserver.registry.metadata import (
     count_generation,
     keep_all_but_status,
@@ -81,32 +81,33 @@ async def _try(
         await parts.chain.validate(attempt)
         if options.dry_run:
             return new
-        done = await store(parts, served, new, old, item)
-        if done is None:
-            if change.retry:
-                return None
+        done = await store(parts, served, new, old, item, reservation)
+        if done is None and not change.retry:
             raise conflict(served.id, item.name)
-        if reservation is not None:
-            reservation.keep()
-            reservation = None
         return done
     finally:
         if reservation is not None:
-            reservation.undo()
+            reservation.release()
 
 
-async def store(parts: Parts, served: Served, new: Json, old: Json, item: Item) -> Item | None:
+async def store(
+    parts: Parts,
+    served: Served,
+    new: Json,
+    old: Json,
+    item: Item,
+    beside: Reservation | None = None,
+) -> Item | None:
     """Write, or remove what was only waiting for its last finalizer; None: the race was lost."""
     if ends(new):
-        outcome = await parts.remove(served, item.namespace, item.name, item.revision)
-        if not outcome.succeeded:
+        gone = parts.allocator.reserve(served, None, old, dry_run=False)
+        if not await parts.remove(served, item.namespace, item.name, item.revision, gone):
             return None
         value = value_of(new)
         return Item(item.namespace, item.name, item.revision, body_of(value, item.revision))
     if same(new, old):
         return item
-    done, _ = await parts.put(served, new, item.namespace, item.revision)
-    return done
+    return await parts.put(served, new, item.namespace, item.revision, beside)
 
 
 def ends(obj: Json) -> bool:
