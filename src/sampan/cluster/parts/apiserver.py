@@ -65,6 +65,8 @@ class Flags:
     insecure_port: int = 0
     names: tuple[str, ...] = ()
     """More names and addresses for the serving certificate."""
+    endpoints: tuple[str, ...] = ()
+    """Addresses behind `default/kubernetes` where they are not the advertised one."""
 
 
 @dataclass(slots=True)
@@ -88,15 +90,20 @@ class Running:
         await self.api.parts.store.close()
 
 
-async def start(flags: Flags) -> Running:
-    """Open the store, make what is missing, listen. Raises BadFlag, StoreBusy, OSError."""
+async def start(
+    flags: Flags, *, own_tokens: StaticTokens | None = None, sockets: Sequence[socket.socket] = ()
+) -> Running:
+    """Open the store, make what is missing, listen, at `sockets` too (TLS).
+
+    `own_tokens` are those of components in this process. Raises BadFlag, StoreBusy, OSError.
+    """
     ranges = service_ranges(flags.service_cluster_ip_range)
-    tokens = static_tokens(flags.token_auth_file)
+    tokens = own_tokens or static_tokens(flags.token_auth_file)
     node_ports = port_range(flags.service_node_port_range)
     folder = flags.data_dir / "pki"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     first = tuple(first_address(text) for text in ranges)
-    advertised = advertise_address(flags)
+    advertised = flags.endpoints or advertise_address(flags)
     tls = server_context(flags, folder, (*first, *advertised))
     secure = listener(flags.bind_address, flags.secure_port)
     plain = listener("127.0.0.1", flags.insecure_port) if flags.insecure_port else None
@@ -117,6 +124,8 @@ async def start(flags: Flags) -> Running:
         raise
     running = Running(api)
     running.servers.append(await serve(api.app.handle, sock=secure, tls=tls, name="secure"))
+    for sock in sockets:
+        running.servers.append(await serve(api.app.handle, sock=sock, tls=tls, name="secure"))
     if plain is not None:
         running.servers.append(await serve(as_administrator(api), sock=plain, name="insecure"))
     return running

@@ -16,6 +16,7 @@ from sampan.dns.server.pages import HttpPages
 from sampan.dns.server.process import Options, Process
 from sampan.dns.setup import Feeds, World
 from sampan.linux.base.datagrams import Datagrams, OpenDatagrams
+from sampan.linux.real.addresses import local_addresses
 from sampan.linux.real.datagrams import PlainDatagrams
 from sampan.linux.real.datagrams_mmsg import MmsgDatagrams, is_usable
 
@@ -40,6 +41,7 @@ def run(flags: Flags) -> int:
     log = StandardOutput()
     world = World(log, HttpPages(), feeds(flags.processes), environment=os.environ)
     world.version = __version__
+    world.addresses = local_addresses
     process = Process(options, world, loop_named(flags.receive))
     try:
         if flags.pidfile:

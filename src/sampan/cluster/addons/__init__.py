@@ -1,0 +1,1 @@
+"""Add-ons are ordinary objects: their manifests, and the component that applies them."""
