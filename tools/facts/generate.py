@@ -101,6 +101,12 @@ def trimmed(row: list[Any]) -> list[Any]:
     return row
 
 
+def real_default(text: str, go_type: str) -> list[Any]:
+    """The default in a list of its own; the zero value of what is no pointer is none."""
+    value = None if text == "-" else json.loads(text)
+    return [value] if value or (value is not None and go_type.startswith("*")) else []
+
+
 def shapes() -> dict[str, dict[str, Any]]:
     """package -> struct -> {"gvk": ..., "fields": {name: [type, go, omit, ...]}}."""
     go = {(r[0], r[1]): (r[2], OMIT[r[3]]) for r in rows("go-types.tsv")}
@@ -123,7 +129,7 @@ def shapes() -> dict[str, dict[str, Any]]:
                 go_type,
                 omit,
                 int(required == "required"),
-                None if default == "-" else json.loads(default) or None,
+                real_default(default, go_type),
                 "" if listing == "-" else listing,
                 "" if patch == "-" else patch,
                 enums.get((schema, name), []),

@@ -165,7 +165,15 @@ def _field(name: str, row: list[Any]) -> Field:
     parsed = _type(kind, go.lstrip("*"))
     if listing or patch:
         parsed = _with_rules(parsed, listing or "", patch or "")
-    return Field(name, parsed, pointer, omit or 0, bool(required), default, tuple(enum or ()))
+    return Field(
+        name,
+        parsed,
+        pointer,
+        omit or 0,
+        bool(required),
+        default[0] if default else None,
+        tuple(enum or ()),
+    )
 
 
 def _type(text: str, go: str) -> Type:
