@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 from sampan.dns.message import Message, parse
 from sampan.dns.render import render
@@ -21,6 +22,16 @@ async def ask(message: Message, host: str, port: int, *, timeout_s: float) -> Me
             return parse(await reply)
     finally:
         transport.close()
+
+
+def ask_blocking(message: Message, host: str, port: int, *, timeout_s: float) -> Message:
+    """The reply, before there is a loop. Raises OSError and BadMessage."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(timeout_s)
+        sock.connect((host, port))
+        sock.send(render(message))
+        return parse(sock.recv(65535))
 
 
 class _One(asyncio.DatagramProtocol):

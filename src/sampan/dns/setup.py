@@ -73,6 +73,8 @@ class World:
     chance: random.Random = field(default_factory=random.Random)
     environment: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
+    addresses: Callable[[], list[tuple[str, str]]] = list
+    """Interfaces of this machine with their addresses."""
     changed: Callable[[Sequence[Hashable]], None] = lambda tags: None
     """Says that replies with these tags no longer hold."""
     reload: Callable[[], Awaitable[str]] | None = None

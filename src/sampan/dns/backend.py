@@ -1,0 +1,310 @@
+"""From what a store of services knows to records: shared by *kubernetes*, *k8s_external*, *etcd*.
+
+A source finds services for a name; here they become A, AAAA, SRV, PTR, CNAME, TXT, MX, NS and SOA
+records, aliases are followed, and what is not there becomes NODATA or NXDOMAIN with an SOA.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from sampan.dns import codes, names
+from sampan.dns.message import Record
+from sampan.dns.plugin import Query, Reply, Validity, reply_to
+from sampan.dns.rdata import a_record, name_record, soa_record, srv_record, txt_record
+
+MAX_ALIASES = 8
+SOA_TIMES = (7200, 1800, 86400)
+SOA_TTL = 300
+SERIAL = "serial"
+"""The tag of replies that hold a serial number."""
+
+
+class Found(NamedTuple):
+    """One service that a name leads to. `host` is an address or a name; `domain` the name that an
+    address gets as an SRV target. Port -1 has no SRV record.
+    """
+
+    host: str
+    domain: str = ""
+    port: int = 0
+    ttl: int = 5
+    priority: int = 0
+    weight: int = 0
+    text: str = ""
+    mail: bool = False
+
+    @property
+    def type(self) -> int:
+        """A, AAAA, CNAME or TXT."""
+        if not self.host:
+            return codes.TXT
+        return kind_of_host(self.host)
+
+
+def kind_of_host(host: str) -> int:
+    if ":" in host:
+        return codes.AAAA
+    parts = host.split(".")
+    if len(parts) == 4 and all(p.isascii() and p.isdigit() and int(p) < 256 for p in parts):
+        return codes.A
+    return codes.CNAME
+
+
+@dataclass(slots=True)
+class Asked:
+    """One look-up. Sources note in `tags` what their answer depends on."""
+
+    name: str
+    """Lower-case."""
+    qname: str
+    """In the client's case."""
+    type: int
+    zone: str
+    """In the client's case, as are the names made from it."""
+    query: Query
+    tags: set[Hashable] = field(default_factory=set)
+    aliases: tuple[str, ...] = ()
+    outside: bool = False
+    """Another server had a part in the answer: it holds for this query only."""
+    truncated: bool = False
+
+    def about(self, qname: str, kind: int | None = None) -> Asked:
+        """The same query, another name or type; what it depends on is noted here too."""
+        other = Asked(
+            qname.lower(), qname, self.type if kind is None else kind, self.zone, self.query
+        )
+        other.tags = self.tags
+        return other
+
+
+class Source(Protocol):
+    """Where services come from. None says that there is no such name."""
+
+    @property
+    def ttl(self) -> int: ...
+
+    async def services(self, asked: Asked) -> list[Found] | None: ...
+
+    async def reverse(self, asked: Asked) -> list[Found] | None: ...
+
+    def serial(self, zone: str) -> int: ...
+
+
+class Answer(NamedTuple):
+    """None for `records`: no such name."""
+
+    records: list[Record] | None
+    extra: list[Record]
+
+
+async def look_up(source: Source, asked: Asked) -> Answer:
+    """Records of the type that is asked for; for types that no service has, whether the name
+    exists.
+    """
+    kind = asked.type
+    if kind in (codes.SRV, codes.MX):
+        return await _targets(source, asked)
+    if kind in (codes.SOA, codes.NS) and asked.name == asked.zone.lower():
+        if kind == codes.SOA:
+            return Answer([soa(source, asked.zone)], [])
+        return await _name_servers(source, asked)
+    return Answer(await _plain_records(source, asked), [])
+
+
+async def _plain_records(source: Source, asked: Asked) -> list[Record] | None:
+    kind = asked.type
+    if kind in (codes.A, codes.AAAA, codes.TXT):
+        return await addresses(source, asked)
+    if kind == codes.CNAME:
+        return await _alias(source, asked)
+    if kind == codes.PTR:
+        return await _pointers(source, asked)
+    if kind == codes.SOA:
+        return []
+    found = await addresses(source, asked.about(asked.qname, codes.A))
+    return None if found is None else []
+
+
+def soa(source: Source, zone: str) -> Record:
+    dot = "" if zone == "." else zone
+    numbers = (source.serial(zone.lower()), *SOA_TIMES, source.ttl)
+    ttl = min(source.ttl, SOA_TTL)
+    return soa_record(zone, ttl, f"ns.dns.{dot}", f"hostmaster.{dot}", numbers)
+
+
+def reply_from(source: Source, asked: Asked, answer: Answer) -> Reply:
+    """The records as a reply; without any, NODATA with the zone's SOA."""
+    if not answer.records:
+        return denial(source, asked, codes.NOERROR)
+    reply = reply_to(asked.query)
+    flags = reply.flags | (codes.TC if asked.truncated else 0)
+    return reply._replace(
+        answer=tuple(answer.records),
+        additional=tuple(answer.extra),
+        flags=flags,
+        validity=None if asked.outside else Validity(tuple(asked.tags)),
+    )
+
+
+def denial(source: Source, asked: Asked, rcode: int) -> Reply:
+    """NODATA or NXDOMAIN. It names the serial, so it also depends on that."""
+    tags = (*asked.tags, SERIAL)
+    return reply_to(asked.query, rcode=rcode)._replace(
+        authority=(soa(source, asked.zone),),
+        validity=None if asked.outside else Validity(tags),
+    )
+
+
+async def addresses(source: Source, asked: Asked) -> list[Record] | None:
+    """A, AAAA or TXT records, aliases followed inside the zone and out of it."""
+    services = await _at_apex_or(source, asked)
+    if services is None:
+        return None
+    records: list[Record] = []
+    seen: set[str] = set()
+    for one in services:
+        kind = one.type
+        if kind == codes.CNAME:
+            records += await _followed(source, asked, one)
+        elif kind == asked.type and (one.host or one.text) not in seen:
+            seen.add(one.host or one.text)
+            records.append(
+                txt_record(asked.qname, one.ttl, *_split(one.text))
+                if kind == codes.TXT
+                else a_record(asked.qname, one.ttl, one.host)
+            )
+    return records
+
+
+def _split(text: str) -> list[str]:
+    """A text in strings of at most 255 bytes."""
+    return [text[i : i + 255] for i in range(0, len(text), 255)] or [""]
+
+
+async def _at_apex_or(source: Source, asked: Asked) -> list[Found] | None:
+    """At the apex, records stand under `apex.dns` where the source has such a thing."""
+    if asked.name == asked.zone.lower() and asked.zone != ".":
+        found = await source.services(asked.about(f"apex.dns.{asked.zone}"))
+        if found is not None:
+            return found
+    return await source.services(asked)
+
+
+async def _followed(source: Source, asked: Asked, one: Found) -> list[Record]:
+    """An alias and what it leads to; nothing for a loop or for a dead end inside the zone."""
+    target = names.fqdn(one.host)
+    folded = target.lower()
+    if names.is_below(asked.name, folded) or folded in asked.aliases:
+        return []
+    if len(asked.aliases) > MAX_ALIASES:
+        return []
+    alias = name_record(asked.qname, codes.CNAME, one.ttl, target)
+    if names.is_below(folded, asked.zone.lower()):
+        further = asked.about(target)
+        further.aliases = (*asked.aliases, folded)
+        found = await addresses(source, further)
+        asked.outside |= further.outside
+        asked.truncated |= further.truncated
+        return [alias, *found] if found else []
+    return [alias, *await _elsewhere(asked, target, asked.type)]
+
+
+async def _elsewhere(asked: Asked, target: str, kind: int) -> tuple[Record, ...]:
+    """What the whole server answers for a name that is not ours."""
+    asked.outside = True
+    query = asked.query.asking(target, kind)._replace(depth=asked.query.depth + 1)
+    reply = await query.server.resolve(query)
+    asked.truncated |= bool(reply.flags & codes.TC)
+    return reply.answer
+
+
+async def _targets(source: Source, asked: Asked) -> Answer:
+    """SRV or MX records, with the addresses of their targets."""
+    services = await source.services(asked)
+    if services is None:
+        return Answer(None, [])
+    mail = asked.type == codes.MX
+    if mail:
+        services = [one for one in services if one.mail]
+    weights = _weights(services)
+    records: list[Record] = []
+    extra: list[Record] = []
+    seen: set[tuple[str, object]] = set()
+    for one in services:
+        if one.port == -1 and not mail:
+            continue
+        is_name = one.type == codes.CNAME
+        target = names.fqdn(one.host) if is_name else one.domain
+        record = _target_record(asked, one, target, weights)
+        if is_name or (target, one.port) not in seen:
+            records.append(record)
+            seen.add((target, one.port))
+        if is_name and (target, "") not in seen:
+            seen.add((target, ""))
+            extra += await _addresses_of(source, asked, target)
+        elif not is_name and (target, one.host) not in seen:
+            seen.add((target, one.host))
+            extra.append(a_record(target, one.ttl, one.host))
+    return Answer(records, extra)
+
+
+def _target_record(asked: Asked, one: Found, target: str, weights: dict[int, float]) -> Record:
+    if asked.type == codes.MX:
+        data = struct.pack("!H", one.priority) + names.wire(target)
+        return Record(asked.qname, codes.MX, codes.IN, one.ttl, data)
+    share = weights[one.priority] * (one.weight or 100)
+    numbers = (one.priority, max(1, int(share)), one.port)
+    return srv_record(asked.qname, one.ttl, numbers, target)
+
+
+def _weights(services: Iterable[Found]) -> dict[int, float]:
+    """Percent per unit of weight, for each priority."""
+    sums: dict[int, int] = {}
+    for one in services:
+        sums[one.priority] = sums.get(one.priority, 0) + (one.weight or 100)
+    return {priority: 100.0 / total for priority, total in sums.items()}
+
+
+async def _addresses_of(source: Source, asked: Asked, target: str) -> list[Record]:
+    if names.is_below(target.lower(), asked.zone.lower()):
+        return await addresses(source, asked.about(target, codes.A)) or []
+    found = list(await _elsewhere(asked, target, codes.A))
+    sixes = await _elsewhere(asked, target, codes.AAAA)
+    return found + [record for record in sixes if record.type != codes.CNAME]
+
+
+async def _alias(source: Source, asked: Asked) -> list[Record] | None:
+    services = await source.services(asked)
+    if services is None:
+        return None
+    if services and services[0].type == codes.CNAME:
+        one = services[0]
+        return [name_record(asked.qname, codes.CNAME, one.ttl, names.fqdn(one.host))]
+    return []
+
+
+async def _pointers(source: Source, asked: Asked) -> list[Record] | None:
+    services = await source.reverse(asked)
+    if services is None:
+        return None
+    hosts = {one.host: one for one in services if one.type == codes.CNAME}
+    return [
+        name_record(asked.qname, codes.PTR, one.ttl, names.fqdn(host))
+        for host, one in hosts.items()
+    ]
+
+
+async def _name_servers(source: Source, asked: Asked) -> Answer:
+    """The zone's name servers stand under `ns.dns`."""
+    dot = "" if asked.zone == "." else asked.zone
+    services = await source.services(asked.about(f"ns.dns.{dot}", codes.NS))
+    if services is None:
+        return Answer(None, [])
+    addressed = [one for one in services if one.type in (codes.A, codes.AAAA)]
+    hosts = {one.domain: one for one in addressed}
+    records = [name_record(asked.qname, codes.NS, one.ttl, host) for host, one in hosts.items()]
+    return Answer(records, [a_record(one.domain, one.ttl, one.host) for one in addressed])

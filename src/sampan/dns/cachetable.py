@@ -1,0 +1,120 @@
+"""The table behind *cache*: replies by question, bounded, with the rules of what may be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from sampan.dns import codes, names
+from sampan.dns.classify import META, NODATA, NXDOMAIN, OTHER, SUCCESS
+from sampan.dns.message import Record
+from sampan.dns.plugin import Query, Reply
+
+FAILSAFE_S = 5
+"""How long a reply without any record is kept."""
+SIGNATURES = frozenset((codes.RRSIG, codes.NSEC, codes.NSEC3, codes.DNSKEY, codes.DS))
+
+
+class Item:
+    """One kept reply; times are the monotonic clock's."""
+
+    __slots__ = ("first_seen", "hits", "positive", "reply", "stored", "ttl")
+
+    def __init__(self, reply: Reply, ttl: int, now: float, positive: bool) -> None:
+        self.reply = reply
+        self.ttl = ttl
+        self.stored = now
+        self.positive = positive
+        self.hits = 0
+        self.first_seen = now
+
+    @property
+    def rcode(self) -> int:
+        return self.reply.rcode
+
+    @property
+    def flags(self) -> int:
+        return self.reply.flags
+
+    def left(self, now: float) -> int:
+        """Seconds until it expires; negative when it has."""
+        return self.ttl - int(now - self.stored)
+
+    def seen(self, now: float, within_s: float) -> None:
+        """Count a hit; the count starts anew when the name was not asked for long."""
+        if now - self.first_seen > within_s:
+            self.hits = 0
+        self.first_seen = now
+        self.hits += 1
+
+
+class Table:
+    """Replies of one sort. Full, it lets go of what was kept first."""
+
+    def __init__(self, capacity: int, max_s: int, min_s: int) -> None:
+        self.capacity = capacity
+        self.max_s = max_s
+        self.min_s = min_s
+        self.excepted: tuple[str, ...] = ()
+        self._items: dict[Hashable, Item] = {}
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def get(self, key: Hashable) -> Item | None:
+        return self._items.get(key)
+
+    def drop(self, key: Hashable) -> None:
+        self._items.pop(key, None)
+
+    def put(self, key: Hashable, item: Item) -> bool:
+        """Whether another had to go."""
+        self._items.pop(key, None)
+        self._items[key] = item
+        if len(self._items) > self.capacity:
+            del self._items[next(iter(self._items))]
+            return True
+        return False
+
+    def lifetime(self, reply: Reply, kind: str) -> int:
+        """The lowest TTL of the reply, within the limits."""
+        return min(max(self._lowest(reply, kind), self.min_s), self.max_s)
+
+    def _lowest(self, reply: Reply, kind: str) -> int:
+        records = (*reply.answer, *reply.authority, *reply.additional)
+        if kind not in (SUCCESS, NXDOMAIN, NODATA) or not records:
+            return FAILSAFE_S
+        return min(self.max_s, *(record.ttl for record in records))
+
+    def keeps(self, query: Query, reply: Reply, kind: str) -> bool:
+        """Nothing that was cut, no errors but SERVFAIL, no denial without its SOA."""
+        if reply.flags & codes.TC or kind in (OTHER, META):
+            return False
+        has_soa = any(record.type == codes.SOA for record in reply.authority)
+        if kind == NXDOMAIN and not has_soa:
+            return False
+        if kind == SUCCESS and not has_soa and reply.answer and not _ends(query, reply):
+            return False
+        return not names.longest_zone(query.name, self.excepted)
+
+
+def _ends(query: Query, reply: Reply) -> bool:
+    """Whether the chain of aliases ends at a record of the type: otherwise it is half an answer."""
+    if query.type in (codes.CNAME, codes.ANY):
+        return True
+    return any(record.type == query.type for record in reply.answer)
+
+
+def settle(reply: Reply, ttl: int, *, signed: bool) -> dict[str, Any]:
+    """The sections with one TTL for all records; signatures only for those who want them."""
+    return {
+        "answer": _settled(reply.answer, ttl, signed),
+        "authority": _settled(reply.authority, ttl, signed),
+        "additional": _settled(reply.additional, ttl, signed),
+    }
+
+
+def _settled(records: tuple[Record, ...], ttl: int, signed: bool) -> tuple[Record, ...]:
+    return tuple(
+        record._replace(ttl=ttl) for record in records if signed or record.type not in SIGNATURES
+    )

@@ -1,0 +1,1 @@
+"""What DNS needs of Kubernetes: compact objects, the half that watches, the model that answers."""

@@ -1,0 +1,347 @@
+"""Names of the Kubernetes DNS specification to services, endpoints and pods.
+
+    _port._proto.service.namespace.svc.Z      endpoint.service.namespace.svc.Z
+    service.namespace.svc.Z                   1-2-3-4.namespace.pod.Z
+
+`Cluster` is the source that `backend` makes records from.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sampan.dns import codes, names
+from sampan.dns.backend import Asked, Found, kind_of_host
+from sampan.dns.kube.model import Model
+from sampan.dns.kube.objects import Endpoint, Import, Port, Service, Slice
+
+VERSION = "1.1.0"
+MULTI_VERSION = "1.0.0"
+VERSION_TTL = 28800
+ANCHOR = "_zone"
+Tags = set[Hashable]
+
+
+class Request(NamedTuple):
+    """The parts of a name; empty parts match everything."""
+
+    kind: str = ""
+    """`svc`, `pod`, or empty above them."""
+    namespace: str = ""
+    service: str = ""
+    endpoint: str = ""
+    port: str = ""
+    protocol: str = ""
+    cluster: str = ""
+    place: str = ""
+    prefers: bool = False
+
+    def wants(self, port: Port) -> bool:
+        return (not self.port or self.port == port.name) and (
+            not self.protocol or self.protocol == port.protocol
+        )
+
+
+def parse(base: str, *, multicluster: bool = False, zonal: bool = False) -> Request | None:
+    """The lower-case name without its zone; None for what cannot exist."""
+    if base in ("", "svc", "pod"):
+        return Request()
+    *left, kind = names.split(base)
+    if kind not in ("svc", "pod"):
+        return None
+    service = left[-2] if len(left) > 1 else ""
+    head = Request(kind, left[-1], service)
+    left = left[:-2]
+    if not left:
+        return head
+    if len(left) == 1:
+        return head._replace(endpoint=left[0])
+    return _two_and_more(head, left, multicluster=multicluster, zonal=zonal)
+
+
+def _two_and_more(
+    head: Request, left: list[str], *, multicluster: bool, zonal: bool
+) -> Request | None:
+    """`_port._protocol`, `endpoint.cluster`, or `zone.pin._zone`; anything longer is nothing."""
+    if len(left) == 2:
+        first, second = left
+        if not multicluster or first.startswith("_") or second.startswith("_"):
+            return head._replace(port=first.removeprefix("_"), protocol=second.removeprefix("_"))
+        return head._replace(endpoint=first, cluster=second)
+    scoped = zonal and not multicluster and left[-1] == ANCHOR and head.kind == "svc"
+    if not scoped or left[-2] not in ("pin", "prefer"):
+        return None
+    return head._replace(place=".".join(left[:-2]), prefers=left[-2] == "prefer")
+
+
+@dataclass(slots=True)
+class Options:
+    """The plugin's properties that shape answers."""
+
+    zones: tuple[str, ...] = (".",)
+    primary: str = "."
+    """The first zone that is not a reverse one."""
+    multi_zones: tuple[str, ...] = ()
+    ttl: int = 5
+    pods: str = "disabled"
+    namespaces: frozenset[str] = frozenset()
+    endpoint_pod_names: bool = False
+    ignore_empty: bool = False
+    zonal: bool = False
+    local_ips: tuple[str, ...] = ()
+    """Our own addresses, to find the Service that stands for us."""
+
+
+class Cluster:
+    """The source of a cluster's names."""
+
+    def __init__(self, model: Model, options: Options) -> None:
+        self.model = model
+        self.options = options
+
+    @property
+    def ttl(self) -> int:
+        return self.options.ttl
+
+    def serial(self, zone: str) -> int:
+        if self.is_multi(zone):
+            return self.model.multi_modified
+        return self.model.modified
+
+    def is_multi(self, zone: str) -> bool:
+        zones = self.options.multi_zones
+        return bool(zones) and names.longest_zone(zone.lower(), zones) != ""
+
+    def exposed(self, namespace: str, tags: Tags) -> bool:
+        tags.add(("ns", namespace))
+        chosen = self.options.namespaces
+        return (not chosen or namespace in chosen) and namespace in self.model.namespaces
+
+    # What `backend` asks
+
+    async def services(self, asked: Asked) -> list[Found] | None:
+        base = base_of(asked.name, asked.zone)
+        if asked.type == codes.TXT:
+            return self._texts(asked, base)
+        if base == "ns.dns":
+            return self._own(asked)
+        found = self.find(asked, base)
+        if asked.type == codes.SRV and found:
+            return [one for one in found if one.type != codes.CNAME]
+        return found
+
+    async def reverse(self, asked: Asked) -> list[Found] | None:
+        ip = names.address_of_reverse(asked.name)
+        if not ip:
+            found = self.find(asked, base_of(asked.name, asked.zone))
+            return None if found is None else []
+        return self._at_address(ip, asked.tags) or None
+
+    def find(self, asked: Asked, base: str) -> list[Found] | None:
+        """What stands at a name; None for NXDOMAIN, empty for NODATA."""
+        multi = self.is_multi(asked.zone)
+        request = parse(base, multicluster=multi, zonal=self.options.zonal)
+        if request is None or not request.kind:
+            return None if request is None else []
+        if asked.name.endswith((".in-addr.arpa.", ".ip6.arpa.")):
+            return None
+        if not self.exposed(request.namespace, asked.tags):
+            return None
+        if request.kind == "pod":
+            return self._pods(request, asked)
+        if not request.service:
+            return []
+        return self._imported(request, asked) if multi else self._services(request, asked)
+
+    def _texts(self, asked: Asked, base: str) -> list[Found] | None:
+        if base == "dns-version":
+            version = MULTI_VERSION if self.is_multi(asked.zone) else VERSION
+            return [Found("", ttl=VERSION_TTL, text=version)]
+        found = self.find(asked, base)
+        if found:
+            return []
+        # An existing name that is empty (a drained zone) must not be denied for one type.
+        request = parse(base, zonal=self.options.zonal)
+        return [] if found is not None and request is not None and request.place else None
+
+    # Services
+
+    def _services(self, request: Request, asked: Asked) -> list[Found] | None:
+        key = (request.namespace, request.service)
+        asked.tags.add(("svc", *key))
+        service = self.model.services.get(key)
+        if service is None or (request.place and not service.headless):
+            return None
+        domain = self._domain(service, asked.zone)
+        if service.type == "ExternalName":
+            return self._external(service, request)
+        if service.headless or request.endpoint:
+            slices = self.model.endpoints(key)
+            found = list(self._endpoints(slices, request, domain))
+            if not found and request.prefers:
+                found = list(self._endpoints(slices, request._replace(place=""), domain))
+            return found if found or request.place else None
+        if self.options.ignore_empty and not any(
+            one.endpoints for one in self.model.endpoints(key)
+        ):
+            return None
+        return self._at_ips(service, request, domain)
+
+    def _domain(self, service: Service | Import, zone: str) -> str:
+        dot = "" if zone == "." else zone
+        return f"{service.name}.{service.namespace}.svc.{dot}"
+
+    def _external(self, service: Service, request: Request) -> list[Found] | None:
+        if request.endpoint or request.port or request.protocol:
+            return None
+        if kind_of_host(service.external_name) != codes.CNAME or not service.external_name:
+            return None
+        return [Found(service.external_name, ttl=self.ttl)]
+
+    def _at_ips(
+        self, service: Service | Import, request: Request, domain: str
+    ) -> list[Found] | None:
+        found = [
+            Found(ip, domain, port.number, self.ttl)
+            for port in service.ports
+            if request.wants(port)
+            for ip in service.ips
+        ]
+        return found or None
+
+    def _endpoints(
+        self, slices: Iterable[Slice], request: Request, domain: str, *, multi: bool = False
+    ) -> Iterator[Found]:
+        for one in slices:
+            for endpoint in one.endpoints:
+                if request.place and endpoint.zone != request.place:
+                    continue
+                host = self.hostname(endpoint)
+                if request.endpoint and request.endpoint != host.lower():
+                    continue
+                if multi and request.endpoint and request.cluster != one.cluster.lower():
+                    continue
+                full = f"{host}.{one.cluster}.{domain}" if multi else f"{host}.{domain}"
+                for port in one.ports:
+                    if request.wants(port):
+                        yield Found(endpoint.ip, full, port.number, self.ttl)
+
+    def _imported(self, request: Request, asked: Asked) -> list[Found] | None:
+        key = (request.namespace, request.service)
+        asked.tags.add(("import", *key))
+        service = self.model.imports.get(key)
+        if service is None:
+            return None
+        slices, domain = self.model.import_endpoints(key), self._domain(service, asked.zone)
+        if service.headless or request.endpoint:
+            return list(self._endpoints(slices, request, domain, multi=True)) or None
+        if self.options.ignore_empty and not any(one.endpoints for one in slices):
+            return None
+        return self._at_ips(service, request, domain)
+
+    def hostname(self, endpoint: Endpoint) -> str:
+        """The label of an endpoint: its own, its pod's where wished, else its address."""
+        if endpoint.hostname:
+            return endpoint.hostname
+        if self.options.endpoint_pod_names and endpoint.target:
+            return endpoint.target
+        if "." in endpoint.ip and ":" not in endpoint.ip:
+            return endpoint.ip.replace(".", "-")
+        label = endpoint.ip.replace(":", "-")
+        # No label may end with a hyphen.
+        return label + "0" if label.endswith("-") else label
+
+    # Pods
+
+    def _pods(self, request: Request, asked: Asked) -> list[Found] | None:
+        if self.options.pods == "disabled":
+            return None
+        label = request.service
+        if not label:
+            return []
+        ip = address_of_label(label)
+        if not ip:
+            return None
+        dot = "" if asked.zone == "." else asked.zone
+        one = Found(ip, f"{label}.{request.namespace}.pod.{dot}", ttl=self.ttl)
+        if self.options.pods == "insecure":
+            return [one]
+        asked.tags.add(("pod", ip))
+        keys = self.model.pod_ips.get(ip, ())
+        return [one for namespace, _ in keys if namespace == request.namespace] or None
+
+    # Addresses
+
+    def _at_address(self, ip: str, tags: Tags) -> list[Found]:
+        """The service of an address, else every service that has it as an endpoint."""
+        tags.add(("ip", ip))
+        dot = "" if self.options.primary == "." else self.options.primary
+        for namespace, name in self.model.service_ips.get(ip, ()):
+            if self._listed(namespace, tags):
+                return [Found(f"{name}.{namespace}.svc.{dot}", ttl=self.ttl)]
+        found: list[Found] = []
+        for namespace, slice_name in sorted(self.model.endpoint_ips.get(ip, ())):
+            if not self._listed(namespace, tags):
+                continue
+            one = self.model.slices[namespace, slice_name]
+            found += (
+                Found(f"{self.hostname(e)}.{one.service}.{namespace}.svc.{dot}", ttl=self.ttl)
+                for e in one.endpoints
+                if e.ip == ip
+            )
+        return found
+
+    def _listed(self, namespace: str, tags: Tags) -> bool:
+        return not self.options.namespaces or self.exposed(namespace, tags)
+
+    def _own(self, asked: Asked) -> list[Found]:
+        """The addresses of this name server."""
+        kinds = (codes.A, codes.AAAA) if asked.type == codes.NS else (asked.type,)
+        found = self.name_servers(asked.zone, asked.tags)
+        return [one for one in found if one.type in kinds]
+
+    def name_servers(self, zone: str, tags: Tags) -> list[Found]:
+        """The services that stand for us, by our own addresses; else those addresses."""
+        tags.add("self")
+        found: list[Found] = []
+        known = False
+        for ip in self.options.local_ips:
+            for key in self.model.endpoint_ips.get(ip, ()):
+                known = True
+                one = self.model.slices[key]
+                service = self.model.services.get((one.namespace, one.service))
+                if service is not None:
+                    found += self._standing(service, one, zone)
+        if known:
+            return found
+        dot = "" if zone == "." else zone
+        return [Found(ip, f"ns.dns.{dot}", ttl=self.ttl) for ip in self.options.local_ips]
+
+    def _standing(self, service: Service, one: Slice, zone: str) -> list[Found]:
+        domain = self._domain(service, zone)
+        if service.headless:
+            return [
+                Found(e.ip, f"{self.hostname(e)}.{domain}", ttl=self.ttl) for e in one.endpoints
+            ]
+        return [Found(ip, domain, ttl=self.ttl) for ip in service.ips]
+
+
+def base_of(name: str, zone: str) -> str:
+    """The lower-case name without its zone and without the dot in between."""
+    if zone == ".":
+        return name[:-1]
+    return name[: -len(zone)].removesuffix(".")
+
+
+def address_of_label(label: str) -> str:
+    """`10-0-0-7` or `fd00--7` to an address; empty when it spells none."""
+    v4 = label.count("-") == 3 and "--" not in label
+    family = socket.AF_INET if v4 else socket.AF_INET6
+    try:
+        packed = socket.inet_pton(family, label.replace("-", "." if v4 else ":"))
+    except OSError:
+        return ""
+    return socket.inet_ntop(family, packed)

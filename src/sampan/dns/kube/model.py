@@ -1,0 +1,188 @@
+"""What the cluster looks like to DNS: objects by name and by address, and which replies a change
+touches.
+
+Batches come from the watching half. A change replaces an object as a whole, so that a set of
+endpoints is never seen half updated.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any
+
+from sampan.dns.kube.objects import (
+    Import,
+    Pod,
+    Service,
+    Slice,
+    import_of,
+    service_of,
+    slice_of,
+)
+
+NAMESPACE, SERVICE, SLICE, POD, IMPORT, IMPORT_SLICE = "n", "s", "e", "p", "i", "m"
+GONE, SYNCED, HEARD, REQUEST = "-", "synced", "heard", "request"
+Name = tuple[str, str]
+
+
+class Model:
+    """`apply` returns the tags of what changed. `told` hears of the watching half's requests."""
+
+    def __init__(self, now: Callable[[], float], *, zones: Iterable[str] = ()) -> None:
+        self.now = now
+        self.zones = tuple(zones)
+        self.namespaces: set[str] = set()
+        self.services: dict[Name, Service] = {}
+        self.imports: dict[Name, Import] = {}
+        self.pods: dict[Name, Pod] = {}
+        self.slices: dict[Name, Slice] = {}
+        self.by_service: dict[Name, dict[str, Slice]] = {}
+        self.import_slices: dict[Name, Slice] = {}
+        self.by_import: dict[Name, dict[str, Slice]] = {}
+        self.service_ips: dict[str, list[Name]] = {}
+        self.external_ips: dict[str, list[Name]] = {}
+        self.endpoint_ips: dict[str, list[Name]] = {}
+        self.pod_ips: dict[str, list[Name]] = {}
+        self.synced = False
+        self.heard = 0.0
+        self.modified = self.external_modified = self.multi_modified = 0
+        self.on_request: Callable[[tuple[Any, ...]], None] = lambda row: None
+        self._takers: dict[str, Callable[[tuple[Any, ...] | None, Name], Iterable[Hashable]]] = {
+            NAMESPACE: self._namespace,
+            SERVICE: self._service,
+            SLICE: self._slice,
+            POD: self._pod,
+            IMPORT: self._import,
+            IMPORT_SLICE: self._import_slice,
+        }
+
+    def apply(self, batch: bytes) -> list[Hashable]:
+        """Take a batch; the tags of replies that no longer hold."""
+        serials = (self.modified, self.external_modified, self.multi_modified)
+        tags: list[Hashable] = []
+        for row in marshal.loads(batch):
+            kind = row[0]
+            if kind == GONE:
+                tags += self._takers[row[1]](None, (row[2], row[3]))
+            elif kind in self._takers:
+                data = row[1]
+                tags += self._takers[kind](data, (data[0], data[1] if len(data) > 1 else ""))
+            elif kind == SYNCED:
+                self.synced = True
+                tags.append("synced")
+            elif kind == HEARD:
+                self.heard = self.now()
+            elif kind == REQUEST:
+                self.on_request(row)
+        if serials != (self.modified, self.external_modified, self.multi_modified):
+            tags.append("serial")
+        return tags
+
+    def endpoints(self, key: Name) -> list[Slice]:
+        """The slices of a service, in the order of their names."""
+        found = self.by_service.get(key)
+        return [found[name] for name in sorted(found)] if found else []
+
+    def import_endpoints(self, key: Name) -> list[Slice]:
+        found = self.by_import.get(key)
+        return [found[name] for name in sorted(found)] if found else []
+
+    # One method per kind: replace, index, say what it touches.
+
+    def _namespace(self, row: tuple[Any, ...] | None, key: Name) -> Iterator[Hashable]:
+        name = key[0]
+        if row is None:
+            self.namespaces.discard(name)
+        else:
+            self.namespaces.add(name)
+        yield "ns", name
+
+    def _service(self, row: tuple[Any, ...] | None, key: Name) -> Iterator[Hashable]:
+        old, new = self.services.pop(key, None), service_of(row) if row else None
+        if new is not None:
+            self.services[key] = new
+        yield "svc", *key
+        for index, before, after in (
+            (self.service_ips, old.ips if old else (), new.ips if new else ()),
+            (
+                self.external_ips,
+                old.external_ips if old else (),
+                new.external_ips if new else (),
+            ),
+        ):
+            yield from _reindex(index, key, before, after)
+        self.modified = int(self.now())
+        if (old.external_ips if old else ()) or (new.external_ips if new else ()):
+            self.external_modified = self.modified
+        yield "self"
+
+    def _slice(self, row: tuple[Any, ...] | None, key: Name) -> Iterator[Hashable]:
+        old, new = self.slices.pop(key, None), slice_of(row) if row else None
+        if new is not None:
+            self.slices[key] = new
+        for one in (old, new):
+            if one is not None and one.service:
+                yield "svc", one.namespace, one.service
+        _regroup(self.by_service, old, new)
+        before = {e.ip for e in old.endpoints} if old else set()
+        after = {e.ip for e in new.endpoints} if new else set()
+        yield from _reindex(self.endpoint_ips, key, before, after)
+        for ip in before & after:
+            yield "ip", ip
+        self.modified = int(self.now())
+        yield "self"
+
+    def _pod(self, row: tuple[Any, ...] | None, key: Name) -> Iterator[Hashable]:
+        old, new = self.pods.pop(key, None), Pod(*row) if row else None
+        if new is not None:
+            self.pods[key] = new
+        before = {old.ip} - {""} if old else set()
+        after = {new.ip} - {""} if new else set()
+        for _, ip in _reindex(self.pod_ips, key, before, after):
+            yield "pod", ip
+        if before != after:
+            self.modified = int(self.now())
+
+    def _import(self, row: tuple[Any, ...] | None, key: Name) -> Iterator[Hashable]:
+        self.imports.pop(key, None)
+        if row is not None:
+            self.imports[key] = import_of(row)
+        self.multi_modified = int(self.now())
+        yield "import", *key
+
+    def _import_slice(self, row: tuple[Any, ...] | None, key: Name) -> Iterator[Hashable]:
+        old, new = self.import_slices.pop(key, None), slice_of(row) if row else None
+        if new is not None:
+            self.import_slices[key] = new
+        _regroup(self.by_import, old, new)
+        for one in (old, new):
+            if one is not None:
+                yield "import", one.namespace, one.service
+        self.multi_modified = int(self.now())
+
+
+def _reindex(
+    index: dict[str, list[Name]], key: Name, before: Iterable[str], after: Iterable[str]
+) -> Iterator[tuple[str, str]]:
+    """Move a key from old addresses to new ones; tags of the addresses that changed."""
+    old, new = set(before), set(after)
+    for ip in old - new:
+        keys = index[ip]
+        keys.remove(key)
+        if not keys:
+            del index[ip]
+        yield "ip", ip
+    for ip in new - old:
+        index.setdefault(ip, []).append(key)
+        yield "ip", ip
+
+
+def _regroup(groups: dict[Name, dict[str, Slice]], old: Slice | None, new: Slice | None) -> None:
+    if old is not None and (new is None or new.service != old.service):
+        group = groups.get((old.namespace, old.service), {})
+        group.pop(old.name, None)
+        if not group:
+            groups.pop((old.namespace, old.service), None)
+    if new is not None:
+        groups.setdefault((new.namespace, new.service), {})[new.name] = new

@@ -1,0 +1,157 @@
+"""The watching half: lists and watches what DNS needs, and sends rows of what changed.
+
+It may run in a process of its own. Nothing of an object but its row is kept, and a change that no
+name shows is not sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import marshal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sampan.api import kinds
+from sampan.api.meta import Json, ResourceId
+from sampan.client.client import Client
+from sampan.client.kubeconfig import Connection
+from sampan.client.transport import Request, Response, Transport
+from sampan.dns.kube import model, objects
+from sampan.loop.informer import Informer
+from sampan.std.clock import Clock
+
+Send = Callable[[bytes], None]
+Row = Callable[[Json], Any]
+SERVICE_IMPORTS = ResourceId("multicluster.x-k8s.io", "v1alpha1", "serviceimports", "ServiceImport")
+LIVING = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"
+BATCH = 2000
+HEARD_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to watch."""
+
+    services: bool = True
+    endpoints: bool = True
+    pods: bool = False
+    imports: bool = False
+    labels: str = ""
+    namespace_labels: str = ""
+
+
+class Watcher:
+    """`run` never returns; rows are sent in batches, in the order of their events."""
+
+    def __init__(self, connection: Connection, wanted: Wanted, clock: Clock) -> None:
+        self.connection = connection
+        self.wanted = wanted
+        self.clock = clock
+        self._rows: list[Any] = []
+        self._send: Send = lambda batch: None
+        self._due = False
+
+    async def run(self, send: Send) -> None:
+        self._send = send
+        transport = _Counted(self.connection.transport(), self._add, self.clock)
+        client = Client(transport, user_agent="sampan-dns", token=self.connection.bearer())
+        informers = [self._informer(client, *what) for what in self._kinds()]
+        async with asyncio.TaskGroup() as group:
+            for informer in informers:
+                group.create_task(informer.run())
+            for informer in informers:
+                await informer.synced.wait()
+            self._add((model.SYNCED,))
+            while True:
+                self._add((model.HEARD,))
+                await self.clock.sleep(HEARD_S)
+
+    def _kinds(self) -> list[tuple[str, ResourceId, Row, str, str]]:
+        """Kind of row, resource, what makes the row, label and field selector."""
+        wanted = self.wanted
+        found: list[tuple[str, ResourceId, Row, str, str]] = [
+            (model.NAMESPACE, kinds.NAMESPACES, objects.namespace_row, wanted.namespace_labels, "")
+        ]
+        if wanted.services:
+            found.append((model.SERVICE, kinds.SERVICES, objects.service_row, wanted.labels, ""))
+        if wanted.endpoints:
+            found.append((model.SLICE, kinds.ENDPOINTSLICES, objects.slice_row, wanted.labels, ""))
+        if wanted.pods:
+            found.append((model.POD, kinds.PODS, objects.pod_row, "", LIVING))
+        if wanted.imports:
+            found.append((model.IMPORT, SERVICE_IMPORTS, objects.import_row, "", ""))
+            found.append(
+                (
+                    model.IMPORT_SLICE,
+                    kinds.ENDPOINTSLICES,
+                    objects.slice_row,
+                    objects.IMPORT_NAME,
+                    "",
+                )
+            )
+        return found
+
+    def _informer(
+        self, client: Client, kind: str, rid: ResourceId, row: Row, labels: str, fields: str
+    ) -> Informer:
+        def transform(obj: Json) -> Json:
+            meta = obj["metadata"]
+            kept = {
+                "name": meta["name"],
+                "namespace": meta.get("namespace", ""),
+                "resourceVersion": meta.get("resourceVersion", ""),
+            }
+            return {"metadata": kept, "row": objects.plain(row(obj))}
+
+        informer = Informer(
+            client, rid, labels=labels, fields=fields, transform=transform, clock=self.clock
+        )
+        informer.on_change(lambda old, new: self._changed(kind, old, new))
+        return informer
+
+    def _changed(self, kind: str, old: Json | None, new: Json | None) -> None:
+        if new is None:
+            meta = (old or {})["metadata"]
+            name = (meta["namespace"], meta["name"])
+            if kind == model.NAMESPACE:
+                name = (meta["name"], "")
+            self._add((model.GONE, kind, *name))
+        elif old is None or old["row"] != new["row"]:
+            self._add((kind, new["row"]))
+
+    def _add(self, row: Any) -> None:
+        self._rows.append(row)
+        if len(self._rows) >= BATCH:
+            self._flush()
+        elif not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._due = False
+        if self._rows:
+            rows, self._rows = self._rows, []
+            self._send(marshal.dumps(rows))
+
+
+class _Counted:
+    """A transport that tells of every request: verb, host, code and seconds."""
+
+    def __init__(self, inner: Transport, tell: Callable[[Any], None], clock: Clock) -> None:
+        self.inner = inner
+        self.tell = tell
+        self.clock = clock
+
+    async def request(self, request: Request, *, timeout_s: float = 30) -> Response:
+        began = self.clock.monotonic()
+        code = "<error>"
+        try:
+            response = await self.inner.request(request, timeout_s=timeout_s)
+            code = str(response.status)
+            return response
+        finally:
+            self.tell((model.REQUEST, request.method, code, self.clock.monotonic() - began))
+
+    async def close(self) -> None:
+        await self.inner.close()

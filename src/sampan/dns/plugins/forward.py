@@ -1,0 +1,484 @@
+"""*forward* asks other servers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+from sampan.dns import codes, names
+from sampan.dns.arguments import BadDuration, duration, shown
+from sampan.dns.corefile import CorefileError
+from sampan.dns.exchange import ask_blocking
+from sampan.dns.message import Message
+from sampan.dns.message import query as question
+from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure
+from sampan.dns.rdata import text
+from sampan.dns.setup import Args, World
+from sampan.dns.tls import client_context
+from sampan.dns.upstream.datagrams import Failed, matches
+from sampan.dns.upstream.upstream import Manner, Target, Upstream
+
+MAX_TARGETS = 15
+PATIENCE_S = 5.0
+PORTS = {"dns": 53, "tls": 853, "https": 443}
+
+
+@dataclasses.dataclass(slots=True)
+class Rules:
+    """Which names go where, and how often it is tried."""
+
+    zone: str = "."
+    excepted: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    policy: str = "random"
+    max_fails: int = 2
+    max_concurrent: int = 0
+    attempts: int | None = None
+    force_tcp: bool = False
+    prefer_udp: bool = False
+    fail_fast: bool = False
+    failover: tuple[int, ...] = ()
+    next_rcodes: tuple[int, ...] = ()
+    next_on_nodata: bool = False
+    resolver: tuple[str, ...] = ()
+
+    def matches(self, name: str) -> bool:
+        if not names.is_below(name, self.zone):
+            return False
+        return name == self.zone or not names.longest_zone(name, self.excepted)
+
+
+class Forward(Plugin):
+    """One `forward` line. `further` is the next one of the block, for `next`."""
+
+    static = True
+    name = "forward"
+
+    def __init__(self, world: World, rules: Rules, upstreams: list[Upstream]) -> None:
+        self.world = world
+        self.rules = rules
+        self.upstreams = upstreams
+        self.further: Forward | None = None
+        self.from_resolv_conf = False
+        self.running = 0
+        self._turn = 0
+        self._pending: dict[tuple[Any, ...], asyncio.Task[Reply]] = {}
+
+    async def answer(self, query: Query, following: Handler) -> Reply:
+        if not self.rules.matches(query.name):
+            return await following(query)
+        limit = self.rules.max_concurrent
+        if limit and self.running >= limit:
+            self.world.counters.forward_rejects.inc()
+            return failure(codes.REFUSED, f"concurrent queries exceeded maximum {limit}")
+        self.running += 1
+        try:
+            reply = await self._shared(query)
+        finally:
+            self.running -= 1
+        if self._is_next(reply):
+            return await following(query)
+        return reply
+
+    def _is_next(self, reply: Reply) -> bool:
+        """Whether the next *forward* of this block is to be asked instead."""
+        if self.further is None or not reply.made:
+            return False
+        if reply.rcode in self.rules.next_rcodes:
+            return True
+        return self.rules.next_on_nodata and not reply.rcode and not reply.answer
+
+    async def _shared(self, query: Query) -> Reply:
+        """Equal questions that are under way together are asked once."""
+        message = query.message
+        key = (message.question, message.flags, message.edns, query.client.proto)
+        task = self._pending.get(key)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._ask(query))
+            self._pending[key] = task
+            task.add_done_callback(lambda _: self._pending.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, query: Query) -> Reply:
+        """Try upstreams in turn until one answers or the time is over."""
+        rules, clock = self.rules, self.world.clock
+        order = self._ordered()
+        until = clock.monotonic() + PATIENCE_S
+        attempts = 2 * len(order) if rules.attempts is None else rules.attempts
+        tried = failovers = 0
+        error = ""
+        turns = self._turns(order)
+        while clock.monotonic() < until and (not attempts or tried < attempts):
+            upstream = next(turns, None)
+            if upstream is None:
+                break
+            try:
+                found = await self._from(upstream, query)
+            except Failed as bad:
+                error = str(bad)
+                tried += 1
+                if rules.max_fails:
+                    upstream.suspect()
+                continue
+            if found.rcode in rules.failover and failovers + 1 < len(order):
+                failovers += 1
+                continue
+            if not matches(query.message, found):
+                return Reply(codes.FORMERR, flags=codes.QR | query.message.flags & codes.RD)
+            return _reply(found)
+        return failure(codes.SERVFAIL, error or "no healthy proxies")
+
+    def _turns(self, order: list[Upstream]) -> Iterator[Upstream]:
+        """Those that are well, round and round; when none is, any: rather the probes are wrong
+        than the whole world.
+        """
+        while order:
+            well = [one for one in order if not one.is_down(self.rules.max_fails)]
+            yield from well
+            if not well:
+                self.world.counters.forward_broken.inc()
+                if self.rules.fail_fast:
+                    return
+                yield self.world.chance.choice(self.upstreams)
+
+    async def _from(self, upstream: Upstream, query: Query) -> Message:
+        rules = self.rules
+        proto = query.client.proto
+        if rules.force_tcp:
+            proto = "tcp"
+        elif rules.prefer_udp:
+            proto = "udp"
+        found = await upstream.ask(query.message, proto)
+        if found.flags & codes.TC and rules.prefer_udp and proto == "udp":
+            found = await upstream.ask(query.message, "tcp")
+        return found
+
+    def _ordered(self) -> list[Upstream]:
+        count = len(self.upstreams)
+        if count < 2 or self.rules.policy == "sequential":
+            return self.upstreams
+        if self.rules.policy == "round_robin":
+            self._turn = (self._turn + 1) % count
+            return [*self.upstreams[self._turn :], *self.upstreams[: self._turn]]
+        return self.world.chance.sample(self.upstreams, count)
+
+    async def stop(self) -> None:
+        for upstream in self.upstreams:
+            await upstream.close()
+
+
+def _reply(found: Message) -> Reply:
+    return Reply(
+        found.rcode, found.answer, found.authority, found.additional, found.flags, found.edns
+    )
+
+
+class Forwards(Plugin):
+    """All `forward` lines of a block, each with its own names."""
+
+    name = "forward"
+
+    def __init__(self, lines: list[Forward]) -> None:
+        self.lines = lines
+        self.from_resolv_conf = any(line.from_resolv_conf for line in lines)
+        for line, further in pairwise(lines):
+            line.further = further
+
+    def parts(self) -> tuple[Plugin, ...]:
+        return tuple(self.lines)
+
+
+def setup(args: Args) -> Plugin:
+    # Queries of other classes may have an upstream that knows them.
+    args.block.chaos = True
+    lines = []
+    while args.next():
+        lines.append(_Line(args).read())
+    return Forwards(lines)
+
+
+Reader = Callable[[], None]
+
+
+class _Line:
+    """Reads one `forward` line; each property is a method of its name."""
+
+    def __init__(self, args: Args) -> None:
+        self.args = args
+        self.rules = Rules()
+        self.manner: dict[str, Any] = {}
+        self.server_name = ""
+        self.tls_args: list[str] = []
+
+    def read(self) -> Forward:
+        args, rules = self.args, self.rules
+        words = args.rest()
+        if len(words) == 1 and words[0].startswith(("/", "./")):
+            # Published examples leave the zone out, or the blank behind its dot.
+            words = [".", words[0].removeprefix(".")]
+        if len(words) < 2:
+            raise args.wrong_count()
+        zones = args.zones(words[:1])
+        if not zones:
+            raise CorefileError(f"unable to normalize '{words[0]}'")
+        rules.zone = zones[0]
+        if len(zones) > 1:
+            args.world.log.warning(
+                f"plugin/forward: Unsupported CIDR notation: '{words[0]}' expands to multiple "
+                f"zones. Using only '{zones[0]}'."
+            )
+        for name in args.properties():
+            reader: Reader | None = getattr(self, "_do_" + name, None)
+            if reader is None:
+                raise args.unknown()
+            reader()
+        return self._made(words[1:])
+
+    def _made(self, words: list[str]) -> Forward:
+        manner = Manner(**self.manner)
+        if manner.max_age_s and manner.max_age_s < manner.expire_s:
+            raise CorefileError(
+                f"max_age ({shown(manner.max_age_s)}) must not be less than "
+                f"expire ({shown(manner.expire_s)})"
+            )
+        targets = list(dict.fromkeys(t for word in words for t in self._targets(word)))
+        if len(targets) > MAX_TARGETS:
+            raise CorefileError(f"more than {MAX_TARGETS} TOs configured: {len(targets)}")
+        if any(target.transport != "dns" for target in targets):
+            context = client_context(self.tls_args, self.args.path)
+            manner = dataclasses.replace(manner, tls=context)
+        world = self.args.world
+        upstreams = [
+            Upstream(target, manner, world.clock, world.chance, world.counters)
+            for target in targets
+        ]
+        forward = Forward(world, self.rules, upstreams)
+        forward.from_resolv_conf = any(word.endswith("resolv.conf") for word in words)
+        return forward
+
+    def _targets(self, word: str) -> list[Target]:
+        transport, sign, rest = word.partition("://")
+        if not sign:
+            transport, rest = "dns", word
+        if transport not in PORTS:
+            raise CorefileError(
+                f"'{transport}' is not supported as a destination protocol in forward: {word}"
+            )
+        if transport == "https" and "/" in rest:
+            raise CorefileError(
+                "paths are not allowed in HTTPS upstream addresses (the /dns-query path is used "
+                f"by default): {word}"
+            )
+        if rest.startswith("/"):
+            return self._from_file(rest)
+        host, port, name = _split(rest)
+        if name and self.server_name:
+            raise CorefileError(
+                f"both forward ('{self.server_name}') and proxy level ('{name}') TLS servernames "
+                f"are set for upstream proxy '{word}'"
+            )
+        addresses = [host] if _is_address(host) else self._resolved(host)
+        known = name or self.server_name
+        return [Target(transport, a, port or PORTS[transport], known) for a in addresses]
+
+    def _from_file(self, path: str) -> list[Target]:
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines = [line.split() for line in file]
+        except OSError:
+            raise CorefileError(
+                f'failed to resolve "{path}": lookup {path}: no such host'
+            ) from None
+        found = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+        if not found:
+            # The machine has no resolver; cluster names must be answered all the same.
+            self.args.world.log.warning(f"plugin/forward: no nameservers found in {path}")
+        return [Target("dns", address.partition("%")[0], 53) for address in found]
+
+    def _resolved(self, host: str) -> list[str]:
+        if self.rules.resolver:
+            return self._resolved_by(host)
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+        except (OSError, UnicodeError) as bad:
+            raise CorefileError(
+                f'failed to resolve "{host}": lookup {host} on resolver:53: {bad}'
+            ) from bad
+        return list(dict.fromkeys(str(item[4][0]) for item in found))
+
+    def _resolved_by(self, host: str) -> list[str]:
+        """The addresses that the servers after `resolver` know."""
+        found: list[str] = []
+        for word in self.rules.resolver:
+            server, port, _ = _split(word)
+            for kind in (codes.A, codes.AAAA):
+                asked = question(names.fqdn(host), kind, self.args.world.chance.getrandbits(16))
+                with contextlib.suppress(OSError, ValueError):
+                    reply = ask_blocking(asked, server, port or 53, timeout_s=2)
+                    found += (text(r) for r in reply.answer if r.type == kind)
+            if found:
+                return found
+        raise CorefileError(f'failed to resolve "{host}": lookup {host}: no such host')
+
+    # Properties
+
+    def _do_except(self) -> None:
+        words = self.args.some()
+        self.rules.excepted += tuple(z for word in words for z in self.args.zones([word]))
+
+    def _do_max_fails(self) -> None:
+        self.rules.max_fails = self._count()
+
+    def _do_max_connect_attempts(self) -> None:
+        self.rules.attempts = self._count()
+
+    def _do_health_check(self) -> None:
+        words = self.args.some()
+        self.manner["probe_every_s"] = self._period(words[0], "health_check")
+        rest = words[1:]
+        while rest:
+            option = rest.pop(0)
+            if option == "no_rec":
+                self.manner["probe_recursion"] = False
+            elif option == "domain" and rest:
+                self.manner["probe_domain"] = names.fqdn(rest.pop(0)).lower()
+            elif option == "domain":
+                raise self.args.wrong_count()
+            else:
+                raise CorefileError(f"health_check: unknown option {option}")
+
+    def _do_force_tcp(self) -> None:
+        self.args.none()
+        self.rules.force_tcp = True
+
+    def _do_prefer_udp(self) -> None:
+        self.args.none()
+        self.rules.prefer_udp = True
+
+    def _do_tls(self) -> None:
+        self.tls_args = self.args.rest()
+        if len(self.tls_args) > 3:
+            raise self.args.wrong_count()
+
+    def _do_tls_servername(self) -> None:
+        self.server_name = self.args.one()
+
+    def _do_expire(self) -> None:
+        self.manner["expire_s"] = self._period(self.args.one(), "expire")
+
+    def _do_max_age(self) -> None:
+        self.manner["max_age_s"] = self._period(self.args.one(), "max_age")
+
+    def _do_max_idle_conns(self) -> None:
+        self._count()  # our connections are few in any case
+
+    def _do_read_timeout(self) -> None:
+        word = self.args.one()
+        seconds = self._period(word, "read_timeout")
+        if not seconds:
+            raise CorefileError(f"read_timeout must be positive: {shown(seconds)}")
+        self.manner["timeout_s"] = seconds
+
+    def _do_doh_method(self) -> None:
+        method = self.args.one()
+        if method not in ("POST", "GET"):
+            raise CorefileError("doh_method must be either POST or GET")
+        self.manner["get"] = method == "GET"
+
+    def _do_policy(self) -> None:
+        policy = self.args.one()
+        if policy not in ("random", "round_robin", "sequential"):
+            raise self.args.error(f"unknown policy '{policy}'")
+        self.rules.policy = policy
+
+    def _do_max_concurrent(self) -> None:
+        word = self.args.one()
+        self.rules.max_concurrent = _number(word)
+        if self.rules.max_concurrent < 0:
+            raise CorefileError(f"max_concurrent can't be negative: {word}")
+
+    def _do_next(self) -> None:
+        self.rules.next_rcodes += tuple(_rcode(word) for word in self.args.some())
+
+    def _do_next_on_nodata(self) -> None:
+        self.args.none()
+        self.rules.next_on_nodata = True
+
+    def _do_failfast_all_unhealthy_upstreams(self) -> None:
+        self.args.none()
+        self.rules.fail_fast = True
+
+    def _do_failover(self) -> None:
+        for word in self.args.some():
+            if _rcode(word) == codes.NOERROR:
+                raise CorefileError("NoError cannot be used in failover")
+            self.rules.failover += (_rcode(word),)
+
+    def _do_resolver(self) -> None:
+        for word in self.args.some():
+            host = _split(word)[0]
+            if not _is_address(host):
+                raise CorefileError(f'resolver must be an IP address or IP:port: "{word}"')
+            self.rules.resolver += (word,)
+
+    def _do_source_address(self) -> None:
+        word = self.args.one()
+        if not _is_address(word):
+            raise self.args.error(f"invalid IP address: {word}")
+        self.manner["source"] = word
+
+    def _count(self) -> int:
+        word = self.args.one()
+        number = _number(word)
+        if number < 0:
+            raise CorefileError(f'strconv.ParseUint: parsing "{word}": invalid syntax')
+        return number
+
+    def _period(self, word: str, name: str) -> float:
+        try:
+            seconds = duration(word)
+        except BadDuration as bad:
+            raise CorefileError(str(bad)) from bad
+        if seconds < 0:
+            raise CorefileError(f"{name} can't be negative: {word}")
+        return seconds
+
+
+def _number(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise CorefileError(f'strconv.Atoi: parsing "{word}": invalid syntax') from None
+
+
+def _rcode(word: str) -> int:
+    found = codes.RCODES.get(word.upper())
+    if found is None:
+        raise CorefileError(f"{word} is not a valid rcode")
+    return found
+
+
+def _split(text: str) -> tuple[str, int, str]:
+    """Host, port (0 when none is given) and TLS name of `9.9.9.9%dns.quad9.net:853`."""
+    rest, port = text, 0
+    if text.startswith("["):
+        inside, _, tail = text[1:].partition("]")
+        rest, port = inside, int(tail[1:]) if tail.startswith(":") and tail[1:].isdigit() else 0
+    elif text.count(":") == 1 and text.rpartition(":")[2].isdigit():
+        rest, port = text.rpartition(":")[0], int(text.rpartition(":")[2])
+    host, _, name = rest.partition("%")
+    return host, port, name
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

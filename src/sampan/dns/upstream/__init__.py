@@ -1,0 +1,1 @@
+"""Other name servers: connections that are kept, queries told apart by ID, health by probing."""
