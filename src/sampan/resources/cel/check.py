@@ -1,0 +1,220 @@
+"""Compile errors that can be told without a value: unknown names, unknown fields, operators between
+things that do not go together. What it does not know it takes for `dyn` and lets pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sampan.resources.cel import types
+from sampan.resources.cel.compile import namespaced
+from sampan.resources.cel.errors import Issue
+from sampan.resources.cel.functions import FUNCTIONS, METHODS, TYPES
+from sampan.resources.cel.kubernetes import METHOD_NAMES
+from sampan.resources.cel.nodes import (
+    Bind,
+    Call,
+    Has,
+    Ident,
+    Index,
+    ListOf,
+    Literal,
+    Loop,
+    MapOf,
+    Node,
+    Select,
+)
+from sampan.resources.cel.types import BOOL, DYN, INT, STRING, Kind
+from sampan.resources.cel.values import Uint
+
+_LITERALS: dict[type, Kind] = {
+    bool: BOOL, int: INT, Uint: types.UINT, float: types.DOUBLE, str: STRING,
+    bytes: types.BYTES, type(None): types.NULL,
+}  # fmt: skip
+_RESULTS: dict[str, Kind] = {
+    "size": INT, "int": INT, "uint": types.UINT, "double": types.DOUBLE, "string": STRING,
+    "bool": BOOL, "bytes": types.BYTES, "matches": BOOL, "contains": BOOL, "startsWith": BOOL,
+    "endsWith": BOOL, "timestamp": types.TIMESTAMP, "duration": types.DURATION, "!_": BOOL,
+    "@in": BOOL, "lowerAscii": STRING, "upperAscii": STRING, "replace": STRING, "trim": STRING,
+    "substring": STRING, "charAt": STRING, "join": STRING, "format": STRING, "indexOf": INT,
+    "lastIndexOf": INT, "split": types.list_of(STRING), "isSorted": BOOL, "hasValue": BOOL,
+    "isQuantity": BOOL, "isIP": BOOL, "isCIDR": BOOL, "isURL": BOOL, "isSemver": BOOL,
+}  # fmt: skip
+_LOGIC = ("_&&_", "_||_")
+_EQUALITY = ("_==_", "_!=_")
+_ORDER = ("_<_", "_<=_", "_>_", "_>=_")
+_ARITHMETIC = ("_+_", "_-_", "_*_", "_/_", "_%_")
+_NUMBERS = ("int", "uint", "double")
+_ALLOWED = {
+    "_+_": (*_NUMBERS, "string", "bytes"), "_-_": _NUMBERS, "_*_": _NUMBERS, "_/_": _NUMBERS,
+    "_%_": ("int", "uint"),
+}  # fmt: skip
+_EXTRA_METHODS = frozenset((
+    "allowed", "check", "errored", "error", "reason", "group", "resource", "subresource",
+    "namespace", "name", "path", "serviceAccount", "fieldSelector", "labelSelector",
+))  # fmt: skip
+"""Methods of `authorizer`, which the API server hands in."""
+
+Scope = Mapping[str, Kind]
+
+
+def check(tree: Node, variables: Scope) -> tuple[Kind, list[Issue]]:
+    """The kind of the whole expression and everything that is wrong."""
+    checker = _Checker()
+    kind = checker.kind(tree, variables)
+    return kind, checker.issues
+
+
+class _Checker:
+    """Collects issues while it walks."""
+
+    def __init__(self) -> None:
+        self.issues: list[Issue] = []
+
+    def kind(self, node: Node, scope: Scope) -> Kind:
+        visit: Callable[[Any, Scope], Kind] = getattr(self, _VISITS[type(node)])
+        return visit(node, scope)
+
+    def complain(self, offset: int, message: str) -> Kind:
+        self.issues.append(Issue(offset, message))
+        return DYN
+
+    def literal(self, node: Literal, scope: Scope) -> Kind:
+        return _LITERALS.get(type(node.value), DYN)
+
+    def ident(self, node: Ident, scope: Scope) -> Kind:
+        if node.name in scope:
+            return scope[node.name]
+        if node.name in TYPES:
+            return DYN
+        says = f"undeclared reference to '{node.name}' (in container '')"
+        return self.complain(node.offset, says)
+
+    def select(self, node: Select, scope: Scope) -> Kind:
+        found = self._field(node.offset, self.kind(node.operand, scope), node.field)
+        return DYN if node.optional else found
+
+    def has(self, node: Has, scope: Scope) -> Kind:
+        self._field(node.offset, self.kind(node.operand, scope), node.field)
+        return BOOL
+
+    def _field(self, offset: int, operand: Kind, field: str) -> Kind:
+        if operand.fields is not None:
+            if field in operand.fields:
+                return operand.fields[field]
+            return self.complain(offset, f"undefined field '{field}'")
+        if operand.name == "map":
+            return operand.items or DYN
+        if operand.name in types.SCALARS or operand.name == "list":
+            says = f"type '{operand}' does not support field selection"
+            return self.complain(offset, says)
+        return DYN
+
+    def index(self, node: Index, scope: Scope) -> Kind:
+        operand, index = self.kind(node.operand, scope), self.kind(node.index, scope)
+        if operand.name in types.SCALARS:
+            return self._mismatch(node.offset, "_[_]", operand, index)
+        return DYN if node.optional else operand.items or DYN
+
+    def call(self, node: Call, scope: Scope) -> Kind:
+        spaced = namespaced(node, frozenset(scope))
+        if node.target is not None and spaced is None:
+            self.kind(node.target, scope)
+        args = [self.kind(arg, scope) for arg in node.args]
+        name = spaced or node.function
+        if name in _LOGIC or name == "_?_:_" or not _known(node, spaced):
+            return self._special(node, args)
+        if name in _EQUALITY + _ORDER + _ARITHMETIC:
+            return self._operator(node, args)
+        return _RESULTS.get(name, DYN)
+
+    def _special(self, node: Call, args: list[Kind]) -> Kind:
+        if node.function in _LOGIC:
+            for arg in args:
+                if arg.name not in ("bool", "dyn"):
+                    return self._mismatch(node.offset, node.function, *args)
+            return BOOL
+        if node.function == "_?_:_":
+            if args[0].name not in ("bool", "dyn"):
+                return self._mismatch(node.offset, node.function, *args)
+            return args[1] if args[1].name == args[2].name else DYN
+        says = f"undeclared reference to '{node.function}' (in container '')"
+        return self.complain(node.offset, says)
+
+    def _operator(self, node: Call, args: list[Kind]) -> Kind:
+        left, right = args
+        name = node.function
+        plain = left.name in types.SCALARS and right.name in types.SCALARS
+        if not plain or "null_type" in (left.name, right.name):
+            return left if name in _ARITHMETIC and left.name != "dyn" else _result(name)
+        numbers = left.name in _NUMBERS and right.name in _NUMBERS
+        same = left.name == right.name
+        if name in _ARITHMETIC:
+            fits = same and left.name in _ALLOWED[name]
+        else:
+            fits = same or (numbers and name in _ORDER)
+        if not fits:
+            return self._mismatch(node.offset, name, left, right)
+        return left if name in _ARITHMETIC else BOOL
+
+    def _mismatch(self, offset: int, name: str, *args: Kind) -> Kind:
+        listed = ", ".join(map(str, args))
+        says = f"found no matching overload for '{name}' applied to '({listed})'"
+        return self.complain(offset, says)
+
+    def list_of(self, node: ListOf, scope: Scope) -> Kind:
+        kinds = [self.kind(item, scope) for item in node.items]
+        same = bool(kinds) and len({kind.name for kind in kinds}) == 1
+        return types.list_of(kinds[0] if same else DYN)
+
+    def map_of(self, node: MapOf, scope: Scope) -> Kind:
+        for key, value in node.entries:
+            self.kind(key, scope)
+            self.kind(value, scope)
+        return types.map_of(DYN)
+
+    def loop(self, node: Loop, scope: Scope) -> Kind:
+        over = self.kind(node.range, scope)
+        if over.name in types.SCALARS:
+            says = (
+                f"expression of type '{over}' cannot be range of a comprehension "
+                "(must be list, map, or dynamic)"
+            )
+            self.complain(node.range.offset, says)
+        inside = dict(scope) | dict.fromkeys(node.variables, DYN)
+        if over.name == "list":
+            inside[node.variables[-1]] = over.items or DYN
+        if over.name == "map" and len(node.variables) == 1:
+            inside[node.variables[0]] = STRING
+        if node.filter is not None:
+            self.kind(node.filter, inside)
+        step = self.kind(node.step, inside)
+        if node.macro == "filter":
+            return types.list_of(inside[node.variables[-1]])
+        if node.macro in ("map", "transformList"):
+            return types.list_of(step)
+        return types.map_of(DYN) if node.macro.startswith("transform") else BOOL
+
+    def bind(self, node: Bind, scope: Scope) -> Kind:
+        inner = dict(scope) | {node.variable: self.kind(node.init, scope)}
+        return self.kind(node.body, inner)
+
+
+def _known(node: Call, spaced: str | None) -> bool:
+    if spaced is not None:
+        return True
+    if node.target is None:
+        return node.function in FUNCTIONS
+    name = node.function
+    return name in METHODS or name in METHOD_NAMES or name in _EXTRA_METHODS
+
+
+def _result(name: str) -> Kind:
+    return DYN if name in _ARITHMETIC else BOOL
+
+
+_VISITS: dict[type, str] = {
+    Literal: "literal", Ident: "ident", Select: "select", Has: "has", Index: "index",
+    Call: "call", ListOf: "list_of", MapOf: "map_of", Loop: "loop", Bind: "bind",
+}  # fmt: skip
