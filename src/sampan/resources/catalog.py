@@ -28,7 +28,7 @@ from sampan.resources import (
 )
 
 WRITTEN: tuple[Resource, ...] = (
-    *getattr(core, "RESOURCES", ()),
+    *core.RESOURCES,
     *apiregistration.RESOURCES,
     *apps.RESOURCES,
     *events.RESOURCES,

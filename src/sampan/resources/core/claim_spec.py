@@ -106,9 +106,10 @@ def _reference(path: str, source: Json) -> Errors:
         if not source.get(field):
             errors += required(f"{path}.{field}")
     group = source.get("apiGroup") or ""
-    if not group and source.get("kind") and source["kind"] != "PersistentVolumeClaim":
+    kind = source.get("kind") or ""
+    if not group and kind != "PersistentVolumeClaim":
         says = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
-        errors += invalid(path, source["kind"], says)
+        errors += invalid(path, kind, says)
     if group:
         errors += each(f"{path}.apiGroup", group, names.dns1123_subdomain(group))
     return errors

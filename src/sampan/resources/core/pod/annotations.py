@@ -57,23 +57,23 @@ def validate_annotation_updates(
     return errors
 
 
-def validate_profiles_match(annotations: Mapping[str, str], spec: Json) -> Errors:
+def validate_profiles_match(path: str, annotations: Mapping[str, str], spec: Json) -> Errors:
     """Where both the annotation and the field name a profile they must agree."""
     errors: Errors = []
     rights = spec.get("securityContext") or {}
     if (profile := rights.get("seccompProfile")) and SECCOMP_POD in annotations:
-        here = "spec.securityContext.seccompProfile"
+        here = f"{path}.securityContext.seccompProfile"
         errors += _agree(here, annotations[SECCOMP_POD], profile, "seccomp")
     windows = (spec.get("os") or {}).get("name") == "windows"
-    for path, container in containers_with_paths("spec", spec):
+    for where, container in containers_with_paths(path, spec):
         own, name = container.get("securityContext") or {}, container.get("name") or ""
         profile, value = own.get("seccompProfile"), annotations.get(SECCOMP_CONTAINER + name)
         if profile and value is not None:
-            errors += _agree(f"{path}.securityContext.seccompProfile", value, profile, "seccomp")
+            errors += _agree(f"{where}.securityContext.seccompProfile", value, profile, "seccomp")
         profile = own.get("appArmorProfile") or rights.get("appArmorProfile")
         value = annotations.get(APP_ARMOR + name)
         if profile and value is not None and not windows:
-            errors += _agree(f"{path}.securityContext.appArmorProfile", value, profile, "apparmor")
+            errors += _agree(f"{where}.securityContext.appArmorProfile", value, profile, "apparmor")
     return errors
 
 

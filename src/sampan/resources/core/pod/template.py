@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.api.meta import Json
 from sampan.resources import metadata
-from sampan.resources.core.pod.annotations import validate_annotations
+from sampan.resources.core.pod.annotations import validate_annotations, validate_profiles_match
 from sampan.resources.core.pod.defaults import default_template
 from sampan.resources.core.pod.spec import validate_spec
 from sampan.resources.core.pod.warnings import template_warnings
@@ -21,13 +21,16 @@ def validate_template(template: Json, path: str, old: Json | None = None) -> Err
         return []
     meta, spec = template.get("metadata") or {}, template.get("spec") or {}
     errors: Errors = []
+    # Upstream leaves `metadata` out of these two paths.
     if meta.get("labels"):
-        errors += labels(f"{path}.metadata.labels", meta["labels"])
-    here = f"{path}.metadata.annotations"
-    errors += metadata.annotation_rules(here, meta.get("annotations"))
-    if meta.get("annotations"):
-        errors += validate_annotations(f"{path}.annotations", meta["annotations"], spec)
+        errors += labels(f"{path}.labels", meta["labels"])
+    notes, here = meta.get("annotations") or {}, f"{path}.annotations"
+    errors += metadata.annotation_rules(here, notes)
+    if notes:
+        errors += validate_annotations(here, notes, spec)
     errors += validate_spec(f"{path}.spec", spec)
+    if notes:
+        errors += validate_profiles_match(f"{path}.spec", notes, spec)
     if spec.get("ephemeralContainers"):
         says = "ephemeral containers not allowed in pod template"
         errors += forbidden(f"{path}.spec.ephemeralContainers", says)
