@@ -31,7 +31,7 @@ class TinyApi:
         self.expired_below = 0
 
     async def put(self, path: str, obj: Json) -> Json:
-        """Create or replace the object at a path such as /api/v1/namespaces/default/services/web."""
+        """Create or replace the object at its path, /api/v1/namespaces/default/services/web."""
         self.revision += 1
         old = self.objects.get(path)
         fresh = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.revision)}}

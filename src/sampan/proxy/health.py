@@ -20,8 +20,8 @@ from sampan.std.httpd import Server, listener, serve
 
 DELETION_TAINT = "ToBeDeletedByClusterAutoscaler"
 FAMILIES = ("IPv4", "IPv6")
-JSON = {"content-type": "application/json", "x-content-type-options": "nosniff"}
-TEXT = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
+JSON = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
+TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 _LOG = log.get("proxy")
 
 
@@ -112,7 +112,7 @@ def service_page(key: Key, local: Callable[[], int], healthy: Callable[[], bool]
             "localEndpoints": count,
             "serviceProxyHealthy": well,
         }
-        headers = {**JSON, "x-load-balancing-endpoint-weight": str(count)}
+        headers = {**JSON, "X-Load-Balancing-Endpoint-Weight": str(count)}
         status = 200 if count and well else 503
         return Response(status, headers, json.dumps(body).encode())
 

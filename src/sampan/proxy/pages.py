@@ -20,7 +20,7 @@ def metrics_pages(registry: Registry, config: Json, started: float) -> Handler:
         "/healthz": lambda: text("ok"),
         "/proxyMode": lambda: text(config["mode"]),
         "/metrics": lambda: Response(
-            200, {"content-type": CONTENT_TYPE}, registry.render().encode()
+            200, {"Content-Type": CONTENT_TYPE}, registry.render().encode()
         ),
         "/configz": lambda: Response(200, dict(JSON), json.dumps({GROUP: config}).encode()),
         "/statusz": lambda: _plain(_status(started)),
@@ -35,7 +35,7 @@ def metrics_pages(registry: Registry, config: Json, started: float) -> Handler:
 
 
 def _plain(body: str) -> Response:
-    return Response(200, {"content-type": "text/plain; charset=utf-8"}, body.encode())
+    return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, body.encode())
 
 
 def _status(started: float) -> str:

@@ -1,0 +1,190 @@
+"""Random small clusters for property tests, and the packets worth sending through them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+
+from sampan.linux.walk.packet import Host, Packet
+from sampan.proxy.settings import Detector, FamilySettings, Settings
+from sampan.proxy.tracker import Tracker
+from sampan.services.answer import Place
+
+Json = dict[str, Any]
+HOST = Host(frozenset({"192.168.77.1", "192.168.77.3", "10.244.1.1", "fd00:77::1", "fd00:77::3"}))
+PLACE = Place("n1", "east")
+PODS = {"IPv4": "10.244.{}.{}", "IPv6": "fd00:10:244:{}::{}"}
+SOURCES = {
+    4: (
+        ("10.244.1.10", "veth0"),
+        ("10.244.1.11", "veth1"),
+        ("10.244.2.11", "eth0"),
+        ("192.168.77.1", ""),
+        ("192.168.77.100", "eth0"),
+        ("192.168.77.101", "eth0"),
+    ),
+    6: (
+        ("fd00:10:244:1::10", "veth0"),
+        ("fd00:10:244:1::11", "veth1"),
+        ("fd00:77::1", ""),
+        ("fd00:77::100", "eth0"),
+    ),
+}
+
+
+@st.composite
+def settings(draw: st.DrawFn, *, any_address: bool = True) -> Settings:
+    """A node's settings, the same choices for both families."""
+    detector = draw(st.sampled_from(("cidr", "interface", "none")))
+    everywhere = draw(st.booleans()) if any_address else False
+    masquerade_all = draw(st.booleans())
+    made = []
+    for family, pods, node in (
+        (4, "10.244.0.0/16", "192.168.77.1"),
+        (6, "fd00:10:244::/56", "fd00:77::1"),
+    ):
+        known = {"cidr": Detector((pods,)), "interface": Detector(interface="veth*")}
+        made.append(
+            FamilySettings(
+                family,
+                known.get(detector, Detector()),
+                masquerade_all=masquerade_all,
+                node_port_ips=None if everywhere else (node,),
+                service_cidrs=("10.96.0.0/12",) if family == 4 else ("fd00:10:96::/112",),
+                node_ips=(node,),
+            )
+        )
+    return Settings("n1", tuple(made))
+
+
+@st.composite
+def services(draw: st.DrawFn, number: int) -> Json:
+    """Service `svc-N`; addresses and node ports follow from its number, features are drawn."""
+    kind = draw(st.sampled_from(("ClusterIP", "NodePort", "LoadBalancer")))
+    dual = draw(st.booleans())
+    spec: Json = {"type": kind, "clusterIPs": [f"10.96.0.{number + 1}"]}
+    if dual:
+        spec["clusterIPs"].append(f"fd00:10:96::{number + 1}")
+    protocols = draw(st.sampled_from((("TCP",), ("UDP",), ("TCP", "UDP"), ("SCTP",))))
+    spec["ports"] = [
+        {
+            "name": protocol.lower(),
+            "port": 80,
+            "protocol": protocol,
+            **({} if kind == "ClusterIP" else {"nodePort": 30080 + number}),
+        }
+        for protocol in protocols
+    ]
+    spec["internalTrafficPolicy"] = draw(st.sampled_from(("Cluster", "Local")))
+    if kind != "ClusterIP":
+        spec["externalTrafficPolicy"] = draw(st.sampled_from(("Cluster", "Local")))
+    if draw(st.booleans()):
+        spec["sessionAffinity"] = "ClientIP"
+    if draw(st.booleans()):
+        spec["externalIPs"] = ["198.51.100.1", f"2001:db8::{number}"]
+    obj: Json = {
+        "metadata": {"name": f"svc-{number}", "namespace": "default"},
+        "spec": spec,
+    }
+    if kind == "LoadBalancer":
+        ips = [f"203.0.113.{number}", f"2001:db8:113::{number}"]
+        obj["status"] = {"loadBalancer": {"ingress": [{"ip": ip} for ip in ips]}}
+        if draw(st.booleans()):
+            spec["loadBalancerSourceRanges"] = draw(
+                st.sampled_from((["192.168.77.101/32"], ["10.244.0.0/16", "10.244.1.0/24"]))
+            )
+    return obj
+
+
+@st.composite
+def slices(draw: st.DrawFn, number: int, family: str) -> Json:
+    """The slice of `svc-N` in a family."""
+    endpoints = []
+    for last in draw(st.lists(st.integers(11, 15), unique=True, max_size=4)):
+        node = draw(st.sampled_from((1, 2)))
+        state = draw(st.sampled_from(("ready", "ready", "unready", "draining", "gone")))
+        one: Json = {
+            "addresses": [PODS[family].format(node, last)],
+            "nodeName": f"n{node}",
+            "conditions": {
+                "ready": state == "ready",
+                "serving": state in ("ready", "draining"),
+                "terminating": state in ("draining", "gone"),
+            },
+        }
+        hint = draw(st.sampled_from((None, None, "east", "west")))
+        if hint:
+            one["hints"] = {"forZones": [{"name": hint}]}
+        endpoints.append(one)
+    return {
+        "metadata": {
+            "name": f"svc-{number}-{family.lower()}",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": f"svc-{number}"},
+        },
+        "addressType": family,
+        "endpoints": endpoints,
+        "ports": [
+            {"name": protocol, "port": 8080, "protocol": protocol.upper()}
+            for protocol in ("tcp", "udp", "sctp")
+        ],
+    }
+
+
+Change = tuple[str, int, Json | None]
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> Change:
+    """One thing that happens: a Service or a slice appears, changes or goes away."""
+    number = draw(st.integers(0, 2))
+    what = draw(st.sampled_from(("service", "service", "IPv4", "IPv4", "IPv6")))
+    if draw(st.integers(0, 4)) == 0:
+        return what, number, None
+    if what == "service":
+        return what, number, draw(services(number))
+    return what, number, draw(slices(number, what))
+
+
+class World:
+    """Objects as they are now, fed to a tracker change by change."""
+
+    def __init__(self) -> None:
+        self.tracker = Tracker(PLACE)
+        self._objects: dict[tuple[str, int], Json] = {}
+
+    def happen(self, change: Change) -> None:
+        what, number, new = change
+        old = self._objects.pop((what, number), None)
+        if new is not None:
+            self._objects[what, number] = new
+        if what == "service":
+            self.tracker.service(old, new)
+        else:
+            self.tracker.slice(old, new)
+
+    def objects(self) -> Mapping[tuple[str, int], Json]:
+        return self._objects
+
+
+def packets(family: int) -> list[Packet]:
+    """Every source against every destination that a Service of these worlds may have."""
+    if family == 4:
+        targets = [(f"10.96.0.{n}", 80) for n in (1, 2, 3, 9)]
+        targets += [("10.96.0.1", 81), ("198.51.100.1", 80), ("8.8.8.8", 53)]
+        targets += [(f"203.0.113.{n}", 80) for n in range(3)]
+        nodes = ["192.168.77.1", "192.168.77.3", "127.0.0.1"]
+    else:
+        targets = [("fd00:10:96::1", 80), ("fd00:10:96::2", 80), ("fd00:10:96::99", 80)]
+        targets += [("2001:db8::1", 80), ("2001:db8:113::1", 80)]
+        nodes = ["fd00:77::1", "fd00:77::3", "::1"]
+    targets += [(ip, 30080 + n) for ip in nodes for n in range(3)]
+    return [
+        Packet(source, ip, protocol, port, interface)
+        for source, interface in SOURCES[family]
+        for ip, port in targets
+        for protocol in ("tcp", "udp", "sctp")
+        if not (ip.startswith("127.") or ip == "::1") or not interface
+    ]
