@@ -8,6 +8,7 @@ from sampan.api import facts
 from sampan.api.meta import ResourceId
 from sampan.api.resource import Resource, Subresource
 from sampan.resources import (
+    admissionregistration,
     apiregistration,
     apps,
     authentication,
@@ -19,10 +20,12 @@ from sampan.resources import (
     core,
     discovery,
     events,
+    flowcontrol,
     networking,
     node,
     policy,
     rbac,
+    resource,
     scheduling,
     storage,
 )
@@ -45,6 +48,9 @@ WRITTEN: tuple[Resource, ...] = (
     *coordination.RESOURCES,
     *node.RESOURCES,
     *discovery.RESOURCES,
+    *admissionregistration.RESOURCES,
+    *flowcontrol.RESOURCES,
+    *resource.RESOURCES,
 )
 
 
