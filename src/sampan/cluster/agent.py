@@ -30,6 +30,7 @@ from sampan.std import log
 from sampan.std.clock import SystemClock
 
 UNDERLAY_DEVICE = "eth0"
+POLL_S = 0.005
 
 
 def main(config: ClusterConfig, paths: Paths, node: str) -> int:
@@ -60,6 +61,7 @@ async def _run(config: ClusterConfig, paths: Paths, node: str) -> None:
 
 async def _work(config: ClusterConfig, paths: Paths, node: str) -> None:
     """All three at once: none waits for another to start."""
+    await _listening(config.node_address(node), config.api_port)
     server = f"https://{config.node_address(node)}:{config.api_port}"
     client = credentials.connection(paths, credentials.kubelet(node), server).client("kubelet")
     nodes = Informer(client, NODES, clock=SystemClock())
@@ -80,6 +82,19 @@ async def _work(config: ClusterConfig, paths: Paths, node: str) -> None:
         group.create_task(nodes.run(), name="nodes")
         for component in components:
             group.create_task(_forever(component.run), name=component.name)
+
+
+async def _listening(address: str, port: int) -> None:
+    """Wait for the API server's socket; it is on this machine and comes within moments.
+
+    Without this the first refused request would cost every informer a back-off.
+    """
+    while True:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
+            return
+        await asyncio.sleep(POLL_S)
 
 
 async def _forever(run: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
