@@ -16,6 +16,9 @@ from sampan.kubelet.observed import Observed
 from sampan.kubelet.plan import Health, restarts
 from sampan.kubelet.pods import Role
 
+OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+"""In upstream's order; the others of a pod are somebody else's."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:

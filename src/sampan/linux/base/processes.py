@@ -220,6 +220,10 @@ class Containers(Protocol):
         """Forget an ended container and its writable layer (its log stays); absent is fine."""
         ...
 
+    async def inspect(self, container: str) -> ContainerState | None:
+        """One of them as it is now; None when it is unknown."""
+        ...
+
     async def snapshot(self) -> Snapshot: ...
 
     def exits(self) -> AsyncIterator[str]:

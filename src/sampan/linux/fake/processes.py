@@ -112,6 +112,9 @@ class FakeRuntime:
             raise RuntimeFailure(f"container {container} is running")
         self.containers.pop(container, None)
 
+    async def inspect(self, container: str) -> ContainerState | None:
+        return self.containers.get(container)
+
     async def snapshot(self) -> Snapshot:
         return Snapshot(tuple(self.sandboxes.values()), tuple(self.containers.values()))
 

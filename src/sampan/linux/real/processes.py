@@ -83,6 +83,9 @@ class LaunchedRuntime:
         if spec.root.scratch:
             await asyncio.to_thread(shutil.rmtree, spec.root.scratch, ignore_errors=True)
 
+    async def inspect(self, container: str) -> ContainerState | None:
+        return self.records.container_state(container)
+
     async def snapshot(self) -> Snapshot:
         return self.records.snapshot()
 
