@@ -69,8 +69,25 @@ def syntax_error(data: bytes, position: int) -> str:
     position = min(position, len(text))
     if not text[position:].strip():
         return "unexpected end of JSON input"
+    if literal := _LITERALS.get(text[position]):
+        return _broken_literal(text, position, literal)
     char = text[position]
     return f"invalid character {_go_quote(char)} {_expectation(text, position)}"
+
+
+_LITERALS = {"n": "null", "t": "true", "f": "false"}
+
+
+def _broken_literal(text: str, position: int, literal: str) -> str:
+    """`nul`, `trve`: Go names the first letter that is not the expected one."""
+    for at, wanted in enumerate(literal):
+        if position + at >= len(text):
+            return "unexpected end of JSON input"
+        char = text[position + at]
+        if char != wanted:
+            told = f"in literal {literal} (expecting {_go_quote(wanted)})"
+            return f"invalid character {_go_quote(char)} {told}"
+    return f"invalid character {_go_quote(text[position])} {_expectation(text, position)}"
 
 
 def _expectation(text: str, position: int) -> str:
