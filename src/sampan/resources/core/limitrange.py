@@ -129,4 +129,5 @@ LIMITRANGE = Resource(
     validate=validate,
     columns=(cells.NAME, cells.CREATED_AT),
     generation=False,
+    create_on_update=True,
 )

@@ -49,6 +49,7 @@ SERVICE = Resource(
         Subresource("status", kinds.SERVICES),
     ),
     generation=False,
+    create_on_update=True,
     returns_deleted=True,
     name_rule=names.name_is_label,
 )
