@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sampan import __version__
 from sampan.api.resource import Resource
 from sampan.apiserver.admission.base import Chain
-from sampan.apiserver.admission.table import plugins
+from sampan.apiserver.admission.table import World, plugins
 from sampan.apiserver.allocators.allocator import ServiceAllocator
 from sampan.apiserver.app import App
 from sampan.apiserver.authn.accounts import AccountTokens
@@ -96,7 +96,9 @@ async def assemble(
     allocator = ServiceAllocator(cacher, ranges, options.node_ports, lambda: timestamp(clock))
     parts = Parts(store, cacher, Chain(), allocator, FieldOwnership(clock), clock, random_suffix)
     parts.chain = Chain(
-        plugins(parts, catalog, authorizer, options.enable_admission, options.disable_admission)
+        plugins(
+            World(parts, catalog, authorizer), options.enable_admission, options.disable_admission
+        )
     )
     router = Router(
         parts, specials(parts, catalog, authenticator, authorizer), random.SystemRandom().random

@@ -1,10 +1,19 @@
-"""metadata.managedFields of writes that are no apply."""
+"""metadata.managedFields: what a write leaves behind, and server-side apply."""
 
 from __future__ import annotations
 
+from sampan.api import apply as fields
+from sampan.api.apply import Writer
+from sampan.api.fieldset import Path
 from sampan.api.meta import Json
+from sampan.apiserver.registry.base import timestamp
 from sampan.apiserver.served import Served
 from sampan.std.clock import Clock
+
+STATUS: Path = ("f:status",)
+SPEC: Path = ("f:spec",)
+LABELS: Path = ("f:metadata", "f:labels")
+METADATA: Path = ("f:metadata",)
 
 
 class FieldOwnership:
@@ -15,3 +24,45 @@ class FieldOwnership:
         self, served: Served, old: Json | None, new: Json, manager: str, subresource: str
     ) -> None:
         """Note in `new` what a write that is no apply changed."""
+        writer = self._writer(served, manager, subresource)
+        tracked = fields.track(old, new, served.type, writer, served.empty())
+        _replace(new, tracked)
+
+    def apply(
+        self,
+        served: Served,
+        live: Json | None,
+        config: Json,
+        manager: str,
+        subresource: str,
+        *,
+        force: bool,
+    ) -> Json:
+        """The live object with a configuration laid over it. Raises Conflict."""
+        writer = self._writer(served, manager, subresource)
+        return fields.apply(live, config, served.type, writer, served.empty(), force=force)
+
+    def _writer(self, served: Served, manager: str, subresource: str) -> Writer:
+        return Writer(
+            manager,
+            served.id.api_version,
+            timestamp(self._clock),
+            subresource,
+            ignored(served, subresource),
+        )
+
+
+def ignored(served: Served, subresource: str) -> tuple[Path, ...]:
+    """What a write through this door does not change, so nobody comes to own it by it."""
+    if subresource == "status":
+        return (SPEC, METADATA) if served.custom else (SPEC,)
+    if not subresource and served.resource.has_status and not served.resource.status_on_create:
+        return (STATUS,)
+    return ()
+
+
+def _replace(target: Json, source: Json) -> None:
+    """Other code holds on to the object: it must stay the same dict."""
+    if source is not target:
+        target.clear()
+        target.update(source)

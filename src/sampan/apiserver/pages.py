@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sampan.apiserver.answers import json_answer
 from sampan.apiserver.authn.accounts import AccountTokens
+from sampan.apiserver.openapi import OpenApi
 from sampan.apiserver.served import Catalog
 from sampan.std.http import Request, Response
 from sampan.std.metrics import CONTENT_TYPE
@@ -36,7 +37,11 @@ def pages(app: App, accounts: AccountTokens, catalog: Catalog) -> Mapping[str, P
         response.headers["content-type"] = "application/jwk-set+json"
         return response
 
+    openapi = OpenApi(catalog, app.program)
     return {
+        "/openapi/v2": openapi.v2,
+        "/openapi/v3": openapi.v3,
+        "/openapi/v3/*": openapi.v3,
         "/metrics": metrics,
         "/.well-known/openid-configuration": issuer,
         "/openid/v1/jwks": keys,

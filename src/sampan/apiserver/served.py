@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sampan.api import decode
+from sampan.api import decode, schema
 from sampan.api.decode import Decoded
 from sampan.api.meta import Json, ResourceId
 from sampan.api.resource import Resource, Subresource
+from sampan.api.schema import Type
 from sampan.apiserver.cacher.cacher import Cacher, key_for
 from sampan.apiserver.cacher.collection import Collection
 from sampan.apiserver.cacher.item import Item
@@ -31,6 +32,10 @@ class Served:
     custom: bool = False
     read: Callable[[Any], Decoded] | None = None
     """Decoding with a schema of its own (custom resources)."""
+    shape: Type | None = None
+    """The type of custom objects."""
+    definition: Json | None = None
+    """Their OpenAPI schema."""
     forms: dict[str, Form] = field(default_factory=dict)
     zero: Json | None = None
 
@@ -50,6 +55,16 @@ class Served:
         found = decode.decode(obj, self.resource.schema)
         self.resource.defaults(found.obj)
         return found
+
+    @property
+    def type(self) -> Type:
+        """The object's type, for field ownership and merging."""
+        return self.shape or schema.of(self.resource.schema)
+
+    def empty(self) -> Json:
+        """An object of the kind with nothing set."""
+        obj = {} if self.shape is not None else decode.normal({}, self.resource.schema)
+        return {**obj, "kind": self.id.kind, "apiVersion": self.id.api_version}
 
     def zero_status(self) -> Any:
         """The status that the schema gives an object without one; None where it gives none."""

@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(argv: list[str]) -> int:
     args = parser().parse_args(argv)
+    from sampan.apiserver.admission.table import UnknownPlugin
     from sampan.cluster.parts import apiserver
     from sampan.std import log
     from sampan.store.base import StoreBusy, StoreFailed
@@ -74,7 +75,7 @@ def run(argv: list[str]) -> int:
     log.setup(args.level)
     try:
         return apiserver.run(_flags(args))
-    except (apiserver.BadFlag, StoreBusy, StoreFailed) as error:
+    except (apiserver.BadFlag, UnknownPlugin, StoreBusy, StoreFailed) as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"cannot serve on {args.bind_address}:{args.secure_port}: {error}")

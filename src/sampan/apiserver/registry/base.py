@@ -54,6 +54,19 @@ class Ownership(Protocol):
         """Note in `new` what a write that is no apply changed."""
         ...
 
+    def apply(
+        self,
+        served: Served,
+        live: Json | None,
+        config: Json,
+        manager: str,
+        subresource: str,
+        *,
+        force: bool,
+    ) -> Json:
+        """The live object with a configuration laid over it. Raises Conflict."""
+        ...
+
 
 @dataclass(slots=True)
 class Parts:

@@ -62,6 +62,9 @@ async def _create(
     attempt = Attempt(
         CREATE, served, call, namespace, meta.get("name", ""), obj, None, dry_run=options.dry_run
     )
+    if track:
+        manager = manager_of(options, call.request.headers.get("user-agent", ""))
+        parts.ownership.track(served, None, obj, manager, "")
     await parts.chain.admit(attempt)
     fill(obj, parts.timestamp())
     if resource.has_status and not resource.status_on_create:
@@ -69,9 +72,6 @@ async def _create(
     if resource.generation:
         meta["generation"] = 1
     resource.prepare(obj, None, "")
-    if track:
-        manager = manager_of(options, call.request.headers.get("user-agent", ""))
-        parts.ownership.track(served, None, obj, manager, "")
     # A mistake in the object is told before pools are touched; what they give is checked after.
     reservation: Reservation | None = None
     try:

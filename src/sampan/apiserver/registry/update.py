@@ -68,11 +68,11 @@ async def _try(
         UPDATE, served, call, item.namespace, item.name, new, old, change.subresource,
         options.dry_run,
     )  # fmt: skip
-    await parts.chain.admit(attempt)
-    settle(served, new, old, change.subresource)
     if change.track:
         manager = manager_of(options, call.request.headers.get("user-agent", ""))
         parts.ownership.track(served, old, new, manager, change.subresource)
+    await parts.chain.admit(attempt)
+    settle(served, new, old, change.subresource)
     reservation = parts.allocator.reserve(served, new, old, dry_run=options.dry_run)
     try:
         validate(served, new, old, change.subresource)
