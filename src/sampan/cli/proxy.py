@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def run(argv: list[str]) -> int:
     """The exit status: 0 after a signal, 1 when it cannot run, 2 for bad usage."""
     if argv[:1] == ["render"]:
-        from sampan.cli import proxy_render
+        from sampan.cli.proxy_render import run as render
 
-        return proxy_render.run(argv[1:])
+        return render(argv[1:])
     try:
         flags, words = parse(argv)
         if words:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from sampan.std.metrics import Registry
 
@@ -15,6 +16,8 @@ PROGRAMMING_BUCKETS = (
     *(float(second) for second in range(120, 301, 30)),
 )
 FAMILIES = ("IPv4", "IPv6")
+LOCALHOST = "KUBE-NODEPORTS -d 127.0.0.0/8"
+Counts = Callable[[], Mapping[tuple[int, str], int]]
 
 
 class Metrics:
@@ -110,6 +113,25 @@ class Metrics:
         self.healthz.labels("200")
         self.livez.labels("200")
 
+    def iptables(self, totals: Counts, written: Counts, packets: Callable[[str], float]) -> None:
+        """The figures that only iptables mode has; all are asked at every scrape."""
+        for name, text, counts in (
+            ("total", "Rules that the proxy has.", totals),
+            ("last", "Rules written by the last change.", written),
+        ):
+            gauge = self.registry.gauge(
+                f"kubeproxy_sync_proxy_rules_iptables_{name}", text, ("ip_family", "table")
+            )
+            for number, family in ((4, "IPv4"), (6, "IPv6")):
+                for table in ("filter", "nat"):
+                    gauge.labels(family, table).read_from(partial(_count, counts, (number, table)))
+        for name, text, words in (
+            ("ct_state_invalid_dropped", "Packets dropped as INVALID.", "INVALID -j DROP"),
+            ("localhost_nodeports_accepted", "Packets to node ports at 127.0.0.1.", LOCALHOST),
+        ):
+            counter = self.registry.counter(f"kubeproxy_iptables_{name}_packets_total", text)
+            counter.labels().read_from(partial(packets, words))
+
     def synced(self, seconds: float, now: float, *, full: bool, families: Iterable[str]) -> None:
         """Rules were loaded."""
         kind = self.full if full else self.partial
@@ -117,6 +139,10 @@ class Metrics:
             self.duration.labels(family).observe(seconds)
             kind.labels(family).observe(seconds)
             self.last.labels(family).set(now)
+
+
+def _count(counts: Counts, where: tuple[int, str]) -> float:
+    return counts().get(where, 0)
 
 
 def _tool(mode: str) -> str:

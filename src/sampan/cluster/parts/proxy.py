@@ -18,6 +18,7 @@ from sampan.linux.base.links import Links
 from sampan.linux.base.nft import NftError
 from sampan.loop.informers import Informers
 from sampan.proxy.backend import Backend
+from sampan.proxy.backends.iptables.backend import IptablesBackend
 from sampan.proxy.backends.nftables.backend import NftablesBackend
 from sampan.proxy.config import configuration, seconds
 from sampan.proxy.health import Wellbeing, health_pages
@@ -58,13 +59,20 @@ def real_kernel(config: Json) -> Kernel:
     from sampan.linux.real.conntrack import RealConntrack
     from sampan.linux.real.links import NetlinkLinks
 
-    return Kernel(RealConntrack(), NetlinkLinks(), {"nftables": _nftables})
+    backends = {"nftables": _nftables, "iptables": _iptables}
+    return Kernel(RealConntrack(), NetlinkLinks(), backends)
 
 
 def _nftables() -> Backend[Any]:
     from sampan.linux.real.nft import RealNft
 
     return NftablesBackend(RealNft(), Settings(""))
+
+
+def _iptables() -> Backend[Any]:
+    from sampan.linux.real.iptables import RealIptables
+
+    return IptablesBackend([RealIptables(4), RealIptables(6)], Settings(""))
 
 
 def build(
@@ -82,6 +90,8 @@ def build(
     backend = _backend(kernel, config["mode"])
     wellbeing = Wellbeing(clock, patience_s=2 * seconds(_period(config)))
     metrics = Metrics(config["mode"])
+    if isinstance(backend, IptablesBackend):
+        metrics.iptables(backend.totals, lambda: backend.written, backend.packets)
     informers = Informers(client, clock)
     _tune(kernel.conntrack, config)
     proxy = Proxy(

@@ -1,0 +1,45 @@
+"""Rendering without a kernel: each mode's text for a planned node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sampan.linux.base.nft_text import text as nft_text
+from sampan.linux.fake.iptables import FakeIptables
+from sampan.linux.fake.nft import FakeNft
+from sampan.proxy.backends.iptables.backend import IptablesBackend
+from sampan.proxy.backends.iptables.text import document
+from sampan.proxy.backends.nftables.backend import NftablesBackend
+from sampan.proxy.config import BadConfig
+from sampan.proxy.offline import Planned
+
+FAMILIES = {"": (4, 6), "iptables": (4,), "ip": (4,), "ip6tables": (6,), "ip6": (6,)}
+
+
+def rendered(mode: str, plan: Planned, family: str = "") -> str:
+    """What the mode would program, as its own tools print it. Raises BadConfig."""
+    render = RENDERERS.get(mode)
+    if render is None:
+        raise BadConfig(f"--mode {mode}: it programs no rules; {', '.join(RENDERERS)} do")
+    return render(plan, FAMILIES[family or _default(mode)])
+
+
+def _default(mode: str) -> str:
+    return "iptables" if mode == "iptables" else ""
+
+
+def _nftables(plan: Planned, families: tuple[int, ...]) -> str:
+    tables = NftablesBackend(FakeNft(), plan.settings).wanted(plan.model)
+    return "".join(nft_text(tables[family]) for family in families)
+
+
+def _iptables(plan: Planned, families: tuple[int, ...]) -> str:
+    tools = [FakeIptables(family) for family in families]
+    backend = IptablesBackend(tools, plan.settings)
+    return "".join(document(backend.chains(plan.model, family)) for family in families)
+
+
+RENDERERS: dict[str, Callable[[Planned, tuple[int, ...]], str]] = {
+    "nftables": _nftables,
+    "iptables": _iptables,
+}

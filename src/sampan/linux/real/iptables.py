@@ -1,0 +1,111 @@
+"""iptables by its own programs; legacy and nf_tables variants are told apart by their version."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+
+from sampan.linux.base.iptables import IptablesError
+
+PROGRAMS = {4: "iptables", 6: "ip6tables"}
+TABLES = ("filter", "nat", "mangle")
+GET_INFO = 64
+INFO_SIZE = 84
+NETLINK_NETFILTER = 12
+GETGEN = (10 << 8) | 16
+
+
+class RealIptables:
+    """Implements `Iptables` for one family of the namespace in which it was made."""
+
+    def __init__(self, family: int, lock_file: str = "") -> None:
+        self.family = family
+        self._program = PROGRAMS[family]
+        self._environment = dict(os.environ)
+        if lock_file:
+            # The lock of legacy iptables is one file for the machine: a namespace has its own.
+            self._environment["XTABLES_LOCKFILE"] = lock_file
+        self._version = ""
+
+    def version(self) -> str:
+        if not self._version:
+            if not shutil.which(f"{self._program}-restore"):
+                raise IptablesError(
+                    f"{self._program}-restore is missing; install the package iptables"
+                )
+            text = self._run([self._program, "--version"])
+            found = re.search(r"v(\S+)(?: \((\w+)\))?", text)
+            if not found:
+                raise IptablesError(f"{self._program} --version says {text.strip()!r}")
+            self._version = f"{found[1]} {found[2] or 'legacy'}"
+        return self._version
+
+    def save(self, *, counters: bool = False) -> str:
+        return self._run([f"{self._program}-save", *(["-c"] if counters else [])])
+
+    def restore(self, script: str) -> None:
+        command = [f"{self._program}-restore", "--noflush", "--wait", "5"]
+        self._run(command, script)
+
+    def fingerprint(self) -> bytes:
+        """The generation of nftables, or the sizes of the legacy tables."""
+        if "nf_tables" in self.version():
+            return _generation()
+        kind = socket.AF_INET6 if self.family == 6 else socket.AF_INET
+        level = socket.IPPROTO_IPV6 if self.family == 6 else socket.IPPROTO_IP
+        with socket.socket(kind, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+            parts = []
+            for table in TABLES:
+                ask = table.encode().ljust(32, b"\0").ljust(INFO_SIZE, b"\0")
+                parts.append(_info(sock, level, ask))
+            return b"".join(parts)
+
+    def allow_localnet(self) -> None:
+        path = "/proc/sys/net/ipv4/conf/all/route_localnet"
+        with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as file:
+            file.write("1")
+
+    def _run(self, command: list[str], script: str = "") -> str:
+        try:
+            done = subprocess.run(
+                command,
+                input=script,
+                capture_output=True,
+                text=True,
+                env=self._environment,
+                timeout=120,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise IptablesError(f"{command[0]}: {error}") from error
+        if done.returncode:
+            lines = done.stderr.strip().splitlines()
+            raise IptablesError(f"{command[0]}: {' '.join(lines[:2])}")
+        return done.stdout
+
+
+def _info(sock: socket.socket, level: int, ask: bytes) -> bytes:
+    """Legacy tables: hooks, number of entries and size. Python cannot pass a name with getsockopt,
+    so this is a plain call of the C library.
+    """
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(ask, INFO_SIZE)
+    size = ctypes.c_uint32(INFO_SIZE)
+    code = library.getsockopt(sock.fileno(), level, GET_INFO, buffer, ctypes.byref(size))
+    return buffer.raw if code == 0 else b""
+
+
+def _generation() -> bytes:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as sock:
+        sock.settimeout(5)
+        sock.send(struct.pack("=IHHIIBBH", 20, GETGEN, 1, 1, 0, 0, 0, 0))
+        data = sock.recv(4096)
+        # Header 16, nfgenmsg 4, then the attribute NFTA_GEN_ID.
+        return data[24:28]

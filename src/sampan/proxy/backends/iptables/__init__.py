@@ -1,0 +1,1 @@
+"""The iptables data plane, chain for chain as upstream's (see README.md)."""

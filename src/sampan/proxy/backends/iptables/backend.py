@@ -1,0 +1,307 @@
+"""The iptables backend: a shadow of the chains, and iptables-restore for what differs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sampan.api.meta import Key
+from sampan.linux.base.iptables import Iptables, IptablesError
+from sampan.proxy.backend import BackendError
+from sampan.proxy.backends.iptables import text
+from sampan.proxy.backends.iptables.layout import (
+    CANARY,
+    DIVIDE_FROM,
+    UNDIVIDE_BELOW,
+    WHOLE,
+    Chain,
+    Division,
+    division,
+    fixed,
+    hub_chains,
+)
+from sampan.proxy.backends.iptables.rules import HUBS, SERVICES, Entry, Hub, Pieces, pieces
+from sampan.proxy.model import Rules
+from sampan.proxy.settings import FamilySettings, Settings
+from sampan.std import log
+
+_LOG = log.get("proxy")
+LOOK_S = 1.0
+"""How often the tables' fingerprint is compared: a flush is repaired within about a second."""
+SLOW_FROM = 1000
+Result = TypeVar("Result")
+Ops = tuple[Key, Rules | None, Rules | None]
+
+
+@dataclass(slots=True)
+class _Family:
+    """The shadow of one family."""
+
+    settings: FamilySettings
+    tool: Iptables
+    how: Division = WHOLE
+    hubs: dict[Hub, dict[Key, tuple[Entry, ...]]] = field(default_factory=dict)
+    own: dict[Key, dict[str, tuple[str, ...]]] = field(default_factory=dict)
+    emitted: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """The hubs and their parts as they were last written."""
+    fingerprint: bytes = b""
+
+    def put(self, key: Key, new: Pieces | None) -> set[Hub]:
+        """Take a Service's new pieces in; the hubs in which it stood or stands."""
+        touched = set()
+        for hub in HUBS:
+            entries = new.hubs.get(hub, ()) if new else ()
+            known = self.hubs.setdefault(hub, {})
+            if known.get(key, ()) != entries:
+                touched.add(hub)
+                if entries:
+                    known[key] = entries
+                else:
+                    del known[key]
+        if new and new.chains:
+            self.own[key] = new.chains
+        else:
+            self.own.pop(key, None)
+        return touched
+
+    def divide(self, count: int) -> None:
+        addresses = {
+            entry.where for entries in self.hubs.get(SERVICES, {}).values() for entry in entries
+        }
+        self.how = division(addresses, self.settings.family, count)
+
+    def hub(self, hub: Hub) -> list[Chain]:
+        return hub_chains(hub, self.hubs.get(hub, {}), self.how, self.settings)
+
+
+class IptablesBackend:
+    """Implements `Backend[Ops]` for both families."""
+
+    name = "iptables"
+
+    def __init__(self, tools: Sequence[Iptables], settings: Settings) -> None:
+        self._tools = tuple(tools)
+        self._settings = settings
+        self._families: list[_Family] = []
+        self._count = 0
+        self.written: dict[tuple[int, str], int] = {}
+        """Rules of the last transaction by family and table, for the figures."""
+
+    def probe(self) -> str:
+        try:
+            versions = [tool.version() for tool in self._tools]
+        except IptablesError as error:
+            return str(error)
+        return "" if versions else "iptables is missing; install the package iptables"
+
+    def configure(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def render(self, key: Key, old: Rules | None, new: Rules | None) -> Ops:
+        return key, old, new
+
+    async def load(self, ops: Sequence[Ops]) -> None:
+        await self._in_thread(self._load, ops)
+
+    async def resync(self, model: Mapping[Key, Rules]) -> None:
+        await self._in_thread(self._resync, model)
+
+    async def cleanup(self) -> None:
+        await self._in_thread(self._cleanup)
+
+    async def disturbed(self) -> None:
+        """Look at a cheap fingerprint, and at the canaries only when it has changed."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if await self._in_thread(self._lost):
+                return
+
+    def totals(self) -> dict[tuple[int, str], int]:
+        """How many rules there are, by family and table."""
+        found: dict[tuple[int, str], int] = {}
+        for one in self._families:
+            family = one.settings.family
+            services = sum(len(rules) for own in one.own.values() for rules in own.values())
+            found[family, "nat"] = services
+            for (table, _), rules in one.emitted.items():
+                found[family, table] = found.get((family, table), 0) + len(rules)
+        return found
+
+    def packets(self, words: str) -> float:
+        """How many packets met the rules that hold these words, IPv4 only as upstream counts."""
+        try:
+            saved = self._tools[0].save(counters=True)
+        except IptablesError:
+            return 0
+        return text.packets(saved, words)
+
+    async def _in_thread(self, work: Callable[..., Result], *args: Any) -> Result:
+        try:
+            return await asyncio.to_thread(work, *args)
+        except IptablesError as error:
+            raise BackendError(str(error)) from error
+
+    # A change.
+
+    def _load(self, ops: Sequence[Ops]) -> None:
+        self._count += sum((new is not None) - (old is not None) for _, old, new in ops)
+        for one in self._families:
+            self._load_family(one, ops)
+
+    def _load_family(self, one: _Family, ops: Sequence[Ops]) -> None:
+        write: dict[str, Chain] = {}
+        gone: set[str] = set()
+        touched: set[Hub] = set()
+        for key, _, new in ops:
+            made = pieces(new, one.settings) if new else None
+            before = one.own.get(key, {})
+            touched |= one.put(key, made)
+            after = one.own.get(key, {})
+            for name, rules in after.items():
+                if before.get(name) != rules:
+                    write[name] = Chain("nat", name, rules)
+            gone |= before.keys() - after.keys()
+        gone -= write.keys()
+        if self._must_redivide(one):
+            one.divide(self._count)
+            touched = set(HUBS)
+        hubs, dead = self._changed_hubs(one, touched)
+        self._restore(one, [*write.values(), *hubs], [*(("nat", n) for n in gone), *dead])
+
+    def _must_redivide(self, one: _Family) -> bool:
+        if one.how.prefix:
+            return self._count < UNDIVIDE_BELOW
+        return self._count >= DIVIDE_FROM
+
+    def _changed_hubs(
+        self, one: _Family, touched: Iterable[Hub]
+    ) -> tuple[list[Chain], list[tuple[str, str]]]:
+        """The hubs and parts whose rules differ from what was written, and parts to delete."""
+        write: list[Chain] = []
+        dead: list[tuple[str, str]] = []
+        for hub in touched:
+            made = one.hub(hub)
+            names = {(chain.table, chain.name) for chain in made}
+            stale = [
+                where for where in one.emitted if where not in names and _part_of(where[1]) == hub
+            ]
+            for where in stale:
+                del one.emitted[where]
+            dead += stale
+            for chain in made:
+                if one.emitted.get((chain.table, chain.name)) != chain.rules:
+                    one.emitted[chain.table, chain.name] = chain.rules
+                    write.append(chain)
+        return write, dead
+
+    def _restore(
+        self, one: _Family, write: Sequence[Chain], remove: Sequence[tuple[str, str]]
+    ) -> None:
+        made = text.script(write, remove, {})
+        if made:
+            one.tool.restore(made)
+            one.fingerprint = one.tool.fingerprint()
+            self._note(one, write)
+
+    def _note(self, one: _Family, write: Sequence[Chain]) -> None:
+        for table in ("filter", "nat"):
+            self.written[one.settings.family, table] = sum(
+                len(chain.rules) for chain in write if chain.table == table
+            )
+
+    # Everything.
+
+    def chains(self, model: Mapping[Key, Rules], family: int) -> list[Chain]:
+        """All chains of a family for a model."""
+        one = self._fresh(model, family)
+        return self._all(one)
+
+    def _fresh(self, model: Mapping[Key, Rules], family: int) -> _Family:
+        settings = self._settings.family(family)
+        tool = next((tool for tool in self._tools if tool.family == family), None)
+        if settings is None or tool is None:
+            raise IptablesError(f"there is no iptables for IPv{family}")
+        one = _Family(settings, tool)
+        for key, rules in model.items():
+            one.put(key, pieces(rules, settings))
+        one.divide(len(model))
+        return one
+
+    def _all(self, one: _Family) -> list[Chain]:
+        hubs = [chain for hub in HUBS for chain in one.hub(hub)]
+        one.emitted = {(chain.table, chain.name): chain.rules for chain in hubs}
+        own = [
+            Chain("nat", name, rules) for some in one.own.values() for name, rules in some.items()
+        ]
+        return [*fixed(one.settings), *own, *hubs]
+
+    def _resync(self, model: Mapping[Key, Rules]) -> None:
+        self._count = len(model)
+        self._families = []
+        for tool in self._tools:
+            if self._settings.family(tool.family) is None:
+                continue
+            one = self._fresh(model, tool.family)
+            self._families.append(one)
+            self._sync_family(one)
+        if self._count >= SLOW_FROM and "nf_tables" in self._tools[0].version():
+            _LOG.warning(
+                "iptables on nf_tables is slow with many Services; nftables mode is not",
+                services=self._count,
+            )
+
+    def _sync_family(self, one: _Family) -> None:
+        if one.settings.localhost_node_ports:
+            one.tool.allow_localnet()
+        have = text.parse(one.tool.save())
+        known = text.ours(have)
+        wanted = self._all(one)
+        names = {(chain.table, chain.name) for chain in wanted}
+        write = [chain for chain in wanted if known.get((chain.table, chain.name)) != chain.rules]
+        gone = [where for where in known if where not in names and _removable(where)]
+        made = text.script(write, gone, text.missing_jumps(have))
+        if made:
+            one.tool.restore(made)
+        one.fingerprint = one.tool.fingerprint()
+        self._note(one, write)
+
+    def _lost(self) -> bool:
+        """Whether somebody flushed or deleted our chains."""
+        for one in self._families:
+            now = one.tool.fingerprint()
+            if now == one.fingerprint:
+                continue
+            have = text.parse(one.tool.save())
+            tables = ("mangle", "filter", "nat")
+            if any((table, CANARY) not in have for table in tables) or text.missing_jumps(have):
+                return True
+            if any(have.get(where) != rules for where, rules in one.emitted.items()):
+                return True
+            one.fingerprint = now
+        return False
+
+    def _cleanup(self) -> None:
+        for tool in self._tools:
+            try:
+                have = text.parse(tool.save())
+            except IptablesError:
+                # Without the program there is nothing that it could have made.
+                continue
+            gone = [where for where in text.ours(have) if _removable(where)]
+            jumps = text.jump_removals(have)
+            if gone or jumps:
+                tool.restore(text.script([], gone, jumps))
+        self._families = []
+
+
+def _part_of(name: str) -> Hub | None:
+    if name.startswith("KUBE-PART-"):
+        return SERVICES
+    return ("nat", "KUBE-NODEPORTS") if name.startswith("KUBE-PORTS-") else None
+
+
+def _removable(where: tuple[str, str]) -> bool:
+    """Chains of the kubelet and of network policies are not the proxy's."""
+    return not where[1].startswith(("KUBE-KUBELET-", "KUBE-NWPLCY", "KUBE-POD-FW", "KUBE-ROUTER"))

@@ -1,0 +1,98 @@
+"""iptables-save text: chains in and out, and scripts for iptables-restore. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sampan.proxy.backends.iptables.layout import JUMPS, PREFIX, TABLES, Chain
+
+Chains = dict[tuple[str, str], tuple[str, ...]]
+
+
+def document(chains: Iterable[Chain]) -> str:
+    """All tables in iptables-save form: our chains, and the jumps to them."""
+    by_table: dict[str, list[Chain]] = {table: [] for table in ("filter", "mangle", "nat")}
+    for chain in chains:
+        by_table[chain.table].append(chain)
+    lines = []
+    for table, some in by_table.items():
+        jumps = [(name, rule) for where, name, rule in JUMPS if where == table]
+        names = sorted({*(chain.name for chain in some), *(name for name, _ in jumps)})
+        rules = {chain.name: chain.rules for chain in some}
+        for name, rule in jumps:
+            rules[name] = (*rules.get(name, ()), f"-A {name} {rule}")
+        lines += [f"*{table}", *(f":{name} - [0:0]" for name in names)]
+        lines += [rule for name in names for rule in rules[name]]
+        lines.append("COMMIT")
+    return "\n".join(lines) + "\n"
+
+
+def parse(saved: str) -> Chains:
+    """Every chain of iptables-save text with its rules."""
+    found: dict[tuple[str, str], list[str]] = {}
+    table = ""
+    for line in saved.splitlines():
+        if line.startswith("*"):
+            table = line[1:].strip()
+        elif line.startswith(":"):
+            found.setdefault((table, line[1:].split()[0]), [])
+        elif line.startswith("-A "):
+            found.setdefault((table, line.split(" ", 2)[1]), []).append(line)
+    return {where: tuple(rules) for where, rules in found.items()}
+
+
+def ours(chains: Chains) -> Chains:
+    """The chains that are the proxy's, whichever mode or version made them."""
+    return {where: rules for where, rules in chains.items() if where[1].startswith(PREFIX)}
+
+
+def script(
+    write: Sequence[Chain], remove: Iterable[tuple[str, str]], jumps: Mapping[str, Sequence[str]]
+) -> str:
+    """A restore script that makes these chains anew, inserts jumps, and deletes chains."""
+    gone: dict[str, list[str]] = {}
+    for table, name in remove:
+        gone.setdefault(table, []).append(name)
+    lines = []
+    for table in TABLES:
+        some = [chain for chain in write if chain.table == table]
+        dead, inserted = gone.get(table, []), jumps.get(table, ())
+        if not (some or dead or inserted):
+            continue
+        lines.append(f"*{table}")
+        lines += [f":{name} - [0:0]" for name in (*(chain.name for chain in some), *dead)]
+        lines += [rule for chain in some for rule in chain.rules]
+        lines += inserted
+        lines += [f"-X {name}" for name in dead]
+        lines.append("COMMIT")
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def missing_jumps(chains: Chains) -> dict[str, list[str]]:
+    """Commands that insert the jumps that are not there, at the top and in their order."""
+    found: dict[str, list[str]] = {}
+    for table, name, rule in reversed(JUMPS):
+        if f"-A {name} {rule}" not in chains.get((table, name), ()):
+            found.setdefault(table, []).append(f"-I {name} 1 {rule}")
+    return found
+
+
+def jump_removals(chains: Chains) -> dict[str, list[str]]:
+    """Commands that take every jump to our chains out of the chains of others."""
+    found: dict[str, list[str]] = {}
+    for (table, name), rules in chains.items():
+        if name.startswith(PREFIX):
+            continue
+        for rule in rules:
+            if rule.rpartition("-j ")[2].split(" ")[0].startswith(PREFIX):
+                found.setdefault(table, []).append(rule.replace("-A ", "-D ", 1))
+    return found
+
+
+def packets(saved: str, words: str) -> float:
+    """The packet counters of the rules that hold these words, in a listing with counters."""
+    return sum(
+        float(line[1:].partition(":")[0])
+        for line in saved.splitlines()
+        if line.startswith("[") and words in line
+    )
