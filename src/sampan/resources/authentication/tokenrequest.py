@@ -12,11 +12,13 @@ USUAL_S = 3600
 
 
 def defaults(obj: Json) -> None:
-    obj.setdefault("spec", {}).setdefault("expirationSeconds", USUAL_S)
+    spec = obj.setdefault("spec", {})
+    if spec.get("expirationSeconds") is None:
+        spec["expirationSeconds"] = USUAL_S
 
 
 def validate(obj: Json) -> Errors:
-    seconds = (obj.get("spec") or {}).get("expirationSeconds", USUAL_S)
+    seconds = (obj.get("spec") or {}).get("expirationSeconds") or 0
     path = "spec.expirationSeconds"
     if seconds < SHORTEST_S:
         return rules.invalid(path, seconds, "may not specify a duration less than 10 minutes")

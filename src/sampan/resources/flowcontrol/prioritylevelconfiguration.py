@@ -26,7 +26,8 @@ def defaults(obj: Json) -> None:
         exempt.setdefault("nominalConcurrencyShares", 0)
         exempt.setdefault("lendablePercent", 0)
     if limited is not None:
-        limited.setdefault("nominalConcurrencyShares", USUAL_SHARES)
+        if limited.get("nominalConcurrencyShares") is None:
+            limited["nominalConcurrencyShares"] = USUAL_SHARES
         limited.setdefault("lendablePercent", 0)
         queuing = (limited.get("limitResponse") or {}).get("queuing")
         if queuing is not None:

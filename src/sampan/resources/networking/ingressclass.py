@@ -14,8 +14,8 @@ CONTROLLER_LIMIT = 250
 
 def defaults(obj: Json) -> None:
     parameters = obj.setdefault("spec", {}).get("parameters")
-    if parameters is not None:
-        parameters.setdefault("scope", "Cluster")
+    if parameters is not None and not parameters.get("scope"):
+        parameters["scope"] = "Cluster"
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
