@@ -57,6 +57,11 @@ class ServiceAllocator:
         timestamp: Callable[[], str],
     ) -> None:
         self._ranges = ranges
+        self._families = tuple(
+            dict.fromkeys(
+                "IPv6" if ipaddress.ip_network(each).version == 6 else "IPv4" for each in ranges
+            )
+        )
         self._ports = port_pool(*node_ports)
         self._timestamp = timestamp
         self._addresses = cacher.collection(NETWORKING, "ipaddresses")
@@ -90,6 +95,10 @@ class ServiceAllocator:
 
         Raises Invalid for what is taken or out of range, InternalError when a pool is empty.
         """
+        if new is not None:
+            errors = served.resource.families(new, old, self._families)
+            if errors:
+                raise Invalid.of(served.id, new["metadata"].get("name") or "", errors)
         needs = served.resource.needs
         wanted = needs(new, old) if new is not None else None
         held = needs(old, None) if old is not None else None
@@ -98,7 +107,7 @@ class ServiceAllocator:
         subject = new if new is not None else old
         assert subject is not None
         meta = subject["metadata"]
-        owner = Key(meta.get("namespace", ""), meta["name"])
+        owner = Key(meta.get("namespace", ""), meta.get("name") or "")
         taken = Taken(self)
         try:
             ips = self._take_ips(served, owner, wanted or NO_NEEDS, taken, dry_run=dry_run)
@@ -118,6 +127,8 @@ class ServiceAllocator:
         found = []
         for wish, family in zip(needs.ips, needs.ip_families, strict=False):
             ip = wish or self._any_ip(family)
+            if not owner.name:
+                raise _nameless(served, needs, ip)
             if wish:
                 complaint = self._ip_complaint(wish, owner)
                 if complaint:
@@ -287,3 +298,13 @@ def _ready(cidr: Json) -> bool:
         return False
     conditions = (cidr.get("status") or {}).get("conditions") or ()
     return all(c.get("status") == "True" for c in conditions if c.get("type") == "Ready")
+
+
+def _nameless(served: Served, needs: Needs, ip: str) -> Invalid:
+    """An address is recorded with its owner's name, so that is where a missing one shows."""
+    text = (
+        f'failed to allocate IP: IPAddress.networking.k8s.io "{ip}" is invalid: '
+        "spec.parentRef.name: Required value"
+    )
+    error = FieldError("Invalid", "spec.clusterIPs", list(needs.ips), text)
+    return Invalid.of(served.id, "", [error])

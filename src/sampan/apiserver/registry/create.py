@@ -69,13 +69,14 @@ async def _create(
     fill(obj, parts.timestamp())
     if resource.has_status and not resource.status_on_create:
         keep_status(served, obj, None)
+    # Tracking and admission may have replaced the metadata that `meta` was.
+    meta = obj["metadata"]
     if resource.generation:
         meta["generation"] = 1
     resource.prepare(obj, None, "")
-    # A mistake in the object is told before pools are touched; what they give is checked after.
+    # Upstream allocates first: what is wrong with an address is told alone, and all else after.
     reservation: Reservation | None = None
     try:
-        _check(served, obj, before_allocation=True)
         reservation = parts.allocator.reserve(served, obj, None, dry_run=options.dry_run)
         _check(served, obj)
         for text in resource.warnings(obj, None):
@@ -94,10 +95,8 @@ async def _create(
             reservation.release()
 
 
-def _check(served: Served, obj: Json, *, before_allocation: bool = False) -> None:
+def _check(served: Served, obj: Json) -> None:
     """Raises Invalid with everything that is wrong."""
-    if before_allocation and served.resource.needs(obj, None) is None:
-        return
     rid = served.id
     errors = rules.validate_create(
         obj, namespaced=rid.namespaced, name_rule=served.resource.name_rule
