@@ -21,6 +21,15 @@ from sampan.linux.real import launcher
 def supervise(config: ClusterConfig, paths: Paths) -> int:
     """The supervisor's life, in a process of its own."""
     network.create(config, paths)
+
+    def warm_up() -> None:
+        """Import once what several children need; they share the pages."""
+        from sampan.cluster import agent, controlplane, credentials
+
+        credentials.prepare(config, paths)
+        controlplane.warm_up()
+        agent.warm_up()
+
     return supervisor.main(config, paths, roles(config), warm_up)
 
 
@@ -32,14 +41,6 @@ def roles(config: ClusterConfig) -> list[Role]:
         Role("controlplane", "", _control_plane),
         *(Role("agent", node, _agent) for node in config.node_names),
     ]
-
-
-def warm_up() -> None:
-    """Import once what several children need; they share the pages."""
-    from sampan.cluster import agent, controlplane
-
-    controlplane.warm_up()
-    agent.warm_up()
 
 
 def _launcher(config: ClusterConfig, paths: Paths, node: str) -> int:

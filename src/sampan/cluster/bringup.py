@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,8 @@ def _start(config: ClusterConfig, paths: Paths) -> None:
         from sampan.cluster import allinone
 
         code = allinone.supervise(config, paths)
+    except BaseException:  # noqa: BLE001 - the last stop before the process ends: tell the log
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)

@@ -83,6 +83,14 @@ async def _run(config: ClusterConfig, paths: Paths) -> None:
         task.result()
 
 
+def warm_up() -> None:
+    """Load what the first request would: the catalogue and the YAML parser."""
+    import yaml
+
+    apiserver.catalog()
+    assert yaml.__version__
+
+
 def flags(config: ClusterConfig, paths: Paths) -> apiserver.Flags:
     return apiserver.Flags(
         data_dir=paths.state,
