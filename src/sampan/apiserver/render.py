@@ -135,7 +135,9 @@ class Table:
             shown = whole
         else:
             shown = _PARTIAL_HEAD + orjson.dumps({"metadata": obj["metadata"]})[1:]
-        return b'{"cells":%b,"object":%b}' % (orjson.dumps(cells), shown)
+        marks = self.whole.resource.row_conditions(obj)
+        marked = b'"conditions":%b,' % orjson.dumps(marks) if marks else b""
+        return b'{"cells":%b,%b"object":%b}' % (orjson.dumps(cells), marked, shown)
 
     def _row(self, item: Item) -> bytes:
         body = self.whole.body(item)

@@ -46,6 +46,8 @@ class Router:
             raise no_such_resource()
         if info.named and not in_place and info.legacy_verb != "watch":
             raise no_such_resource()
+        if served.resource.deprecated:
+            call.warn(served.resource.deprecated)
         if info.subresource:
             return await self._subresource(served, call)
         verb = self._verb(served, call, in_place=in_place)
