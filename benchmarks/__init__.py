@@ -1,0 +1,1 @@
+"""Ours and the peers side by side; run by `make bench`, never by a test."""
