@@ -115,6 +115,8 @@ class ClusterState:
         self.anti: dict[PodTerm, Counter[str]] = {}
         self.wishes: dict[Weighted, Counter[str]] = {}
         self.needs: dict[PodTerm, Counter[str]] = {}
+        self.selector_for: Callable[[PodView], Selector | None] = _no_selector
+        """What finds the pods of the same Service or workload; None for a pod of none."""
         self._tallies: OrderedDict[object, Tally] = OrderedDict()
         self.images: Counter[str] = Counter()
 
@@ -247,6 +249,10 @@ def _add(table: dict[T, Counter[str]], key: T, node: str, sign: int) -> None:
         del counts[node]
     if not counts:
         del table[key]
+
+
+def _no_selector(pod: PodView) -> Selector | None:
+    return None
 
 
 def _on(pod: PodView, node: str) -> PodView:

@@ -1,0 +1,23 @@
+"""Which nodes can take a pod at all: one file per filter, asked in the order of this table."""
+
+from sampan.scheduler.base import Filter
+from sampan.scheduler.filters.node_affinity import node_affinity
+from sampan.scheduler.filters.node_name import node_name
+from sampan.scheduler.filters.node_unschedulable import node_unschedulable
+from sampan.scheduler.filters.pod_affinity import pod_affinity
+from sampan.scheduler.filters.ports import ports
+from sampan.scheduler.filters.resources import resources
+from sampan.scheduler.filters.spread import spread
+from sampan.scheduler.filters.taints import taints
+
+FILTERS: dict[str, Filter] = {
+    "NodeUnschedulable": node_unschedulable,
+    "NodeName": node_name,
+    "TaintToleration": taints,
+    "NodeAffinity": node_affinity,
+    "NodePorts": ports,
+    "NodeResourcesFit": resources,
+    "PodTopologySpread": spread,
+    "InterPodAffinity": pod_affinity,
+}
+"""Upstream's order: the first that rejects a node gives the reason, so the order is behaviour."""
