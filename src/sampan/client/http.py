@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -191,8 +192,8 @@ class _Connection(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's classes, only of their shape.
+        self._transport = cast(asyncio.Transport, transport)
         self._opened.add(self)
         sock = transport.get_extra_info("socket")
         if sock is not None:

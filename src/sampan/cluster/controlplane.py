@@ -118,11 +118,43 @@ def _components(config: ClusterConfig, paths: Paths, client: Callable[..., Clien
         SupervisorWatch(config, paths),
         HostRoutes(config, informers.of(NODES)),
         informers,
-        controllers.build(client, controller_settings(config, paths)),
+        controllers.build(
+            client("system:kube-controller-manager", credentials.MASTERS),
+            controllers.settings(controller_flags(config, paths)),
+            client_for=lambda name: client(account_of(name)),
+        ),
         scheduler.build(client("system:kube-scheduler")),
         Addons(config, admin),
     ]
     return Supervisor(components, "controlplane")
+
+
+# Where the account's name is not the one that events carry.
+ACCOUNTS = {
+    "endpoint-slice-controller": "endpointslice-controller",
+    "endpoint-slice-mirroring-controller": "endpointslicemirroring-controller",
+    "serviceaccount-controller": "service-account-controller",
+    "garbage-collector-controller": "generic-garbage-collector",
+    "taint-eviction-controller": "node-controller",
+    "node-ipam-controller": "node-controller",
+}
+
+
+def account_of(controller: str) -> str:
+    """The service account that upstream's controller of this name works as."""
+    return f"system:serviceaccount:kube-system:{ACCOUNTS.get(controller, controller)}"
+
+
+def controller_flags(config: ClusterConfig, paths: Paths) -> controllers.Flags:
+    ca, key = str(paths.pki / "ca.crt"), str(paths.pki / "ca.key")
+    return controllers.Flags(
+        cluster_cidr=config.pod_cidr,
+        allocate_node_cidrs=True,
+        root_ca_file=ca,
+        cluster_signing_cert_file=ca,
+        cluster_signing_key_file=key,
+        service_account_private_key_file=str(paths.pki / "sa.key"),
+    )
 
 
 class SupervisorWatch:
