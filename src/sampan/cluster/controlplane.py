@@ -119,9 +119,8 @@ def _components(config: ClusterConfig, paths: Paths, client: Callable[..., Clien
         HostRoutes(config, informers.of(NODES)),
         informers,
         controllers.build(
-            client("system:kube-controller-manager", credentials.MASTERS),
+            lambda user: client(user, *GROUPS.get(user, ())),
             controllers.settings(controller_flags(config, paths)),
-            client_for=lambda name: client(account_of(name)),
         ),
         scheduler.build(client("system:kube-scheduler")),
         Addons(config, admin),
@@ -129,20 +128,8 @@ def _components(config: ClusterConfig, paths: Paths, client: Callable[..., Clien
     return Supervisor(components, "controlplane")
 
 
-# Where the account's name is not the one that events carry.
-ACCOUNTS = {
-    "endpoint-slice-controller": "endpointslice-controller",
-    "endpoint-slice-mirroring-controller": "endpointslicemirroring-controller",
-    "serviceaccount-controller": "service-account-controller",
-    "garbage-collector-controller": "generic-garbage-collector",
-    "taint-eviction-controller": "node-controller",
-    "node-ipam-controller": "node-controller",
-}
-
-
-def account_of(controller: str) -> str:
-    """The service account that upstream's controller of this name works as."""
-    return f"system:serviceaccount:kube-system:{ACCOUNTS.get(controller, controller)}"
+# The shared caches read everything; the default role of this user covers what it writes.
+GROUPS = {"system:kube-controller-manager": (credentials.MASTERS,)}
 
 
 def controller_flags(config: ClusterConfig, paths: Paths) -> controllers.Flags:
