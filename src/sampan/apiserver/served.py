@@ -18,6 +18,7 @@ from sampan.api.schema import Type
 from sampan.apiserver.cacher.cacher import Cacher, key_for
 from sampan.apiserver.cacher.collection import Collection
 from sampan.apiserver.cacher.item import Item
+from sampan.apiserver.paths import Paths
 from sampan.apiserver.render import Form, MetadataOnly, Table, Whole
 
 
@@ -36,6 +37,8 @@ class Served:
     """The type of custom objects."""
     definition: Json | None = None
     """Their OpenAPI schema."""
+    scale: Paths | None = None
+    """Where custom objects keep their replicas."""
     forms: dict[str, Form] = field(default_factory=dict)
     zero: Json | None = None
 

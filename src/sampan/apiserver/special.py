@@ -9,10 +9,25 @@ from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.router import Special
 from sampan.apiserver.served import Catalog
+from sampan.apiserver.verbs.binding import Bindings
+from sampan.apiserver.verbs.eviction import Evictions
+from sampan.apiserver.verbs.namespaces import Namespaces
+from sampan.apiserver.verbs.reviews import Reviews
+from sampan.apiserver.verbs.scale import Scales
+from sampan.apiserver.verbs.token import TokenRequests
 
 
 def specials(
     parts: Parts, catalog: Catalog, authenticator: Authenticator, authorizer: Authorizer
 ) -> Mapping[tuple[str, str, str], Special]:
     """(group, plural, subresource or `*verb`) -> handler."""
-    return {}
+    bindings = Bindings(parts, catalog)
+    return {
+        ("", "bindings", ""): bindings.create,
+        ("", "pods", "binding"): bindings.create,
+        ("", "pods", "eviction"): Evictions(parts, catalog).create,
+        ("", "namespaces", "*delete"): Namespaces(parts).delete,
+        ("", "serviceaccounts", "token"): TokenRequests(parts, authenticator.accounts).create,
+        ("*", "*", "scale"): Scales(parts).handle,
+        **Reviews(parts, authenticator, authorizer).specials(),
+    }

@@ -1,0 +1,139 @@
+"""The scale subresource: the number of replicas of any kind that has one, as a Scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+
+from sampan.api import decode, selectors
+from sampan.api.errors import FieldError, Invalid, NotFound
+from sampan.api.meta import Json, ResourceId
+from sampan.api.patch import json_patch, merge_patch_of
+from sampan.api.strategic import strategic_merge
+from sampan.apiserver.answers import answer
+from sampan.apiserver.cacher.item import Item
+from sampan.apiserver.call import Call
+from sampan.apiserver.options import write_options
+from sampan.apiserver.paths import Paths, get, put
+from sampan.apiserver.reading import check_kind, media_type, read_value
+from sampan.apiserver.refusals import no_such_method
+from sampan.apiserver.registry import update as registry
+from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.update import Change
+from sampan.apiserver.served import Served
+from sampan.apiserver.verbs.patch import JSON_PATCH, MERGE, STRATEGIC, names_revision, read_patch
+from sampan.apiserver.verbs.update import check_name
+from sampan.std.http import Response
+
+SCALE = ResourceId("autoscaling", "v1", "", "Scale")
+SCHEMA = "io.k8s.api.autoscaling.v1.Scale"
+
+
+BUILT_IN = Paths()
+
+
+class Scales:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def handle(self, served: Served, call: Call) -> Response:
+        method = call.request.method
+        if method == "GET":
+            return self._answer(served, call, self._current(served, call))
+        if method == "PUT":
+            options = write_options(call.query, "UpdateOptions")
+            body = read_value(call, SCALE).value
+            check_kind(body, SCALE)
+            scale = decode.normal(body, SCHEMA)
+            check_name(scale, call.info.name)
+            retry = not scale["metadata"].get("resourceVersion")
+            change = self._change(served, call, lambda _current: scale, retry=retry)
+        elif method == "PATCH":
+            options = write_options(call.query, "PatchOptions")
+            sent, media = read_patch(call.request.body), media_type(call)
+            change = self._change(
+                served, call, lambda current: _patched(current, sent, media),
+                retry=not names_revision(sent),
+            )  # fmt: skip
+        else:
+            raise no_such_method()
+        done = await registry.update(self._parts, served, call, change, options)
+        obj = served.current(done) if isinstance(done, Item) else done
+        return self._answer(served, call, obj)
+
+    def _current(self, served: Served, call: Call) -> Json:
+        item = served.collection.get(call.info.namespace, call.info.name)
+        if item is None:
+            raise NotFound.of(served.id, call.info.name)
+        return served.current(item)
+
+    def _change(
+        self, served: Served, call: Call, make: Callable[[Json], Json], *, retry: bool
+    ) -> Change:
+        paths = served.scale or BUILT_IN
+
+        def scaled(current: Json) -> Json:
+            scale = make(scale_of(current, paths))
+            _check(scale, call.info.name)
+            put(current, paths.wanted, (scale.get("spec") or {}).get("replicas") or 0)
+            said = scale["metadata"].get("resourceVersion")
+            current["metadata"]["resourceVersion"] = said or ""
+            return current
+
+        return Change(call.info.name, scaled, "scale", retry=retry)
+
+    def _answer(self, served: Served, call: Call, obj: Json) -> Response:
+        scale = scale_of(obj, served.scale or BUILT_IN)
+        return answer(call, orjson.dumps(scale))
+
+
+def scale_of(obj: Json, paths: Paths = BUILT_IN) -> Json:
+    meta = obj["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    wanted = get(obj, paths.wanted) or 0
+    status: Json = {"replicas": get(obj, paths.actual) or 0}
+    text = _selector_text(get(obj, paths.selector))
+    if text:
+        status["selector"] = text
+    return {
+        "kind": SCALE.kind,
+        "apiVersion": SCALE.api_version,
+        "metadata": {key: meta[key] for key in kept if key in meta},
+        "spec": {"replicas": wanted} if wanted else {},
+        "status": status,
+    }
+
+
+def _selector_text(selector: object) -> str:
+    if isinstance(selector, str):
+        return selector
+    if not isinstance(selector, dict):
+        return ""
+    if "matchLabels" in selector or "matchExpressions" in selector:
+        parsed = selectors.from_object(selector)
+        ordered = sorted(parsed.requirements, key=lambda requirement: requirement.key)
+        return str(selectors.Selector(tuple(ordered)))
+    return str(selectors.from_labels(selector))
+
+
+def _patched(current: Json, sent: object, media: str) -> Json:
+    if media == JSON_PATCH:
+        patched = json_patch(current, sent)
+    elif media in (MERGE, STRATEGIC):
+        merge = merge_patch_of if media == MERGE else _strategic
+        patched = merge(current, sent)
+    else:
+        patched = merge_patch_of(current, sent)
+    return {**decode.normal(patched, SCHEMA), "kind": SCALE.kind}
+
+
+def _strategic(current: Json, sent: object) -> Json:
+    return strategic_merge(current, sent, SCHEMA)
+
+
+def _check(scale: Json, name: str) -> None:
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
+    if replicas < 0:
+        text = "must be greater than or equal to 0"
+        raise Invalid.of(SCALE, name, [FieldError("Invalid", "spec.replicas", replicas, text)])
