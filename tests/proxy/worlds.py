@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
+from hypothesis import HealthCheck
+from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from sampan.linux.walk.packet import Host, Packet
@@ -148,6 +151,16 @@ def changes(draw: st.DrawFn) -> Change:
     return what, number, draw(slices(number, what))
 
 
+STEPS = st.lists(changes(), min_size=1, max_size=8)
+QUIET = how(
+    max_examples=int(os.environ.get("SAMPAN_EXAMPLES", "12")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+"""Few examples in the plain run; SAMPAN_EXAMPLES=500 for a long one."""
+
+
 class World:
     """Objects as they are now, fed to a tracker change by change."""
 
@@ -181,10 +194,14 @@ def packets(family: int) -> list[Packet]:
         targets += [("2001:db8::1", 80), ("2001:db8:113::1", 80)]
         nodes = ["fd00:77::1", "fd00:77::3", "::1"]
     targets += [(ip, 30080 + n) for ip in nodes for n in range(3)]
-    return [
+    loopback = {"127.0.0.1", "::1"}
+    made = [
         Packet(source, ip, protocol, port, interface)
         for source, interface in SOURCES[family]
         for ip, port in targets
-        for protocol in ("tcp", "udp", "sctp")
-        if not (ip.startswith("127.") or ip == "::1") or not interface
+        for protocol in ("tcp", "udp")
+        if ip not in loopback
     ]
+    far = "192.168.77.100" if family == 4 else "fd00:77::100"
+    made += [Packet(far, ip, "sctp", port, "eth0") for ip, port in targets[:3]]
+    return made + [Packet(ip, ip, "tcp", port) for ip, port in targets if ip in loopback]

@@ -20,12 +20,19 @@ class Manners(NamedTuple):
     """Whether a cluster IP's other ports are refused and unallocated cluster IPs dropped."""
     refuses_own_external: bool = True
     """Whether the node's own packets to a dead external address are refused."""
+    dead_node_ports_everywhere: bool = False
+    """Whether a node port that nobody answers is refused at every local address."""
     hairpin_everywhere: bool = False
     """Whether endpoints of other nodes are masqueraded to themselves as well."""
 
 
 NFTABLES = Manners()
-IPTABLES = Manners(refuses_unknown_ports=False, refuses_own_external=False, hairpin_everywhere=True)
+IPTABLES = Manners(
+    refuses_unknown_ports=False,
+    refuses_own_external=False,
+    dead_node_ports_everywhere=True,
+    hairpin_everywhere=True,
+)
 
 
 class View(NamedTuple):
@@ -49,14 +56,18 @@ def meaning(model: Iterable[Rules], packet: Packet, view: View) -> frozenset[Out
         if packet.destination in external and packet.port == port.port:
             return _external_ip(port, packet, view)
     for port in ports:
-        if (
-            port.node_port
-            and port.protocol == packet.protocol
-            and packet.port == port.node_port
-            and serves_node_ports(packet.destination, view)
-        ):
-            return _external(port, packet, view)
+        if port.node_port == packet.port and port.protocol == packet.protocol:
+            return _node_port(port, packet, view)
     return _unknown(ports, packet, view)
+
+
+def _node_port(port: Port, packet: Packet, view: View) -> frozenset[Outcome]:
+    if serves_node_ports(packet.destination, view):
+        return _external(port, packet, view)
+    everywhere = view.manners.dead_node_ports_everywhere and not port.external
+    if everywhere and view.host.owns(packet.destination):
+        return frozenset({DROP if port.any else REJECT})
+    return _unknown([port], packet, view)
 
 
 def serves_node_ports(ip: str, view: View) -> bool:

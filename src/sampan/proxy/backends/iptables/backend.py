@@ -213,9 +213,12 @@ class IptablesBackend:
 
     # Everything.
 
-    def chains(self, model: Mapping[Key, Rules], family: int) -> list[Chain]:
-        """All chains of a family for a model."""
+    def chains(
+        self, model: Mapping[Key, Rules], family: int, how: Division | None = None
+    ) -> list[Chain]:
+        """All chains of a family for a model; `how` decides the division of hubs."""
         one = self._fresh(model, family)
+        one.how = one.how if how is None else how
         return self._all(one)
 
     def _fresh(self, model: Mapping[Key, Rules], family: int) -> _Family:
