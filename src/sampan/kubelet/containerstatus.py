@@ -18,10 +18,11 @@ START_ERROR_CODE = 128
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Why a container waits."""
+    """Why a container waits, and when it is worth another try (0 = with the next change)."""
 
     reason: str
     message: str = ""
+    retry_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

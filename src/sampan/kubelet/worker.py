@@ -1,0 +1,327 @@
+"""The life of one pod on the node, from its first sync to its last trace.
+
+live    plan, do, say; again whenever something changed or a time has come
+end     containers with their grace, then sandbox and volumes; the status tells the rest
+bury    the object goes from the API, then everything that was kept for it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+
+from sampan.api import kinds
+from sampan.api.meta import Json
+from sampan.kubelet import pods
+from sampan.kubelet.containerstatus import Hold
+from sampan.kubelet.kit import NORMAL, WARNING, Kit
+from sampan.kubelet.observed import Observed, name_of
+from sampan.kubelet.plan import Kill, Plan, plan
+from sampan.kubelet.pods import Role
+from sampan.kubelet.podsandbox import PodSandbox
+from sampan.kubelet.saying import Saying
+from sampan.kubelet.starting import Setting, back_off_pulling, start
+from sampan.kubelet.stopping import stop
+from sampan.kubelet.volumes.manager import Volume
+from sampan.kubelet.volumes.projection import VolumeFailure
+from sampan.linux.base.processes import ContainerState
+
+KEPT_RUNS = 2
+"""Of each container: the newest, and the one before for its log."""
+MAX_STEPS = 50
+RETRY_S = 5.0
+"""How soon a container whose configuration was at fault is tried again."""
+PULL_LOOK_S = 2.0
+SETTLE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a pod has to end. `failure` (reason, message) makes its phase Failed."""
+
+    failure: tuple[str, str] | None = None
+    deleted: bool = False
+    """It is going, or has gone, from the API."""
+
+
+class Worker:
+    """One pod; `sync` is never called twice at a time, the others may be at any time."""
+
+    def __init__(self, kit: Kit, pod: Json) -> None:
+        self.kit = kit
+        self.pod = pod
+        self.mirror: Json | None = None
+        """The API's copy of a static pod."""
+        self.ending: Ending | None = None
+        self.killed = False
+        self.buried = False
+        self.sandbox = PodSandbox(kit)
+        self.saying = Saying(kit)
+        self._holds: dict[str, Hold] = {}
+        self._volumes: dict[str, Volume] | None = None
+
+    def update(self, pod: Json) -> None:
+        """The newest object. A deletion mark makes it end; a shorter grace is noticed meanwhile."""
+        self.pod = pod
+        if pod["metadata"].get("deletionTimestamp"):
+            self.end(Ending(deleted=True))
+        elif pods.is_finished(pod) and self.saying.status is None:
+            self.end(Ending())  # it had its life before this kubelet was born
+
+    def end(self, why: Ending) -> None:
+        """The first reason stays; that it is deleted is added."""
+        if self.ending is None:
+            self.ending = why
+        elif why.deleted:
+            self.ending = Ending(self.ending.failure, deleted=True)
+
+    async def sync(self) -> float | None:
+        """Do what is to be done now; seconds until it wants to be asked again."""
+        self._note_deadline()
+        if self.ending is None:
+            again = await self._live()
+            if self.ending is None:
+                return again
+        if not self.killed:
+            await self._end()
+        if self.ending is not None and self.ending.deleted and not self.buried:
+            await self._bury()
+        return None
+
+    async def refresh_volumes(self) -> None:
+        """Bring what volumes show up to date."""
+        if self._volumes is not None and self.ending is None:
+            with contextlib.suppress(VolumeFailure):
+                facts = self.kit.facts(self.pod, self._seen().ips)
+                await self.kit.volumes.refresh(self.pod, facts)
+
+    # -- living
+
+    async def _live(self) -> float | None:
+        self._say()
+        step = Plan()
+        for _ in range(MAX_STEPS):
+            await self._prepare()
+            seen = self._seen()
+            step = plan(self.pod, seen, self.kit.prober.health(), self._back_off_s)
+            if step.done:
+                self.end(Ending())
+            if self.ending is not None:
+                return None
+            if step.create_sandbox:
+                await self.sandbox.create(self.pod, seen)
+            elif step.kill:
+                await self._kill(step.kill)
+            elif not await self._start(step, seen):
+                break
+        self._note_back_offs(step)
+        self._say()
+        return self._next_look(step)
+
+    async def _prepare(self) -> None:
+        """Volumes and sandbox at the same time: neither needs the other."""
+        seen = self._seen()
+        if self._volumes is not None and self.sandbox.is_ready(seen):
+            return
+        step = plan(self.pod, seen, self.kit.prober.health(), self._back_off_s)
+        box = seen.sandbox
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._volumes is None and not step.done:
+                    group.create_task(self._set_up_volumes(seen))
+                if step.create_sandbox:
+                    group.create_task(self.sandbox.create(self.pod, seen))
+                elif box is not None and box.ready and not self.sandbox.is_ready(seen):
+                    group.create_task(self.sandbox.attach(self.pod, box.spec.id, box.netns))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+    async def _set_up_volumes(self, seen: Observed) -> None:
+        try:
+            facts = self.kit.facts(self.pod, seen.ips)
+            self._volumes = await self.kit.volumes.set_up(self.pod, facts)
+        except VolumeFailure as failure:
+            self.kit.tell(self.pod, WARNING, "FailedMount", str(failure))
+            raise
+
+    async def _start(self, step: Plan, seen: Observed) -> bool:
+        """Start what may start; whether something was, so that it is worth planning anew."""
+        any_started = False
+        for name in step.start:
+            found = pods.container_named(self.pod, name)
+            if found is None or self._is_held(found[1]):
+                continue
+            newest = seen.newest(name)
+            if newest is not None and newest.exit is not None:
+                key = self._crash_key(found[1])
+                self.kit.crashes.tried(key, newest.exit.finished, self.kit.clock.now())
+            self._holds.pop(name, None)
+            here = Setting(self.pod, self._seen(), self._volumes or {}, self.sandbox.hostname)
+            hold = await start(self.kit, here, found[1])
+            if hold is not None:
+                self._holds[name] = hold
+            any_started = any_started or hold is None
+            await self._drop_old_runs(name)
+            if self.ending is not None:
+                break
+        return any_started
+
+    def _is_held(self, wanted: Json) -> bool:
+        """Whether it must wait for another try; a failed pull becomes a back-off meanwhile."""
+        hold = self._holds.get(wanted["name"])
+        if hold is None or hold.retry_at <= self.kit.clock.now():
+            return False
+        self._holds[wanted["name"]] = back_off_pulling(self.kit, self.pod, wanted, hold)
+        return True
+
+    async def _drop_old_runs(self, name: str) -> None:
+        for old in self._seen().containers.get(name, ())[KEPT_RUNS:]:
+            await self.kit.runtime.remove(old.spec.id)
+            self.saying.forget(old.spec.id)
+            with contextlib.suppress(OSError):
+                os.unlink(old.spec.output.path)
+
+    async def _kill(self, kills: tuple[Kill, ...]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for kill in kills:
+                found = pods.container_named(self.pod, name_of(kill.state))
+                if found is not None:
+                    grace = _probe_grace_s(self.pod, found[1], kill.probe)
+                    group.create_task(self._stop(found[1], kill.state, grace, kill.message))
+
+    async def _stop(
+        self, wanted: Json, state: ContainerState, grace_s: float, message: str = ""
+    ) -> None:
+        begun = self.kit.clock.monotonic()
+
+        def deadline() -> float:
+            allowed = grace_s if self.ending is None else min(grace_s, self._grace_s())
+            return begun + allowed
+
+        await stop(self.kit, self.pod, wanted, state, deadline, message)
+
+    # -- ending
+
+    async def _end(self) -> None:
+        self._say()
+        await self._stop_all()
+        self._say(terminated=True)
+        for box in self._seen().sandboxes:
+            await self.sandbox.remove(self.pod, box.spec.id, box.netns)
+        self._say(terminated=True)
+        await self.kit.volumes.take_down(pods.uid_of(self.pod))
+        self._volumes = None
+        self.killed = True
+
+    async def _stop_all(self) -> None:
+        """Sidecars last, in the reverse of the order in which they were started."""
+        roles = {container["name"]: (role, container) for role, container in self._containers()}
+        running = {name_of(state): state for state in self._seen().running()}
+        grace = self._grace_s()
+        async with asyncio.TaskGroup() as group:
+            for name, state in running.items():
+                if name in roles and roles[name][0] is not Role.SIDECAR:
+                    group.create_task(self._stop(roles[name][1], state, grace))
+        for role, container in reversed(self._containers()):
+            if role is Role.SIDECAR and container["name"] in running:
+                await self._stop(container, running[container["name"]], grace)
+
+    async def _bury(self) -> None:
+        """Nothing of it runs: let the API forget it, then forget it here."""
+        kit, uid = self.kit, pods.uid_of(self.pod)
+        api = self._api_pod()
+        if api is not None and api["metadata"].get("deletionTimestamp"):
+            meta = api["metadata"]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_S):
+                    await kit.statuses.settled(meta["uid"])
+            await kit.objects.client.delete(
+                kinds.PODS, meta["name"], meta["namespace"], grace_s=0, uid=meta["uid"]
+            )
+        await kit.runtime.forget(uid)
+        kit.crashes.forget((uid,))
+        kit.pulls.forget((uid,))
+        await asyncio.to_thread(shutil.rmtree, kit.places.logs(self.pod), ignore_errors=True)
+        if api is not None:
+            kit.statuses.forget(api["metadata"]["uid"])
+        self.buried = True
+
+    def _grace_s(self) -> float:
+        """Never nothing: even a forced deletion leaves a second to hear the signal."""
+        return max(1.0, float(pods.grace_s(self.pod)))
+
+    # -- seeing and saying
+
+    def _seen(self) -> Observed:
+        return self.kit.runtime.observe(pods.uid_of(self.pod))
+
+    def _containers(self) -> list[tuple[Role, Json]]:
+        return list(pods.containers(self.pod))
+
+    def _api_pod(self) -> Json | None:
+        return self.mirror if pods.is_static(self.pod) else self.pod
+
+    def _say(self, *, terminated: bool = False) -> None:
+        failure = self.ending.failure if self.ending is not None else None
+        self.saying.say(
+            self.pod, self._api_pod(), self._holds, failure=failure, terminated=terminated
+        )
+
+    # -- back-off and deadlines
+
+    def _crash_key(self, wanted: Json) -> tuple[str, ...]:
+        return (pods.uid_of(self.pod), wanted["name"], pods.container_hash(wanted))
+
+    def _back_off_s(self, wanted: Json, state: ContainerState) -> float:
+        if state.exit is None:
+            return 0.0
+        now = self.kit.clock.now()
+        return self.kit.crashes.remaining_s(self._crash_key(wanted), state.exit.finished, now)
+
+    def _note_back_offs(self, step: Plan) -> None:
+        for name in step.held:
+            hold = self._holds.get(name)
+            found = pods.container_named(self.pod, name)
+            if found is None or (hold is not None and hold.reason == "CrashLoopBackOff"):
+                continue
+            delay = pods.duration_text(self.kit.crashes.delay_s(self._crash_key(found[1])))
+            where = pods.full_name(self.pod)
+            message = f"back-off {delay} restarting failed container={name} pod={where}"
+            self._holds[name] = Hold("CrashLoopBackOff", message)
+            text = f"Back-off restarting failed container {name} in pod {where}"
+            self.kit.tell(self.pod, WARNING, "BackOff", text, name)
+
+    def _next_look(self, step: Plan) -> float | None:
+        now = self.kit.clock.now()
+        times = list(step.held.values())
+        for name, hold in self._holds.items():
+            if hold.reason == "ErrImagePull":
+                times.append(PULL_LOOK_S)
+            elif name not in step.held:
+                times.append(hold.retry_at - now if hold.retry_at else RETRY_S)
+        until = self._active_until()
+        if until is not None:
+            times.append(until - now)
+        return max(0.01, min(times)) if times else None
+
+    def _active_until(self) -> float | None:
+        limit = self.pod["spec"].get("activeDeadlineSeconds")
+        begun = self.saying.started_at(self.pod)
+        return None if limit is None or begun is None else begun + float(limit)
+
+    def _note_deadline(self) -> None:
+        until = self._active_until()
+        if until is not None and self.ending is None and self.kit.clock.now() >= until:
+            text = "Pod was active on the node longer than the specified deadline"
+            self.kit.tell(self.pod, NORMAL, "DeadlineExceeded", text)
+            self.end(Ending(failure=("DeadlineExceeded", text)))
+
+
+def _probe_grace_s(pod: Json, container: Json, probe: str) -> float:
+    """A probe may give a container another grace than its pod does."""
+    spec = container.get(f"{probe.lower()}Probe") or {} if probe else {}
+    own = spec.get("terminationGracePeriodSeconds")
+    return float(own if own is not None else pods.grace_s(pod))
