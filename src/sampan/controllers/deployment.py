@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from sampan.api import kinds, selectors
 from sampan.api.errors import AlreadyExists, ApiError, NotFound
 from sampan.api.meta import Json, Key, key_of
+from sampan.controllers import conditions
 from sampan.controllers import deployment_rules as rules
 from sampan.controllers import deployment_status as statuses
 from sampan.controllers.deps import Deps
@@ -179,11 +180,13 @@ class _Round:
             status = {**(self._deployment.get("status") or {}), "conditions": changed}
             await self._put_status(status)
         if self._deployment["spec"].get("paused"):
-            return await self._sync()
+            await self._sync()
+            return None
         if await self._roll_back():
             return None
         if rules.is_scaling(self._deployment, self._everyone):
-            return await self._sync()
+            await self._sync()
+            return None
         if rules.is_rolling(self._deployment):
             return await self._roll()
         return await self._recreate()
@@ -421,7 +424,7 @@ class _Round:
     async def _put_condition(self, fresh: Json) -> None:
         known = statuses.conditions_of(self._deployment)
         status = {**(self._deployment.get("status") or {})}
-        status["conditions"] = statuses.conditions.put(known, fresh)
+        status["conditions"] = conditions.put(known, fresh)
         await self._put_status(status)
 
     async def _put_status(self, status: Json) -> None:

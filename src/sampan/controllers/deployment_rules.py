@@ -245,9 +245,8 @@ def bare(template: Json) -> Json:
 def annotations_for(deployment: Json, rs: Json, revision: int, *, exists: bool) -> dict[str, str]:
     """The new ReplicaSet's annotations: the Deployment's own, revision, history, sizes."""
     wished = dict(rs["metadata"].get("annotations") or {})
-    for name, value in (deployment["metadata"].get("annotations") or {}).items():
-        if name not in NOT_COPIED:
-            wished[name] = value
+    notes = deployment["metadata"].get("annotations") or {}
+    wished |= {name: value for name, value in notes.items() if name not in NOT_COPIED}
     before = wished.get(REVISION, "")
     if before and not before.isdigit():
         return wished

@@ -108,12 +108,9 @@ def _progress(
 
 def is_complete(deployment: Json, status: Json) -> bool:
     desired = wanted(deployment)
-    return (
-        status.get("updatedReplicas", 0) == desired
-        and status.get("replicas", 0) == desired
-        and status.get("availableReplicas", 0) == desired
-        and status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    )
+    counts = {status.get(f"{name}eplicas", 0) for name in ("r", "updatedR", "availableR")}
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    return bool(counts == {desired} and seen)
 
 
 def _is_progressing(deployment: Json, status: Json) -> bool:
@@ -149,7 +146,7 @@ def ask_again_in(deployment: Json, status: Json, now: float) -> float | None:
         return None
     if is_complete(deployment, status):
         return None
-    deadline = deployment["spec"]["progressDeadlineSeconds"]
+    deadline = float(deployment["spec"]["progressDeadlineSeconds"])
     # Time stamps have whole seconds: one more, so that it has passed by any reading.
     return max(0.1, seconds(known.get("lastUpdateTime")) + deadline - now + 1)
 

@@ -44,14 +44,18 @@ class Deps:
     clock: Clock
     settings: Settings = field(default_factory=Settings)
     client_for: Callable[[str], Client] | None = None
-    """A client with the identity of this controller; without it all share `client`."""
+    """A client with the identity of a user; without it all share `client`."""
     chance: random.Random = field(default_factory=random.Random)
     recorders: list[Recorder] = field(default_factory=list)
 
-    def client_of(self, controller: str) -> Client:
-        return self.client_for(controller) if self.client_for else self.client
+    def client_of(self, account: str) -> Client:
+        """As this service account of kube-system, whose role allows what its controller does."""
+        if self.client_for is None:
+            return self.client
+        return self.client_for(f"system:serviceaccount:kube-system:{account}")
 
-    def recorder(self, component: str) -> Recorder:
-        recorder = Recorder(self.client_of(component), component, self.clock)
+    def recorder(self, component: str, account: str = "") -> Recorder:
+        """Events in the name of a component, written by its service account."""
+        recorder = Recorder(self.client_of(account or component), component, self.clock)
         self.recorders.append(recorder)
         return recorder

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -19,7 +20,6 @@ from typing import Any, NamedTuple
 from sampan.api.meta import Json
 
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
-_NUMBERS = {"int32", "int64"}
 _ALIASES = {"v1.ResourceList": "map[v1.ResourceName]resource.Quantity"}
 _NO_TIME = "{Time:(time.Time){wall:(uint64)0 ext:(int64)0 loc:(*time.Location)<nil>}}"
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
@@ -67,25 +67,22 @@ def _show(kind: str, value: Any, *, named: bool) -> str:
 
 
 def _body(shape: str, value: Any) -> str:
+    # An empty list or map and none are the same once an object went through storage.
     if shape.startswith("[]"):
-        # An empty list and none are the same once an object went through storage.
-        inner = shape[2:]
-        return (
-            "[" + " ".join(_show(inner, v, named=False) for v in value) + "]" if value else "<nil>"
-        )
+        return _list(shape, value) if value else "<nil>"
     if shape.startswith("map["):
         return _mapping(shape, value) if value else "<nil>"
-    if shape == "bool":
-        return "true" if value else "false"
-    if shape in _NUMBERS:
-        return str(value or 0)
     special = _SPECIAL.get(shape)
     if special is not None:
         return special(value)
     fields = _fields().get(shape)
     if fields is None:
-        return str(value or "")  # a string under another name
+        return str(value or "")  # a string, perhaps under another name
     return "{" + " ".join(_member(field, value or {}) for field in fields) + "}"
+
+
+def _list(shape: str, value: Any) -> str:
+    return "[" + " ".join(_show(shape[2:], item, named=False) for item in value) + "]"
 
 
 def _member(field: _Field, value: Json) -> str:
@@ -124,7 +121,10 @@ def _quantity(value: Any) -> str:
     )
 
 
-_SPECIAL = {
+_SPECIAL: dict[str, Callable[[Any], str]] = {
+    "bool": lambda value: "true" if value else "false",
+    "int32": lambda value: str(value or 0),
+    "int64": lambda value: str(value or 0),
     "v1.Time": lambda value: _NO_TIME,
     "intstr.IntOrString": _int_or_string,
     "resource.Quantity": _quantity,

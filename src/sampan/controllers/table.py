@@ -6,11 +6,28 @@ from collections.abc import Callable
 
 from sampan.controllers.deployment import deployment
 from sampan.controllers.deps import Deps
+from sampan.controllers.endpoints import endpoints
+from sampan.controllers.endpointslice import endpointslice
+from sampan.controllers.endpointslicemirroring import endpointslicemirroring
+from sampan.controllers.garbagecollector import garbagecollector
+from sampan.controllers.namespace import namespace
 from sampan.controllers.replicaset import replicaset, replicationcontroller
+from sampan.controllers.serviceaccount import rootca, serviceaccount
+from sampan.controllers.token import token
 from sampan.loop.component import Component
 
 CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
+    "serviceaccount": serviceaccount,
+    "root-ca-certificate-publisher": rootca,
+    "serviceaccount-token": token,
+    "namespace": namespace,
     "replicaset": replicaset,
     "replicationcontroller": replicationcontroller,
     "deployment": deployment,
+    "endpointslice": endpointslice,
+    "endpoints": endpoints,
+    "endpointslicemirroring": endpointslicemirroring,
+    "garbagecollector": garbagecollector,
 }
+
+OFF_BY_DEFAULT: frozenset[str] = frozenset()

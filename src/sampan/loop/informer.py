@@ -197,6 +197,9 @@ class Informer:
         # Items of a List carry no kind of their own; readers may rely on it.
         obj.setdefault("apiVersion", self.rid.api_version)
         obj.setdefault("kind", self.rid.kind)
+        # Often half of an object, read by nobody here, and kept by the server where an update
+        # does not carry them.
+        obj["metadata"].pop("managedFields", None)
         return self.transform(obj) if self.transform else obj
 
     async def _pause(self, error: Exception) -> None:

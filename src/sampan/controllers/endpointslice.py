@@ -1,0 +1,285 @@
+"""EndpointSlices of Services with a selector.
+
+pod ready / gone / relabelled --> Service key --> slices_for (pure) --> create, update, delete
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+from sampan.api import kinds
+from sampan.api.errors import NotFound
+from sampan.api.meta import Json, Key
+from sampan.controllers import endpoint_pods as facts
+from sampan.controllers.deps import Deps
+from sampan.controllers.echo import Echo
+from sampan.controllers.owners import controller_reference
+from sampan.controllers.pods import is_ready, is_terminating
+from sampan.controllers.selecting import Selecting
+from sampan.controllers.slice_layout import Layout, Wish, identity, layout, ports_key
+from sampan.controllers.stamps import stamp
+from sampan.loop.component import Component
+from sampan.loop.queue import Queue
+from sampan.loop.reconciler import Controller
+
+COMPONENT = "endpoint-slice-controller"
+ACCOUNT = "endpointslice-controller"
+SERVICE_LABEL = "kubernetes.io/service-name"
+MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"
+MANAGER = "endpointslice-controller.k8s.io"
+MOST = 100
+"""Endpoints in one slice: a change of one endpoint sends the whole slice to every node."""
+
+
+def endpointslice(deps: Deps) -> Component:
+    reconciler = EndpointSlices(deps)
+    return Controller(
+        reconciler,
+        reconciler.queue,
+        workers=deps.settings.concurrent,
+        wait_for=(
+            reconciler.selecting.services, reconciler.selecting.pods, reconciler.slices,
+            reconciler.nodes,
+        ),
+    )  # fmt: skip
+
+
+def by_service(item: Json) -> Iterable[str]:
+    """For an index of slices: namespace and name of the Service."""
+    meta = item["metadata"]
+    name = (meta.get("labels") or {}).get(SERVICE_LABEL)
+    return (f"{meta['namespace']}/{name}",) if name else ()
+
+
+def by_node(pod: Json) -> Iterable[str]:
+    node = pod["spec"].get("nodeName")
+    return (node,) if node else ()
+
+
+class EndpointSlices:
+    """The reconciler; keys are Services."""
+
+    name = "endpointslice"
+
+    def __init__(self, deps: Deps) -> None:
+        self.queue: Queue[Key] = Queue(deps.clock)
+        self._client = deps.client_of(ACCOUNT)
+        self._recorder = deps.recorder(COMPONENT, ACCOUNT)
+        self.slices = deps.informers.of(kinds.ENDPOINTSLICES, indexers={"service": by_service})
+        self.nodes = deps.informers.of(kinds.NODES)
+        self.selecting = Selecting(deps, self.queue.add)
+        self.selecting.pods.add_indexers({"node": by_node})
+        self._echo = Echo(self.slices, deps.clock)
+        self._times: dict[Key, facts.TriggerTimes] = {}
+        self.slices.on_change(self._slice_changed)
+        self.nodes.on_change(self._node_changed)
+
+    async def reconcile(self, key: Key) -> float | None:
+        service = self.selecting.services.get(key)
+        if service is None:
+            # Garbage collection takes the slices: they are owned by the Service.
+            self._times.pop(key, None)
+            self._echo.forget(key)
+            return None
+        if not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
+            return None
+        if not self._echo.settled(key):
+            return 1.0  # its own last writes are not in the cache yet; they will wake it
+        pods = self.selecting.pods_of(service)
+        times = self._times.setdefault(key, facts.TriggerTimes())
+        since = times.next(service, {pod["metadata"]["name"]: pod for pod in pods})
+        existing = [
+            item for item in self.slices.by("service", str(key)) if managed_by(item) == MANAGER
+        ]
+        steps = self._steps(service, key, (existing, pods), since)
+        results = await asyncio.gather(*(step() for step in steps), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                text = f"Error updating Endpoint Slices for Service {key}: {result}"
+                self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
+                raise result
+        return None
+
+    def _steps(
+        self, service: Json, key: Key, found: tuple[list[Json], list[Json]], since: float | None
+    ) -> list[Callable[[], Awaitable[None]]]:
+        """The calls that make the slices right."""
+        existing, pods = found
+        families = facts.families(service)
+        strays = [item for item in existing if item["addressType"] not in families]
+        steps = [self._deleting(key, item) for item in strays]
+        labels = labels_for(service)
+        for family in families:
+            mine = [item for item in existing if item["addressType"] == family]
+            plan = layout(mine, wishes(service, pods, family, self.nodes.get), MOST)
+            if not plan.create and not plan.update and not plan.keep:
+                _keep_one_empty(plan)
+            steps += [self._deleting(key, item) for item in plan.delete]
+            for ports, endpoints in plan.create:
+                fresh = _new(service, family, ports, endpoints)
+                steps.append(self._creating(key, _stamped(fresh, labels, since)))
+            changes = [*plan.update, *((item, item.get("endpoints") or []) for item in plan.keep)]
+            for item, endpoints in changes:
+                if item in plan.keep and item["metadata"].get("labels") == labels:
+                    continue
+                changed = {**item, "endpoints": endpoints}
+                steps.append(self._updating(key, _stamped(changed, labels, since)))
+        return steps
+
+    def _creating(self, key: Key, item: Json) -> Callable[[], Awaitable[None]]:
+        async def step() -> None:
+            self._echo.wrote(key, await self._client.create(kinds.ENDPOINTSLICES, item))
+
+        return step
+
+    def _updating(self, key: Key, item: Json) -> Callable[[], Awaitable[None]]:
+        async def step() -> None:
+            try:
+                self._echo.wrote(key, await self._client.update(kinds.ENDPOINTSLICES, item))
+            except NotFound:
+                self.queue.add(key)  # deleted meanwhile: a new one will be made
+
+        return step
+
+    def _deleting(self, key: Key, item: Json) -> Callable[[], Awaitable[None]]:
+        async def step() -> None:
+            meta = item["metadata"]
+            await self._client.delete(
+                kinds.ENDPOINTSLICES, meta["name"], meta["namespace"], uid=meta["uid"]
+            )
+            self._echo.deleted(key, item)
+
+        return step
+
+    def _slice_changed(self, old: Json | None, new: Json | None) -> None:
+        for item in (old, new):
+            if item is not None and managed_by(item) == MANAGER:
+                for _ in by_service(item):
+                    labels = item["metadata"]["labels"]
+                    self.queue.add(Key(item["metadata"]["namespace"], labels[SERVICE_LABEL]))
+
+    def _node_changed(self, old: Json | None, new: Json | None) -> None:
+        """Pods are endpoints of a node that is known, and show its zone."""
+        if old is not None and new is not None and _zone(old) == _zone(new):
+            return
+        name = (new or old or {})["metadata"]["name"]
+        for pod in self.selecting.pods.by("node", name):
+            for service in self.selecting.services_of(pod):
+                meta = service["metadata"]
+                self.queue.add(Key(meta["namespace"], meta["name"]))
+
+
+def wishes(
+    service: Json, pods: Sequence[Json], family: str, node_of: Callable[[Key], Json | None]
+) -> dict[str, Wish]:
+    """The endpoints of one family, grouped by the ports they serve."""
+    groups: dict[str, tuple[tuple[Json, ...], dict[tuple[object, ...], Json]]] = {}
+    publish = bool(service["spec"].get("publishNotReadyAddresses"))
+    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
+        ip = facts.address_of(pod, family)
+        if ip is None or not facts.has_place(pod, terminating=True):
+            continue
+        name = pod["spec"].get("nodeName") or ""
+        node = node_of(Key("", name)) if name else None
+        if name and node is None and not publish:
+            continue  # its node is gone, or not known yet: the node's arrival wakes us
+        ports = facts.ports(service, pod)
+        endpoint = endpoint_for(service, pod, ip, node)
+        _, members = groups.setdefault(ports_key(ports), (tuple(ports), {}))
+        members[identity(endpoint)] = endpoint
+    return {key: Wish(ports, members) for key, (ports, members) in groups.items()}
+
+
+def endpoint_for(service: Json, pod: Json, ip: str, node: Json | None) -> Json:
+    """One entry of a slice."""
+    serving, terminating = is_ready(pod), is_terminating(pod)
+    publish = bool(service["spec"].get("publishNotReadyAddresses"))
+    endpoint: Json = {
+        "addresses": [ip],
+        "conditions": {
+            "ready": publish or (serving and not terminating),
+            "serving": serving,
+            "terminating": terminating,
+        },
+        "targetRef": facts.target_reference(pod),
+    }
+    if pod["spec"].get("nodeName"):
+        endpoint["nodeName"] = pod["spec"]["nodeName"]
+    zone = _zone(node)
+    if zone:
+        endpoint["zone"] = zone
+    host = facts.hostname(service, pod)
+    if host:
+        endpoint["hostname"] = host
+    hints = _hints(service["spec"].get("trafficDistribution"), endpoint)
+    if hints:
+        endpoint["hints"] = hints
+    return endpoint
+
+
+def _hints(distribution: str | None, endpoint: Json) -> Json:
+    hints: Json = {}
+    if distribution in ("PreferClose", "PreferSameZone", "PreferSameNode") and "zone" in endpoint:
+        hints["forZones"] = [{"name": endpoint["zone"]}]
+    if distribution == "PreferSameNode" and "nodeName" in endpoint:
+        hints["forNodes"] = [{"name": endpoint["nodeName"]}]
+    return hints
+
+
+def labels_for(service: Json) -> dict[str, str]:
+    """The Service's labels and our own."""
+    reserved = (SERVICE_LABEL, MANAGED_LABEL, facts.HEADLESS_LABEL)
+    own = service["metadata"].get("labels") or {}
+    labels = {name: value for name, value in own.items() if name not in reserved}
+    if facts.is_headless(service):
+        labels[facts.HEADLESS_LABEL] = ""
+    labels[SERVICE_LABEL] = service["metadata"]["name"]
+    labels[MANAGED_LABEL] = MANAGER
+    return labels
+
+
+def managed_by(item: Json) -> str:
+    found: str = (item["metadata"].get("labels") or {}).get(MANAGED_LABEL, "")
+    return found
+
+
+def _new(service: Json, family: str, ports: Sequence[Json], endpoints: list[Json]) -> Json:
+    meta = service["metadata"]
+    return {
+        "metadata": {
+            "generateName": f"{meta['name']}-",
+            "namespace": meta["namespace"],
+            "ownerReferences": [controller_reference(kinds.SERVICES, service)],
+        },
+        "addressType": family,
+        "endpoints": endpoints,
+        "ports": list(ports),
+    }
+
+
+def _stamped(item: Json, labels: Mapping[str, str], since: float | None) -> Json:
+    """With our labels, and the time of the change that is shown (none for a pod that went)."""
+    meta = dict(item["metadata"])
+    notes = {k: v for k, v in (meta.get("annotations") or {}).items() if k != facts.TRIGGER_TIME}
+    if since is not None:
+        notes[facts.TRIGGER_TIME] = stamp(since)
+    return {**item, "metadata": {**meta, "labels": dict(labels), "annotations": notes}}
+
+
+def _keep_one_empty(plan: Layout) -> None:
+    """Nothing at all would be left: one slice stays, without endpoints and ports."""
+    empty = next(
+        (one for one in plan.delete if not one.get("endpoints") and not one.get("ports")), None
+    )
+    if empty is None:
+        plan.create.append(((), []))
+    else:
+        plan.delete.remove(empty)
+        plan.keep.append(empty)
+
+
+def _zone(node: Json | None) -> str:
+    labels = (node["metadata"].get("labels") or {}) if node else {}
+    found: str = labels.get(facts.ZONE_LABEL, "")
+    return found

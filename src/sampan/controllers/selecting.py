@@ -1,0 +1,84 @@
+"""Which Services select a pod: the wake-up calls of the endpoint controllers.
+
+A Service is indexed by one pair of its selector, so that a pod's change asks a few Services and
+not all of its namespace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sampan.api import kinds
+from sampan.api.meta import Json, Key, key_of
+from sampan.controllers.deps import Deps
+from sampan.controllers.endpoint_pods import signature
+from sampan.loop.informer import Informer
+
+
+def by_selector(service: Json) -> Iterable[str]:
+    """For an index: namespace and the first pair of the selector."""
+    selector = service["spec"].get("selector")
+    if not selector:
+        return ()
+    name = min(selector)
+    return (f"{service['metadata']['namespace']}|{name}={selector[name]}",)
+
+
+def by_label(pod: Json) -> Iterable[str]:
+    """For an index: every label of a pod, in the same form."""
+    meta = pod["metadata"]
+    labels = meta.get("labels")
+    if not labels:
+        return ()
+    return [f"{meta['namespace']}|{name}={value}" for name, value in labels.items()]
+
+
+class Selecting:
+    """Services and Pods, joined by selectors; `wake` is called with the key of a Service whose
+    endpoints may have changed.
+    """
+
+    def __init__(self, deps: Deps, wake: Callable[[Key], None]) -> None:
+        self.services: Informer = deps.informers.of(
+            kinds.SERVICES, indexers={"selector": by_selector}
+        )
+        self.pods: Informer = deps.informers.of(kinds.PODS, indexers={"label": by_label})
+        self._wake = wake
+        self.services.on_change(self._service_changed)
+        self.pods.on_change(self._pod_changed)
+
+    def pods_of(self, service: Json) -> list[Json]:
+        """The pods that a Service selects."""
+        selector = service["spec"].get("selector") or {}
+        found: list[Json] = []
+        for value in by_selector(service):
+            found = self.pods.by("label", value)
+        return [pod for pod in found if _selects(selector, pod)]
+
+    def services_of(self, pod: Json) -> list[Json]:
+        return [
+            service
+            for value in by_label(pod)
+            for service in self.services.by("selector", value)
+            if _selects(service["spec"]["selector"], pod)
+        ]
+
+    def _service_changed(self, old: Json | None, new: Json | None) -> None:
+        self._wake(key_of(new or old or {}))
+
+    def _pod_changed(self, old: Json | None, new: Json | None) -> None:
+        if old is not None and new is not None:
+            same_labels = old["metadata"].get("labels") == new["metadata"].get("labels")
+            if same_labels and signature(old) == signature(new):
+                return
+            if same_labels:
+                old = None
+        for pod in (old, new):
+            if pod is not None:
+                for service in self.services_of(pod):
+                    self._wake(key_of(service))
+
+
+def _selects(selector: Json, pod: Json) -> bool:
+    labels = pod["metadata"].get("labels") or {}
+    return all(labels.get(name) == value for name, value in selector.items())
