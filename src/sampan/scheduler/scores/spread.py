@@ -58,7 +58,7 @@ def _domains(
     for name, count in counts.items():
         node = cluster.nodes.get(name)
         value = node.labels.get(key) if node else None
-        if node is not None and value in domains and counted(pod, constraint, node):
+        if node and value is not None and value in domains and counted(pod, constraint, node):
             domains[value] += count
     return domains
 

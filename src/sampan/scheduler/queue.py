@@ -1,0 +1,173 @@
+"""Pods that wait for a node: by priority, with a pause after each failure, woken by what may help.
+
+    active    to be tried now, the most important first
+    pausing   failed a moment ago, and something changed since: tried again when the pause ends
+    parked    failed, and nothing has changed that could help
+
+A gated pod is not here at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sampan.api.meta import Key
+from sampan.scheduler.pod import PodView
+from sampan.std.clock import Clock
+
+PAUSE_S = 1.0
+PAUSE_MAX_S = 10.0
+PARKED_MAX_S = 300.0
+"""Parked pods are tried again after that, in case an event was missed."""
+LOOK_S = 30.0
+"""How often that is looked for."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A pod that wants a node, and how it fared."""
+
+    pod: PodView
+    since: float
+    failures: int = 0
+    ready_at: float = 0.0
+    parked_at: float | None = None
+    plugins: frozenset[str] = frozenset()
+    place: int = 0
+    """Where it stands in the heap; older places are void."""
+
+
+@dataclass
+class Queue:
+    """All pods without a node."""
+
+    clock: Clock
+    _pods: dict[Key, Waiting] = field(default_factory=dict)
+    _active: list[tuple[int, float, int, Key]] = field(default_factory=list)
+    _pausing: list[tuple[float, int, Key]] = field(default_factory=list)
+    _flying: dict[Key, int] = field(default_factory=dict)
+    _places: int = 0
+    _wakes: int = 0
+    _looked_at: float = 0.0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, pod: PodView) -> None:
+        """A new pod, or a newer version of a waiting one; a change of what it asks for wakes it."""
+        waiting = self._pods.get(pod.key)
+        if waiting is None:
+            waiting = self._pods[pod.key] = Waiting(pod, self.clock.monotonic())
+            self._activate(waiting)
+            return
+        changed = waiting.pod.spec != pod.spec or waiting.pod.labels != pod.labels
+        waiting.pod = pod
+        if changed and pod.key not in self._flying:
+            self._activate(waiting)
+
+    def drop(self, key: Key) -> None:
+        """The pod is gone, or has a node."""
+        self._pods.pop(key, None)
+        self._flying.pop(key, None)
+
+    def get(self, key: Key) -> PodView | None:
+        waiting = self._pods.get(key)
+        return waiting.pod if waiting else None
+
+    async def take(self) -> PodView:
+        """The next pod to try; `failed` or `drop` must follow."""
+        while True:
+            self._end_pauses()
+            waiting = self._pop()
+            if waiting is not None:
+                self._flying[waiting.pod.key] = self._wakes
+                return waiting.pod
+            await self._wait()
+
+    def failed(self, key: Key, plugins: Iterable[str]) -> None:
+        """No node would do; `plugins` are the filters that stood in the way."""
+        waiting, wakes = self._pods.get(key), self._flying.pop(key, self._wakes)
+        if waiting is None:
+            return
+        waiting.failures += 1
+        waiting.plugins = frozenset(plugins)
+        now = self.clock.monotonic()
+        pause = min(PAUSE_S * 2 ** (waiting.failures - 1), PAUSE_MAX_S)
+        waiting.ready_at = now + pause
+        if wakes != self._wakes or not waiting.plugins:
+            self._pause(waiting)  # something changed while it was tried
+        else:
+            waiting.parked_at = now
+            waiting.place = 0
+
+    def wake(self, plugins: Iterable[str]) -> None:
+        """Something changed that these filters look at."""
+        wanted = frozenset(plugins)
+        self._wakes += 1
+        for waiting in self._pods.values():
+            if waiting.parked_at is not None and waiting.plugins & wanted:
+                self._pause(waiting)
+
+    def __len__(self) -> int:
+        return len(self._pods)
+
+    def counts(self) -> dict[str, int]:
+        """How many are where, for the metrics."""
+        parked = sum(waiting.parked_at is not None for waiting in self._pods.values())
+        pausing = sum(
+            key in self._pods and self._pods[key].place == place for _, place, key in self._pausing
+        )
+        active = len(self._pods) - parked - pausing - len(self._flying)
+        return {"active": max(active, 0), "backoff": pausing, "unschedulable": parked}
+
+    def _activate(self, waiting: Waiting) -> None:
+        self._places += 1
+        waiting.place, waiting.parked_at = self._places, None
+        entry = (-waiting.pod.priority, waiting.since, waiting.place, waiting.pod.key)
+        heapq.heappush(self._active, entry)
+        self._changed.set()
+
+    def _pause(self, waiting: Waiting) -> None:
+        if waiting.ready_at <= self.clock.monotonic():
+            self._activate(waiting)
+            return
+        self._places += 1
+        waiting.place, waiting.parked_at = self._places, None
+        heapq.heappush(self._pausing, (waiting.ready_at, waiting.place, waiting.pod.key))
+        self._changed.set()
+
+    def _pop(self) -> Waiting | None:
+        while self._active:
+            _, _, place, key = heapq.heappop(self._active)
+            waiting = self._pods.get(key)
+            if waiting is not None and waiting.place == place:
+                waiting.place = 0
+                return waiting
+        return None
+
+    def _end_pauses(self) -> None:
+        now = self.clock.monotonic()
+        while self._pausing and self._pausing[0][0] <= now:
+            _, place, key = heapq.heappop(self._pausing)
+            waiting = self._pods.get(key)
+            if waiting is not None and waiting.place == place:
+                self._activate(waiting)
+        if now - self._looked_at >= LOOK_S:
+            self._looked_at = now
+            for waiting in list(self._pods.values()):
+                if waiting.parked_at is not None and now - waiting.parked_at >= PARKED_MAX_S:
+                    self._activate(waiting)
+
+    async def _wait(self) -> None:
+        """Until something is put here, or the next pause ends."""
+        self._changed.clear()
+        until = self._pausing[0][0] if self._pausing else self.clock.monotonic() + LOOK_S
+        delay = max(until - self.clock.monotonic(), 0)
+        timer = asyncio.ensure_future(self.clock.sleep(delay))
+        news = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait((timer, news), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            news.cancel()

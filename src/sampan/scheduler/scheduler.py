@@ -1,0 +1,274 @@
+"""The scheduler: takes pods without a node one by one, decides, binds, and explains itself.
+
+    informers ──► state (sums per node)          queue ──► decide ──► assume ──► bind (many at once)
+              └─► wake what the change may help    ▲          └─► explain, preempt, park
+                                                   └──────────────────────┘
+
+A decision assumes its outcome at once, so that the next one sees the room taken; binding happens
+beside it, and what could not be bound is taken back and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from sampan.api import kinds
+from sampan.api.errors import ApiError, Conflict, NotFound
+from sampan.api.meta import Json, Key, key_of
+from sampan.client.client import Client, PatchKind
+from sampan.client.transport import Unreachable
+from sampan.loop.events import Recorder
+from sampan.loop.informers import Informers
+from sampan.scheduler import preemption, status
+from sampan.scheduler.decision import Placed, Profile, Unplaced, decide
+from sampan.scheduler.filters import FILTERS
+from sampan.scheduler.kin import Kin
+from sampan.scheduler.metrics import Metrics
+from sampan.scheduler.pod import PodView
+from sampan.scheduler.queue import Queue
+from sampan.scheduler.state import ClusterState
+from sampan.std import log
+from sampan.std.clock import Clock
+
+BINDINGS_AT_ONCE = 32
+_LOG = log.get("scheduler")
+
+BY_PODS = ("NodePorts", "NodeResourcesFit", "PodTopologySpread", "InterPodAffinity",
+           "VolumeRestrictions")  # fmt: skip
+"""Filters that look at other pods: a pod that goes may help."""
+BY_NEWCOMERS = ("PodTopologySpread", "InterPodAffinity")
+"""Filters for which a pod that comes may help."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How it decides, and where it counts."""
+
+    profiles: tuple[Profile, ...] = (Profile(),)
+    chance: random.Random = field(default_factory=random.Random)
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+class Scheduler:
+    """A component. It is the only writer of its state."""
+
+    name = "scheduler"
+
+    def __init__(
+        self,
+        client: Client,
+        informers: Informers,
+        recorder: Recorder,
+        clock: Clock,
+        settings: Settings | None = None,
+    ) -> None:
+        settings = settings or Settings()
+        self._client = client
+        self._recorder = recorder
+        self._clock = clock
+        self._profiles = {profile.name: profile for profile in settings.profiles}
+        self._chance = settings.chance
+        self.metrics = settings.metrics
+        self.state = ClusterState()
+        self.queue = Queue(clock)
+        self.metrics.watch(self.queue)
+        self._assumed: dict[Key, str] = {}
+        self._slots = asyncio.Semaphore(BINDINGS_AT_ONCE)
+        self._informers = informers
+        self._budgets = informers.of(kinds.PODDISRUPTIONBUDGETS)
+        self.state.selector_for = Kin(informers).selector_for
+        informers.of(kinds.NAMESPACES).on_change(self._on_namespace)
+        informers.of(kinds.NODES).on_change(self._on_node)
+        informers.of(kinds.PODS).on_change(self._on_pod)
+
+    async def run(self, started: Callable[[], None]) -> None:
+        await self._informers.synced()
+        started()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                pod = await self.queue.take()
+                await self._slots.acquire()
+                self._try(pod, group)
+                await asyncio.sleep(0)  # let news in between two decisions
+
+    # News.
+
+    def _on_namespace(self, old: Json | None, new: Json | None) -> None:
+        meta = (new or old or {})["metadata"]
+        self.state.set_namespace(meta["name"], meta.get("labels") or {} if new else None)
+        if new and (old is None or old["metadata"].get("labels") != meta.get("labels")):
+            self.queue.wake(("InterPodAffinity",))
+
+    def _on_node(self, old: Json | None, new: Json | None) -> None:
+        if new is None:
+            if old is not None:
+                self.state.remove_node(old["metadata"]["name"])
+            return
+        self.state.set_node(new)
+        if old is None or _differs(old, new):
+            self.queue.wake(FILTERS.keys() | {"VolumeBinding"})
+
+    def _on_pod(self, old: Json | None, new: Json | None) -> None:
+        if new is None:
+            if old is not None:
+                self._gone(key_of(old))
+            return
+        pod = PodView(new)
+        if pod.finished:
+            self._gone(pod.key)
+        elif pod.node:
+            self._settled(pod)
+        elif pod.key not in self._assumed:
+            self._waiting(pod)
+
+    def _gone(self, key: Key) -> None:
+        placed = key in self.state.placed
+        self.state.displace(key)
+        self.state.forget_nomination(key)
+        self._assumed.pop(key, None)
+        self.queue.drop(key)
+        if placed:
+            self.queue.wake(BY_PODS)
+
+    def _settled(self, pod: PodView) -> None:
+        known = self.state.placed.get(pod.key)
+        self._assumed.pop(pod.key, None)
+        self.state.place(pod, pod.node)
+        self.state.forget_nomination(pod.key)
+        self.queue.drop(pod.key)
+        if known is None:
+            self.queue.wake(BY_NEWCOMERS)
+        elif known.requests != pod.requests or known.terminating != pod.terminating:
+            self.queue.wake(BY_PODS)
+        elif known.labels != pod.labels:
+            self.queue.wake(BY_NEWCOMERS)
+
+    def _waiting(self, pod: PodView) -> None:
+        if pod.scheduler not in self._profiles or pod.terminating:
+            self.queue.drop(pod.key)
+            return
+        self.state.nominate(pod, pod.nominated)
+        if not pod.gated:
+            self.queue.put(pod)
+
+    # Deciding.
+
+    def _try(self, pod: PodView, group: asyncio.TaskGroup) -> None:
+        """Decide on one pod; what follows from it happens beside. Takes over the slot."""
+        begun = self._clock.monotonic()
+        profile = self._profiles[pod.scheduler]
+        try:
+            found = decide(pod, self.state, profile, self._chance)
+        except Exception as error:  # noqa: BLE001 - one odd pod must not stop the others
+            _LOG.error("no decision", pod=pod.key, exc=error)
+            self.metrics.attempt("error", self._clock.monotonic() - begun)
+            self.queue.failed(pod.key, ())
+            self._slots.release()
+            return
+        result = "scheduled" if isinstance(found, Placed) else "unschedulable"
+        self.metrics.attempt(result, self._clock.monotonic() - begun)
+        if isinstance(found, Placed):
+            self._assumed[pod.key] = found.node
+            self.state.place(pod, found.node)
+            group.create_task(self._freed(self._bind(pod, found.node)))
+        else:
+            plan = preemption.preempt(pod, self.state, profile, found, list(self._budgets.items()))
+            if isinstance(plan, preemption.Plan):
+                self.state.nominate(pod, plan.node)
+            self.queue.failed(pod.key, found.plugins)
+            group.create_task(self._freed(self._explain(pod, found, plan)))
+
+    async def _freed(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._slots.release()
+
+    async def _bind(self, pod: PodView, node: str) -> None:
+        try:
+            await self._client.create(
+                kinds.PODS,
+                status.binding(pod, node),
+                namespace=pod.namespace,
+                name=pod.key.name,
+                subresource="binding",
+            )
+        except (ApiError, Unreachable) as error:
+            self._take_back(pod, error)
+            return
+        text = f"Successfully assigned {pod.key} to {node}"
+        self._recorder.event(pod.obj, "Normal", "Scheduled", text, action="Binding")
+
+    def _take_back(self, pod: PodView, error: Exception) -> None:
+        """The binding failed: the room is free again, and the pod waits, if it is still there."""
+        if self._assumed.pop(pod.key, None) is not None:
+            self.state.displace(pod.key)
+        if isinstance(error, (NotFound, Conflict)):
+            _LOG.debug("not bound", pod=pod.key, error=error)
+        else:
+            _LOG.warning("not bound", pod=pod.key, error=error)
+        self.queue.failed(pod.key, ())
+
+    async def _explain(self, pod: PodView, failed: Unplaced, plan: preemption.Plan | str) -> None:
+        """The event and the condition, and the end of those who must make room."""
+        message, nominated = failed.message, None
+        if isinstance(plan, preemption.Plan):
+            await self._make_room(pod, plan)
+            nominated = plan.node
+        else:
+            message = f"{message} {plan}".rstrip()
+            nominated = "" if pod.nominated else None
+        self._recorder.event(pod.obj, "Warning", "FailedScheduling", message, action="Scheduling")
+        patch = status.unschedulable_patch(pod, message, nominated, self._clock.now())
+        if patch is None:
+            return
+        try:
+            await self._client.patch(
+                kinds.PODS,
+                pod.key.name,
+                patch,
+                namespace=pod.namespace,
+                kind=PatchKind.STRATEGIC,
+                subresource="status",
+            )
+        except (ApiError, Unreachable) as error:
+            _LOG.debug("status not written", pod=pod.key, error=error)
+
+    async def _make_room(self, pod: PodView, plan: preemption.Plan) -> None:
+        for victim in plan.victims:
+            if victim.terminating:
+                continue
+            try:
+                await self._client.patch(
+                    kinds.PODS,
+                    victim.key.name,
+                    status.disruption_patch(victim, pod.scheduler, self._clock.now()),
+                    namespace=victim.namespace,
+                    kind=PatchKind.STRATEGIC,
+                    subresource="status",
+                )
+                await self._client.delete(
+                    kinds.PODS, victim.key.name, victim.namespace, uid=victim.uid
+                )
+            except (ApiError, Unreachable) as error:
+                _LOG.warning("a victim stays", pod=victim.key, error=error)
+                continue
+            text = f"Preempted by pod {pod.uid} on node {plan.node}"
+            self._recorder.event(
+                victim.obj, "Normal", "Preempted", text, action="Preempting", related=pod.obj
+            )
+        self.metrics.victims.observe(len(plan.victims))
+
+
+def _differs(old: Json, new: Json) -> bool:
+    """Whether a Node changed in what decisions look at; heartbeats do not count."""
+    if old.get("spec") != new.get("spec"):
+        return True
+    if old["metadata"].get("labels") != new["metadata"].get("labels"):
+        return True
+    before, after = old.get("status", {}), new.get("status", {})
+    return any(before.get(field) != after.get(field) for field in ("allocatable", "capacity"))
