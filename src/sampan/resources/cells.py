@@ -106,3 +106,5 @@ def truth(value: bool | None) -> str:
 NAME = Column("Name", name, format="name")
 AGE = Column("Age", age)
 CREATED_AT = Column("Created At", created, type="date")
+AGE_DATE = Column("Age", age, type="date")
+"""Custom kinds without columns of their own show their age as a date column."""

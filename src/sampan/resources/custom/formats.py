@@ -1,0 +1,93 @@
+"""Named formats of strings and numbers. An unknown format is no constraint."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+from urllib.parse import urlsplit
+
+from sampan.resources.cel import times
+from sampan.resources.cel.errors import EvaluationError
+
+_RANGES = {
+    "int32": (-(1 << 31), (1 << 31) - 1),
+    "int64": (-(1 << 63), (1 << 63) - 1),
+    "uint32": (0, (1 << 32) - 1),
+    "uint64": (0, (1 << 64) - 1),
+}
+
+
+def fits(value: Any, name: str) -> bool:
+    if isinstance(value, bool):
+        return True
+    if isinstance(value, int | float):
+        low, high = _RANGES.get(name, (None, None))
+        return low is None or high is None or low <= value <= high
+    check = _CHECKS.get(name)
+    return check is None or not isinstance(value, str) or check(value)
+
+
+def _matches(pattern: str) -> Callable[[str], bool]:
+    compiled = re.compile(pattern)
+    return lambda value: compiled.fullmatch(value) is not None
+
+
+def _parses(parse: Callable[[str], Any]) -> Callable[[str], bool]:
+    def check(value: str) -> bool:
+        try:
+            parse(value)
+        except (ValueError, EvaluationError, binascii.Error):
+            return False
+        return True
+
+    return check
+
+
+def _uri(value: str) -> str:
+    parts = urlsplit(value)
+    if not parts.scheme and not value.startswith("/"):
+        raise ValueError(value)
+    return value
+
+
+_HEX = "[0-9a-fA-F]"
+_UUID = f"{_HEX}{{8}}-?{_HEX}{{4}}-?{{v}}{_HEX}{{3}}-?{{w}}{_HEX}{{3}}-?{_HEX}{{12}}"
+_LABEL = "[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
+
+
+def _uuid(version: str = "", variant: str = "") -> Callable[[str], bool]:
+    pattern = _UUID.replace("{v}", version or _HEX).replace("{w}", variant or _HEX)
+    return _matches(pattern)
+
+
+_CHECKS: dict[str, Callable[[str], bool]] = {
+    "bsonobjectid": _matches(f"{_HEX}{{24}}"),
+    "uri": _parses(_uri),
+    "email": _matches(r"[^@\s<>]+@[^@\s<>]+"),
+    "hostname": _matches(rf"{_LABEL}(\.{_LABEL})*\.?"),
+    "ipv4": _parses(ipaddress.IPv4Address),
+    "ipv6": _parses(ipaddress.IPv6Address),
+    "cidr": _parses(lambda value: ipaddress.ip_network(value, strict=False)),
+    "mac": _matches(f"{_HEX}{{2}}([:-]{_HEX}{{2}}){{5,7}}"),
+    "uuid": _uuid(),
+    "uuid3": _uuid("3"),
+    "uuid4": _uuid("4", "[89abAB]"),
+    "uuid5": _uuid("5", "[89abAB]"),
+    "isbn": _matches(r"([0-9][- ]?){9}[0-9X]|([0-9][- ]?){13}"),
+    "isbn10": _matches(r"([0-9][- ]?){9}[0-9X]"),
+    "isbn13": _matches(r"([0-9][- ]?){13}"),
+    "creditcard": _matches(r"([0-9][ -]?){13,16}"),
+    "ssn": _matches(r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
+    "hexcolor": _matches(f"#?({_HEX}{{3}}|{_HEX}{{6}})"),
+    "rgbcolor": _matches(r"rgb\(\s*\d{1,3}\s*,\s*\d{1,3}\s*,\s*\d{1,3}\s*\)"),
+    "byte": _parses(lambda value: base64.b64decode(value, validate=True)),
+    "date": _parses(date.fromisoformat),
+    "date-time": _parses(times.timestamp),
+    "datetime": _parses(times.timestamp),
+    "duration": _parses(times.duration),
+}

@@ -1,0 +1,60 @@
+"""Dropping what a schema does not know, as a copy, with the paths of what was dropped."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from sampan.api import decode
+from sampan.api.meta import Json
+
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+EMBEDDED = "x-kubernetes-embedded-resource"
+OF_OBJECTS = ("apiVersion", "kind", "metadata")
+
+
+def prune(obj: Json, schema: Json) -> tuple[Json, list[str]]:
+    """A root object. Raises `DecodeError` for metadata that is none."""
+    unknown: list[str] = []
+    pruned: Json = _object(obj, schema, "", unknown, embedded=True)
+    return pruned, unknown
+
+
+def _value(value: Any, schema: Json, path: str, unknown: list[str]) -> Any:
+    if isinstance(value, dict):
+        embedded = bool(schema.get(EMBEDDED))
+        return _object(value, schema, path, unknown, embedded=embedded)
+    if isinstance(value, list):
+        items = schema.get("items")
+        if not isinstance(items, dict):
+            return copy.deepcopy(value)
+        return [_value(each, items, f"{path}[{at}]", unknown) for at, each in enumerate(value)]
+    return value
+
+
+def _object(value: Json, schema: Json, path: str, unknown: list[str], *, embedded: bool) -> Json:
+    known = schema.get("properties") or {}
+    others = schema.get("additionalProperties")
+    keep = bool(schema.get(PRESERVE)) or others is True
+    out: Json = {}
+    for key, item in value.items():
+        here = f"{path}.{key}" if path else key
+        if embedded and key in OF_OBJECTS:
+            out[key] = _of_object(key, item, here, unknown)
+        elif key in known:
+            out[key] = _value(item, known[key], here, unknown)
+        elif isinstance(others, dict):
+            out[key] = _value(item, others, here, unknown)
+        elif keep:
+            out[key] = copy.deepcopy(item)
+        else:
+            unknown.append(here)
+    return out
+
+
+def _of_object(key: str, item: Any, path: str, unknown: list[str]) -> Any:
+    if key != "metadata" or not isinstance(item, dict):
+        return item
+    found = decode.decode(item, "meta.v1.ObjectMeta")
+    unknown += [f"{path}.{each}" for each in found.unknown]
+    return found.obj
