@@ -133,7 +133,8 @@ def _spread(
                 "to",
                 target.ip,
                 target.port,
-                masquerade or _hairpin(target, packet, view.manners),
+                _leaves(target, packet, view)
+                and (masquerade or _hairpin(target, packet, view.manners)),
             )
             for target in targets
         )
@@ -141,6 +142,11 @@ def _spread(
     if external and own and not view.manners.refuses_own_external:
         return frozenset({PASS})
     return frozenset({DROP if port.any else REJECT})
+
+
+def _leaves(target: Target, packet: Packet, view: View) -> bool:
+    """Whether the packet goes out again: what stays here passes no masquerading."""
+    return packet.from_node or not view.host.owns(target.ip)
 
 
 def _hairpin(target: Target, packet: Packet, manners: Manners) -> bool:

@@ -164,11 +164,14 @@ class NftablesBackend:
         """The part of a table that depends on which numbers of endpoints are in use."""
         made = Table(WORDS[family], NAME)
         counts: dict[str, list[int]] = {group: [] for group in GROUPS}
-        for name in names:
-            group, _, count = name.rpartition("-")
-            counts[group].append(int(count))
-            made.sets[name] = class_map(group, int(count), family)
-            made.chains[f"{GROUPS[group]}-{count}"] = class_chain(group, int(count), family)
+        parts = sorted(
+            (group, int(count)) for group, _, count in (n.rpartition("-") for n in names)
+        )
+        for group, count in parts:
+            name = f"{group}-{count}"
+            counts[group].append(count)
+            made.sets[name] = class_map(group, count, family)
+            made.chains[f"{GROUPS[group]}-{count}"] = class_chain(group, count, family)
         for group, chain in HUBS.items():
             made.chains[chain] = hub(group, self._order(family, group, counts[group]), family)
         return made
