@@ -42,7 +42,7 @@ def bad_version(message: Message) -> Message:
 def finish(query: Query, reply: Reply) -> bytes:
     """The reply to the question as it was asked, within the size that the client takes."""
     message = query.message
-    edns = _edns(message.edns, reply)
+    edns = answer_edns(message.edns, reply)
     flags = reply.flags
     if not reply.made:
         flags = codes.QR | message.flags & (codes.RD | codes.CD)
@@ -64,13 +64,13 @@ def question_size(query: Query) -> int:
     return 12 + len(names.wire(query.qname)) + 4 + (11 + options if edns else 0)
 
 
-def _edns(asked: Edns | None, reply: Reply) -> Edns | None:
+def answer_edns(asked: Edns | None, reply: Reply) -> Edns | None:
     if asked is None:
         return reply.edns
     size = min(asked.size, reply.limit) if reply.limit else asked.size
     flags = asked.flags & codes.DO
     if reply.edns is not None:
-        return Edns(size, flags, 0, reply.edns.options)
+        return Edns(size, flags | reply.edns.flags & 0xFF00, 0, reply.edns.options)
     echoed = tuple(option for option in asked.options if option[0] in ECHOED)
     return Edns(size, flags, 0, echoed)
 

@@ -25,6 +25,8 @@ Closer = Callable[[], Awaitable[None]]
 class Log(Protocol):
     """Lines as CoreDNS prints them, on standard output: `[INFO] plugin/reload: ...`."""
 
+    debugging: bool
+
     def info(self, text: str) -> None: ...
 
     def warning(self, text: str) -> None: ...

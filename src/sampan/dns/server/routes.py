@@ -71,5 +71,6 @@ def _metadata(site: Site, query: Query) -> Mapping[str, Callable[[], str]] | Non
         return None
     facts: dict[str, Callable[[], str]] = {}
     for plugin in site.settings.all_plugins():
-        facts.update(plugin.metadata(query))
+        for part in plugin.parts():
+            facts.update(part.metadata(query))
     return facts

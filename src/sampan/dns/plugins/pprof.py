@@ -1,0 +1,106 @@
+"""*pprof* shows what the process is doing: at `/debug/pprof`, as plain text.
+
+Python has no pprof profiles; the pages of the same names give what they are asked for: where the
+time goes, what runs, what memory holds. `/debug/top` names those who ask most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import traceback
+from collections import Counter
+from urllib.parse import parse_qs
+
+from sampan.dns.arguments import ONCE, check_host_port
+from sampan.dns.corefile import CorefileError
+from sampan.dns.plugin import Plugin
+from sampan.dns.setup import Args, Closer, World
+from sampan.std.http import Request, Response
+
+PAGES = ("profile", "goroutine", "heap", "cmdline")
+MAX_PROFILE_S = 60
+TOP = 40
+
+
+class Pprof(Plugin):
+    answers = False
+
+    def __init__(self, world: World, address: str) -> None:
+        self.world = world
+        self.address = address
+        self._close: Closer | None = None
+
+    async def start(self) -> None:
+        self._close = await self.world.pages.serve(self.address, self.page)
+
+    async def stop(self) -> None:
+        if self._close is not None:
+            await self._close()
+
+    async def page(self, request: Request) -> Response:
+        path = request.path.rstrip("/")
+        if path == "/debug/pprof":
+            return _text("\n".join(f"/debug/pprof/{name}" for name in PAGES) + "\n")
+        name = path.removeprefix("/debug/pprof/")
+        if name == "profile":
+            seconds = parse_qs(request.query).get("seconds", ["5"])[0]
+            return _text(await _profile(min(float(seconds), MAX_PROFILE_S)))
+        makers = {"goroutine": _tasks, "heap": _heap, "cmdline": lambda: "\0".join(sys.argv)}
+        return _text(makers[name]()) if name in makers else _text("", 404)
+
+
+def _text(body: str, status: int = 200) -> Response:
+    return Response(status, {"content-type": "text/plain; charset=utf-8"}, body.encode())
+
+
+async def _profile(seconds: float) -> str:
+    import cProfile
+    import io
+    import pstats
+
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        profile.disable()
+    out = io.StringIO()
+    pstats.Stats(profile, stream=out).sort_stats("cumulative").print_stats(TOP)
+    return out.getvalue()
+
+
+def _tasks() -> str:
+    """Every task with where it waits."""
+    parts = []
+    for task in asyncio.all_tasks():
+        frames = task.get_stack()
+        lines = [line for frame in frames for line in traceback.format_stack(frame, 1)]
+        parts.append(f"{task.get_name()}: {task.get_coro()}\n{''.join(lines)}")
+    return f"{len(parts)} tasks\n\n" + "\n".join(parts)
+
+
+def _heap() -> str:
+    """The number of objects by type."""
+    kinds = Counter(type(obj).__qualname__ for obj in gc.get_objects())
+    return "\n".join(f"{count:>10} {name}" for name, count in kinds.most_common(TOP)) + "\n"
+
+
+def setup(args: Args) -> Plugin:
+    address = "localhost:6053"
+    for number, words in enumerate(args.places()):
+        if number:
+            raise CorefileError(ONCE)
+        if len(words) > 1:
+            raise args.wrong_count()
+        if words:
+            try:
+                address = check_host_port(words[0])
+            except CorefileError as bad:
+                raise args.error(str(bad)) from bad
+        for name in args.properties():
+            if name != "block":
+                raise args.unknown()
+            args.rest()  # a rate for blocked goroutines, of which there are none
+    return Pprof(args.world, address)

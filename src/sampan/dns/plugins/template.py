@@ -1,0 +1,254 @@
+"""*template* makes answers from the question by patterns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sampan.dns import codes, gotemplate, names
+from sampan.dns.arguments import Fall
+from sampan.dns.expression import BadExpression, Evaluate, compiled, environment
+from sampan.dns.message import Edns, Record, read_names
+from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure, reply_to
+from sampan.dns.setup import Args, World
+from sampan.dns.zonefile import BadZone, record
+
+MAX_PATTERN = 10000
+EXTENDED_ERROR = 15
+NAME = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
+Fill = Callable[[Mapping[str, Any]], str]
+Data = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Pattern:
+    """One `template` line with its block."""
+
+    cls: int
+    type: int
+    zones: tuple[str, ...]
+    regexes: list[re.Pattern[str]] = field(default_factory=list)
+    sections: dict[str, list[Fill]] = field(
+        default_factory=lambda: {"answer": [], "additional": [], "authority": []}
+    )
+    variables: list[tuple[str, Evaluate]] = field(default_factory=list)
+    conditions: list[Evaluate] = field(default_factory=list)
+    rcode: int = codes.NOERROR
+    extended: tuple[int, bytes] | None = None
+    fall: Fall = field(default_factory=Fall)
+
+
+class Failed(Exception):
+    """An expression of the pattern could not be evaluated."""
+
+
+class Template(Plugin):
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.patterns: list[Pattern] = []
+
+    async def answer(self, query: Query, following: Handler) -> Reply:
+        for pattern in self.patterns:
+            try:
+                found = data_for(pattern, query)
+            except Failed:
+                return failure(codes.SERVFAIL)
+            if found is None:
+                continue
+            if not found:
+                return failure(codes.SERVFAIL)
+            labels = (query.server.name, found["Zone"], query.view, found["Class"], found["Type"])
+            self.world.counters.template_matches.labels(*labels).inc()
+            if pattern.rcode == codes.SERVFAIL:
+                return failure(codes.SERVFAIL)
+            return await self._made(pattern, query, found)
+        return await following(query)
+
+    async def _made(self, pattern: Pattern, query: Query, data: Data) -> Reply:
+        try:
+            sections = {
+                name: [record(fill(data)) for fill in fills]
+                for name, fills in pattern.sections.items()
+            }
+        except (BadZone, gotemplate.BadTemplate) as bad:
+            return failure(codes.SERVFAIL, str(bad))
+        answer: list[Record] = []
+        flags = reply_to(query).flags
+        for one in sections["answer"]:
+            answer.append(one)
+            if one.type == codes.CNAME and query.type in (codes.A, codes.AAAA):
+                target = query.asking(read_names(one)[0])._replace(depth=query.depth + 1)
+                reply = await query.server.resolve(target)
+                answer += reply.answer
+                flags |= reply.flags & codes.TC
+        edns = None
+        if pattern.extended is not None:
+            code, reason = pattern.extended
+            edns = Edns(4096, codes.DO, 0, ((EXTENDED_ERROR, code.to_bytes(2) + reason),))
+        return Reply(
+            pattern.rcode, tuple(answer), tuple(sections["authority"]),
+            tuple(sections["additional"]), flags, edns,
+        )  # fmt: skip
+
+
+def data_for(pattern: Pattern, query: Query) -> Data | None:
+    """What the templates may ask; None to go on, empty for a query that nobody may have. Raises
+    Failed.
+    """
+    zone = names.longest_zone(query.name, pattern.zones)
+    if not zone or not _applies(pattern, query):
+        return None
+    for regex in pattern.regexes:
+        match = regex.search(query.name)
+        if match is None:
+            continue
+        data = _data(pattern, query, zone, match)
+        if not _true(pattern, query, data):
+            break
+        return data
+    return None if pattern.fall.through(query.name) else {}
+
+
+def _applies(pattern: Pattern, query: Query) -> bool:
+    any_class = codes.CLASSES["ANY"]
+    if any_class not in (pattern.cls, query.cls) and pattern.cls != query.cls:
+        return False
+    return codes.ANY in (pattern.type, query.type) or pattern.type == query.type
+
+
+def _data(pattern: Pattern, query: Query, zone: str, match: re.Match[str]) -> Data:
+    found = [match[0], *match.groups("")]
+    groups = {str(number): text for number, text in enumerate(found)}
+    groups |= match.groupdict("")
+    any_class = codes.CLASSES["ANY"]
+    cls = pattern.cls if query.cls == any_class else query.cls
+    kind = pattern.type if query.type == codes.ANY else query.type
+    facts = query.metadata or {}
+    question = {"Name": query.qname, "Qtype": query.type, "Qclass": query.cls}
+    return {
+        "Zone": zone,
+        "Name": query.name,
+        "Regex": match.re.pattern,
+        "Match": found,
+        "Group": groups,
+        "Class": codes.class_name(cls),
+        "Type": codes.type_name(kind),
+        "Message": {"Id": query.message.id, "Question": [question]},
+        "Question": question,
+        "Remote": query.client.address,
+        "Meta": lambda label: facts[label]() if label in facts else "",
+        "Var": {},
+    }
+
+
+def _true(pattern: Pattern, query: Query, data: Data) -> bool:
+    if not pattern.variables and not pattern.conditions:
+        return True
+    known = environment(query)
+    known["group"] = lambda name: data["Group"].get(str(name), "")
+    try:
+        for name, evaluate in pattern.variables:
+            known[name] = data["Var"][name] = evaluate(known)
+        return all(condition(known) is True for condition in pattern.conditions)
+    except (LookupError, TypeError, ValueError, AttributeError) as bad:
+        raise Failed(str(bad)) from bad
+
+
+def setup(args: Args) -> Plugin:
+    template = Template(args.world)
+    while args.next():
+        template.patterns.append(_pattern(args))
+    return template
+
+
+def _pattern(args: Args) -> Pattern:
+    words = args.rest()
+    if not words:
+        raise args.wrong_count()
+    cls = codes.CLASSES.get(words[0])
+    if cls is None:
+        raise args.error(f"invalid query class {words[0]}")
+    if len(words) < 2:
+        raise args.wrong_count()
+    kind = codes.TYPES.get(words[1])
+    if kind is None:
+        raise args.error(f"invalid RR class {words[1]}")
+    pattern = Pattern(cls, kind, args.zones(words[2:]))
+    for name in args.properties():
+        _property(args, name, pattern)
+    if not pattern.regexes:
+        pattern.regexes.append(re.compile(".*"))
+    return pattern
+
+
+def _property(args: Args, name: str, pattern: Pattern) -> None:
+    if name == "fallthrough":
+        pattern.fall = Fall.from_args(args.rest())
+        return
+    words = args.rest()
+    if name == "upstream":
+        return  # of old; targets are always looked up
+    if not words:
+        raise args.wrong_count()
+    if name == "match":
+        pattern.regexes += (_regex(args, word) for word in words)
+    elif name in pattern.sections:
+        pattern.sections[name] += (_fill(args, name, word) for word in words)
+    elif name == "rcode":
+        pattern.rcode = _rcode(args, words[0])
+    elif name == "ederror":
+        pattern.extended = _extended(args, words)
+    elif name == "expr":
+        pattern.conditions.append(_expression(args, " ".join(words), ""))
+    elif name == "var":
+        pattern.variables.append(_variable(args, words))
+    else:
+        raise args.wrong_count()
+
+
+def _regex(args: Args, text: str) -> re.Pattern[str]:
+    if len(text) > MAX_PATTERN:
+        raise args.error(f"regex pattern too long: {len(text)} > {MAX_PATTERN}")
+    try:
+        return re.compile(text)
+    except re.error as bad:
+        raise args.error(f"could not parse regex: {text}, {bad}") from bad
+
+
+def _fill(args: Args, section: str, text: str) -> Fill:
+    try:
+        return gotemplate.compiled(text)
+    except gotemplate.BadTemplate as bad:
+        raise args.error(f"could not compile template: {args.word}, {bad}") from bad
+
+
+def _rcode(args: Args, word: str) -> int:
+    if word not in codes.RCODES:
+        raise args.error(f"unknown rcode {word}")
+    return codes.RCODES[word]
+
+
+def _extended(args: Args, words: list[str]) -> tuple[int, bytes]:
+    if len(words) > 2:
+        raise args.wrong_count()
+    if not words[0].isdigit() or int(words[0]) > 65535:
+        raise args.error(f"error parsing extended DNS error code {args.word}")
+    return int(words[0]), words[1].encode() if len(words) > 1 else b""
+
+
+def _variable(args: Args, words: list[str]) -> tuple[str, Evaluate]:
+    if len(words) < 2:
+        raise args.wrong_count()
+    name = words[0]
+    if not NAME.match(name):
+        raise args.error(f'invalid variable name "{name}"')
+    return name, _expression(args, " ".join(words[1:]), f"{name}, ")
+
+
+def _expression(args: Args, text: str, name: str) -> Evaluate:
+    try:
+        return compiled(text)
+    except BadExpression as bad:
+        raise args.error(f"could not compile expression: {name}{bad}") from bad
