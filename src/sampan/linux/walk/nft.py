@@ -87,7 +87,7 @@ class Walker:
         else:
             second = "" if state.packet.from_node else "forward"
         for after, passed in self._hook(second, state) if second else [("accept", state)]:
-            if after != "accept" or second == "input" and not state.packet.from_node:
+            if after != "accept" or (second == "input" and not state.packet.from_node):
                 yield _path(after, passed)
                 continue
             for last, left in self._hook("postrouting", passed):

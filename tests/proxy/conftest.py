@@ -1,0 +1,60 @@
+"""A small network of namespaces for the proxy's kernel tests: the lab of the recorded cases."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+LAB = Path(__file__).parents[1] / "recorded" / "proxy"
+REPO = Path(__file__).parents[2]
+NODE = "rp-node"
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[ModuleType]:
+    """The lab's module, with its namespaces built; one test run at a time has them."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    sys.path.insert(0, str(LAB))
+    try:
+        import lab as module
+    finally:
+        sys.path.remove(str(LAB))
+    with open("/tmp/sampan-proxy-lab.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with module.Lab():
+            yield module
+
+
+@pytest.fixture(scope="session")
+def load(lab: ModuleType) -> Iterator[Callable[[str, str], None]]:
+    """`load(mode, case)` programs a case folder in the node's namespace."""
+    process = subprocess.Popen(
+        ["ip", "netns", "exec", NODE, sys.executable, "-m", "tests.proxy.load_case"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPO,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def one(mode: str, case: str) -> None:
+        process.stdin.write(f"{mode} {case}\n")
+        process.stdin.flush()
+        answer = process.stdout.readline().strip()
+        assert answer == "ok", answer
+
+    try:
+        yield one
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        process.wait(10)

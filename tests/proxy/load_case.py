@@ -1,0 +1,39 @@
+"""Loads cases into the kernel of the network namespace in which it runs: a line `MODE CASE` on
+standard input, an answer line on standard output. For the kernel tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from sampan.cluster.parts.proxy import real_kernel
+from sampan.proxy.config import configuration
+from tests.proxy.case_folders import ROOT, Case
+
+
+async def main() -> None:
+    kernel = real_kernel(configuration())
+    backends = {name: make() for name, make in kernel.backends.items()}
+    loaded = ""
+    for line in sys.stdin:
+        mode, _, name = line.strip().partition(" ")
+        try:
+            if loaded and loaded != mode:
+                await backends[loaded].cleanup()
+            plan = Case(ROOT / name).planned(mode)
+            backends[mode].configure(plan.settings)
+            await backends[mode].resync(plan.model)
+            loaded = mode
+            _say("ok")
+        except Exception as error:  # noqa: BLE001 - told to the test, which fails with it
+            _say(f"{type(error).__name__}: {error}")
+
+
+def _say(word: str) -> None:
+    sys.stdout.write(word + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

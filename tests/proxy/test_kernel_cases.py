@@ -1,0 +1,73 @@
+"""The case folders on a real kernel: the same packets, in namespaces of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.proxy.case_folders import MANNERS, Case, cases, wanted
+
+pytestmark = pytest.mark.kernel
+TIMES = 40
+STICKY_TIMES = 8
+PATIENCE_S = 0.4
+
+
+@pytest.mark.parametrize("mode", tuple(MANNERS))
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_the_kernel_treats_packets_as_the_story_says(
+    case: Case, mode: str, lab: ModuleType, load: Callable[[str, str], None]
+) -> None:
+    load(mode, case.name)
+    sticky = any(item.get("spec", {}).get("sessionAffinity") for item in case.objects)
+    with ThreadPoolExecutor(8) as pool:
+        seen = list(pool.map(lambda probe: _probe(lab, probe, sticky=sticky), case.probes))
+    for probe, result in zip(case.probes, seen, strict=True):
+        assert _agrees(result, wanted(probe, mode), sticky=sticky), (probe, result)
+
+
+def _probe(lab: ModuleType, probe: dict[str, Any], *, sticky: bool) -> dict[str, Any]:
+    answers, sources, failures = set(), set(), []
+    for _ in range(STICKY_TIMES if sticky else TIMES):
+        flow = lab.Flow(probe["from"], probe["to"], timeout=PATIENCE_S)
+        try:
+            name, source = flow.connect().ask()
+            answers.add(name)
+            sources.add(source)
+        except (OSError, ValueError) as error:
+            failures.append(lab.why(error))
+            if len(failures) == 2:
+                break
+        finally:
+            flow.close()
+    return {
+        "answers": sorted(answers),
+        "source": "+".join(sorted(sources)),
+        "failed": failures,
+        "six": "[" in probe["to"],
+        "own": probe["from"] == "node",
+    }
+
+
+def _agrees(seen: dict[str, Any], said: dict[str, Any], *, sticky: bool) -> bool:
+    outcome = said.get("outcome")
+    if outcome == "passed":
+        # Untouched packets end wherever the routes lead: not at an endpoint.
+        return not set(seen["answers"]) - {"lb", "n1", "n2"}
+    if outcome == "refused":
+        # Over IPv6 a client may notice only when it repeats its SYN, after our patience.
+        words = {"refused", "timeout"} if seen["six"] else {"refused"}
+        return not seen["answers"] and set(seen["failed"]) <= words
+    if outcome == "dropped":
+        return not seen["answers"] and set(seen["failed"]) == {"timeout"}
+    if seen["failed"]:
+        return False
+    if sticky:
+        return len(seen["answers"]) == 1 and set(seen["answers"]) <= set(said["answers"])
+    # The node's own packets have a node's address, masqueraded or not.
+    source = "node" if seen["own"] else said["source"]
+    return seen["answers"] == said["answers"] and seen["source"] == source
