@@ -23,9 +23,9 @@ def answer(call: Call, body: bytes, status: int = 200) -> Response:
     if media == YAML:
         body = to_yaml(orjson.loads(body))
     elif media == PROTOBUF:
-        from sampan.api import protobuf
+        from sampan.api.protobuf_encode import encode_object
 
-        body = protobuf.encode_object(orjson.loads(body))
+        body = encode_object(orjson.loads(body))
     headers = {"content-type": media, "cache-control": "no-cache, private"}
     add_warnings(headers, call.warnings)
     if len(body) >= GZIP_FROM and "gzip" in call.request.headers.get("accept-encoding", ""):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -52,6 +53,8 @@ class Options:
     anonymous: bool = True
     enable_admission: tuple[str, ...] = ()
     disable_admission: tuple[str, ...] = ()
+    kubelet_tls: ssl.SSLContext | None = None
+    """How to speak to kubelets; None: without a certificate, and without checking theirs."""
 
 
 @dataclass(slots=True)
@@ -101,7 +104,9 @@ async def assemble(
         )
     )
     router = Router(
-        parts, specials(parts, catalog, authenticator, authorizer), random.SystemRandom().random
+        parts,
+        specials(parts, catalog, authenticator, authorizer, options.kubelet_tls),
+        random.SystemRandom().random,
     )
     server = ApiServer(
         App(

@@ -18,6 +18,8 @@ from sampan.store.base import Compare, Put
 
 OWN = frozenset({"services", "ipaddresses", "servicecidrs"})
 """Kinds whose initial objects depend on the flags; made below."""
+DOWNSTREAM = "system:openshift:"
+"""Roles that the binary behind the tables was patched with; no upstream server has them."""
 ADDED_TO_ROLES = ("clusterroles", "roles")
 RBAC = "rbac.authorization.k8s.io"
 
@@ -95,7 +97,8 @@ def _wanted(catalog: Catalog, cluster: Cluster) -> Iterator[tuple[Served, Json]]
         if served is None or parts[-1] in OWN:
             continue
         for obj in objects:
-            yield served, obj
+            if not obj["metadata"]["name"].startswith(DOWNSTREAM):
+                yield served, obj
     for (group, version, plural), obj in _own_objects(cluster):
         served = catalog.find(group, version, plural)
         if served is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sampan.api.errors import BadRequest, NotAcceptable
 from sampan.apiserver.authn.user import User
 from sampan.apiserver.negotiate import Wish, choose
 from sampan.apiserver.options import Query, one, read_query
@@ -11,6 +12,8 @@ from sampan.apiserver.render import Form
 from sampan.apiserver.request import RequestInfo
 from sampan.apiserver.served import Served
 from sampan.std.http import Request
+
+INCLUDES = ("", "Metadata", "None", "Object")
 
 
 @dataclass(slots=True)
@@ -30,8 +33,35 @@ class Call:
 
     def form(self, served: Served) -> Form:
         """How the client wants the objects of a resource."""
-        include = one(self.query, "includeObject") if self.wish.transform == "Table" else ""
-        return served.form(self.wish.transform, include)
+        wish = self.wish
+        if not wish.transform:
+            return served.whole
+        include = one(self.query, "includeObject") if wish.transform == "Table" else ""
+        return served.form(wish.transform, include, wish.version)
+
+    def check_form(self, served: Served, *, listing: bool) -> None:
+        """Raises NotAcceptable when a list is wanted of one object, or one object of a list, and
+        BadRequest for an `includeObject` that no table knows.
+        """
+        wanted = self.wish.transform
+        if not wanted:
+            return
+        if wanted == "Table":
+            include = one(self.query, "includeObject")
+            if include not in INCLUDES:
+                raise BadRequest(
+                    "Unable to convert to Table as requested: includeObject: Invalid value: "
+                    f"\"{include}\": must be 'Metadata', 'Object', 'None', or empty"
+                )
+        elif listing != (wanted == "PartialObjectMetadataList"):
+            rid = served.id
+            package = rid.group.partition(".")[0] or "core"
+            what = (
+                f"a list (*{package}.{rid.kind}List)"
+                if listing
+                else (f"not a list (*{package}.{rid.kind})")
+            )
+            raise NotAcceptable(f"you requested {wanted}, but the requested object is {what}")
 
 
 def call_for(request: Request, info: RequestInfo, user: User) -> Call:

@@ -29,6 +29,9 @@ class Wish:
 
     media_type: str = JSON
     transform: str = ""
+    """`Table`, `PartialObjectMetadata` or `PartialObjectMetadataList`."""
+    version: str = "v1"
+    """Of meta.k8s.io."""
 
 
 PLAIN = Wish()
@@ -91,7 +94,7 @@ def _met(clause: Clause, produced: list[str]) -> Wish | None:
             and clause.params.get("v") in _META_VERSIONS
         )
         if known and media != PROTOBUF:
-            return Wish(media, "Table" if kind == "Table" else "PartialObjectMetadata")
+            return Wish(media, kind, clause.params["v"])
     return None
 
 

@@ -30,9 +30,9 @@ def read_value(call: Call, kind: ResourceId, *, duplicates: bool = True) -> Body
     media = media_type(call) or JSON
     try:
         if media == PROTOBUF:
-            from sampan.api import protobuf
+            from sampan.api.protobuf import decode_request
 
-            body = Body(protobuf.decode_request(data, kind.api_version, kind.kind))
+            body = Body(decode_request(data, kind.api_version, kind.kind))
         elif media == YAML:
             body = read_yaml(data)
         elif media == JSON:

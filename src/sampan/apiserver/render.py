@@ -16,8 +16,7 @@ from sampan.api.resource import Column, Resource
 from sampan.apiserver.cacher.item import Item, head_of
 
 JSON_TYPE = "application/json"
-_PARTIAL_HEAD = head_of("PartialObjectMetadata", "meta.k8s.io/v1")
-_TABLE = b'{"kind":"Table","apiVersion":"meta.k8s.io/v1",'
+META_V1 = "meta.k8s.io/v1"
 
 
 class Form(Protocol):
@@ -94,32 +93,37 @@ class Whole:
 class MetadataOnly:
     """PartialObjectMetadata, for those who only count or collect."""
 
-    def __init__(self, whole: Whole) -> None:
+    def __init__(self, whole: Whole, api_version: str = META_V1) -> None:
         self.whole = whole
+        self.head = head_of("PartialObjectMetadata", api_version)
+        self.list_head = head_of("PartialObjectMetadataList", api_version)
 
     def single(self, item: Item) -> bytes:
         return self.of(item.decode())
 
     def of(self, obj: Json) -> bytes:
-        return _PARTIAL_HEAD + orjson.dumps({"metadata": obj["metadata"]})[1:]
+        return self.head + orjson.dumps({"metadata": obj["metadata"]})[1:]
 
     def list(self, items: Iterable[Item], meta: Json) -> bytes:
-        head = head_of("PartialObjectMetadataList", "meta.k8s.io/v1")
         text = b",".join([self.single(item) for item in items])
-        return head + b'"metadata":%b,"items":[%b]}' % (orjson.dumps(meta), text)
+        return self.list_head + b'"metadata":%b,"items":[%b]}' % (orjson.dumps(meta), text)
 
     def event(self, kind: str, item: Item) -> bytes:
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), self.single(item))
 
     def bookmark(self, revision: int, initial_end: bool) -> bytes:
-        return _bookmark(_PARTIAL_HEAD, revision, initial_end)
+        return _bookmark(self.head, revision, initial_end)
 
 
 class Table:
     """Rows with the resource's columns; `include` is None, Metadata or Object."""
 
-    def __init__(self, whole: Whole, include: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self, whole: Whole, include: str, now: Callable[[], float], api_version: str = META_V1
+    ) -> None:
         self.whole = whole
+        self.head = head_of("Table", api_version)
+        self.partial_head = head_of("PartialObjectMetadata", api_version)
         self.include = include
         self.now = now
         self.columns = whole.resource.columns or DEFAULT_COLUMNS
@@ -134,7 +138,7 @@ class Table:
         elif self.include == "Object":
             shown = whole
         else:
-            shown = _PARTIAL_HEAD + orjson.dumps({"metadata": obj["metadata"]})[1:]
+            shown = self.partial_head + orjson.dumps({"metadata": obj["metadata"]})[1:]
         marks = self.whole.resource.row_conditions(obj)
         marked = b'"conditions":%b,' % orjson.dumps(marks) if marks else b""
         return b'{"cells":%b,%b"object":%b}' % (orjson.dumps(cells), marked, shown)
@@ -144,7 +148,7 @@ class Table:
         return self.row(orjson.loads(body), self.whole.head + body[1:])
 
     def _table(self, rows: bytes, meta: Json) -> bytes:
-        return _TABLE + b'"metadata":%b,"columnDefinitions":%b,"rows":[%b]}' % (
+        return self.head + b'"metadata":%b,"columnDefinitions":%b,"rows":[%b]}' % (
             orjson.dumps(meta), self.definitions, rows,
         )  # fmt: skip
 

@@ -91,20 +91,19 @@ class Served:
     def subresource(self, name: str) -> Subresource | None:
         return next((sub for sub in self.resource.subresources if sub.name == name), None)
 
-    def form(self, transform: str, include: str = "") -> Form:
+    def form(self, transform: str, include: str = "", version: str = "v1") -> Form:
         """The same object for the same wish: watchers share bytes by it."""
-        key = f"{transform}/{include}"
+        key = f"{transform}/{include}/{version}"
         found = self.forms.get(key)
         if found is None:
-            found = self.forms[key] = self._make_form(transform, include)
+            found = self.forms[key] = self._make_form(transform, include, version)
         return found
 
-    def _make_form(self, transform: str, include: str) -> Form:
+    def _make_form(self, transform: str, include: str, version: str) -> Form:
+        api_version = f"meta.k8s.io/{version}"
         if transform == "Table":
-            return Table(self.whole, include, self.now)
-        if transform:
-            return MetadataOnly(self.whole)
-        return self.whole
+            return Table(self.whole, include, self.now, api_version)
+        return MetadataOnly(self.whole, api_version)
 
 
 class Catalog:

@@ -53,8 +53,7 @@ async def _try(
     await parts.chain.admit(attempt)
     await parts.chain.validate(attempt)
     new = served.current(item)
-    mark(parts, served, new, options)
-    gone = ends(new)
+    gone = mark(parts, served, new, options)
     if options.dry_run:
         return Deleted(new, item, gone)
     if gone:
@@ -99,8 +98,10 @@ def _not_that(served: Served, name: str, why: str) -> Conflict:
     )
 
 
-def mark(parts: Parts, served: Served, obj: Json, options: DeleteOptions) -> None:
-    """Set deletionTimestamp, grace and finalizers as this request asks; only ever sooner."""
+def mark(parts: Parts, served: Served, obj: Json, options: DeleteOptions) -> bool:
+    """Set deletionTimestamp, grace and finalizers as this request asks, only ever sooner; whether
+    the object goes at once.
+    """
     meta = obj["metadata"]
     graceful = served.resource.grace
     grace = graceful(obj, options.grace) if graceful is not None else 0
@@ -110,15 +111,15 @@ def mark(parts: Parts, served: Served, obj: Json, options: DeleteOptions) -> Non
         if before is not None and grace < before:
             meta["deletionTimestamp"] = parts.timestamp(grace)
             meta["deletionGracePeriodSeconds"] = grace
-        return
+        return ends(obj)
     if graceful is None and not meta.get("finalizers"):
-        # The kind knows no grace: nobody sees the object once more, so it is not marked.
-        meta["deletionTimestamp"] = parts.timestamp()
-        return
+        # The kind knows no grace: nothing will see the object again, so it is not marked.
+        return True
     meta["deletionTimestamp"] = parts.timestamp(grace)
     meta["deletionGracePeriodSeconds"] = grace
     if meta.get("generation"):
         meta["generation"] += 1
+    return ends(obj)
 
 
 def finalizers(meta: Json, options: DeleteOptions) -> None:

@@ -1,4 +1,4 @@
-"""A change that the server itself makes to a stored object: no strategy, no admission, no owners."""
+"""Changes that the server itself makes to stored objects: no strategy, no admission, no owner."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sampan.api.errors import Conflict, FieldError, Invalid, NotFound
+from sampan.api.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from sampan.api.meta import Json
 from sampan.apiserver.admission.base import UPDATE, Attempt
 from sampan.apiserver.cacher.item import Item, body_of, value_of
@@ -163,6 +163,11 @@ def validate(served: Served, new: Json, old: Json, subresource: str) -> None:
 
 def check_preconditions(served: Served, new: Json, old: Json, change: Change) -> None:
     """The revision and uid that the client named are those of the stored object."""
+    name, said_name = old["metadata"]["name"], new["metadata"].get("name") or ""
+    if said_name != name:
+        raise BadRequest(
+            f"the name of the object ({said_name}) does not match the name on the URL ({name})"
+        )
     said = new["metadata"].get("resourceVersion") or ""
     held = old["metadata"]["resourceVersion"]
     if said and not said.isdigit():

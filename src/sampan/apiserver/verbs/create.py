@@ -10,12 +10,11 @@ from sampan.apiserver.reading import read_object
 from sampan.apiserver.registry import create as registry
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.served import Served
-from sampan.apiserver.verbs.get import check_include
 from sampan.std.http import Response
 
 
 async def create(served: Served, call: Call, parts: Parts) -> Response:
-    check_include(call)
+    call.check_form(served, listing=False)
     options = write_options(call.query, "CreateOptions")
     obj = read_object(call, served, options.validation)
     done = await registry.create(parts, served, call, obj, options)

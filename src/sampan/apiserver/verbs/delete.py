@@ -18,7 +18,6 @@ from sampan.apiserver.registry import delete as registry
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.delete import Deleted
 from sampan.apiserver.served import Served
-from sampan.apiserver.verbs.get import check_include
 from sampan.apiserver.verbs.list import slice_of
 from sampan.std.http import Response
 
@@ -27,7 +26,7 @@ WORKERS = 8
 
 
 async def delete(served: Served, call: Call, parts: Parts) -> Response:
-    check_include(call)
+    call.check_form(served, listing=False)
     options = read_options(call)
     done = await registry.delete(parts, served, call, call.info.name, options)
     return deleted(served, call, done, status_only=not served.resource.returns_deleted)
@@ -67,7 +66,7 @@ def call_version(call: Call) -> str:
 
 
 async def delete_collection(served: Served, call: Call, parts: Parts) -> Response:
-    check_include(call)
+    call.check_form(served, listing=True)
     options = read_options(call)
     chosen = await slice_of(
         served, call.info.namespace, list_options(call.query, watch=False), parts.cacher

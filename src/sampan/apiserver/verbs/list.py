@@ -19,7 +19,6 @@ from sampan.apiserver.options import ListOptions, list_options
 from sampan.apiserver.render import list_meta
 from sampan.apiserver.selection import selection_for
 from sampan.apiserver.served import Served
-from sampan.apiserver.verbs.get import check_include
 from sampan.std.http import Response
 from sampan.store.base import Compacted, FutureRevision
 
@@ -43,7 +42,7 @@ class Slice:
 
 
 async def list_(served: Served, call: Call, cacher: Cacher) -> Response:
-    check_include(call)
+    call.check_form(served, listing=True)
     options = list_options(call.query, watch=False)
     found = await slice_of(served, call.info.namespace, options, cacher)
     return answer(call, call.form(served).list(found.items, found.meta))
@@ -73,7 +72,8 @@ def revision_of(text: str) -> int:
         return 0
     if not text.isdigit():
         raise BadRequest(
-            f'invalid resource version "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+            f'invalid resource version "{text}": '
+            f'strconv.ParseUint: parsing "{text}": invalid syntax'
         )
     return int(text)
 

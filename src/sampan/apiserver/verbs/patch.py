@@ -19,7 +19,6 @@ from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.update import Change
 from sampan.apiserver.served import Served
 from sampan.apiserver.verbs.create import written
-from sampan.apiserver.verbs.get import check_include
 from sampan.std.http import Response
 
 JSON_PATCH = "application/json-patch+json"
@@ -29,7 +28,7 @@ APPLY = "application/apply-patch+yaml"
 
 
 async def patch(served: Served, call: Call, parts: Parts) -> Response:
-    check_include(call)
+    call.check_form(served, listing=False)
     media = media_type(call)
     if media not in (JSON_PATCH, MERGE, STRATEGIC, APPLY):
         raise UnsupportedMediaType("415: Unsupported Media Type", details={})

@@ -1,4 +1,4 @@
-"""Reviews: who am I, whose token is this, may somebody do that. Asked and answered, never stored."""
+"""Reviews: who am I, whose token is it, may somebody do that. Answered and never stored."""
 
 from __future__ import annotations
 

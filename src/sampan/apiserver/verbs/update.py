@@ -14,12 +14,11 @@ from sampan.apiserver.registry.metadata import check_namespace
 from sampan.apiserver.registry.update import Change
 from sampan.apiserver.served import Served
 from sampan.apiserver.verbs.create import written
-from sampan.apiserver.verbs.get import check_include
 from sampan.std.http import Response
 
 
 async def update(served: Served, call: Call, parts: Parts) -> Response:
-    check_include(call)
+    call.check_form(served, listing=False)
     options = write_options(call.query, "UpdateOptions")
     obj = read_object(call, served, options.validation)
     name = check_name(obj, call.info.name)

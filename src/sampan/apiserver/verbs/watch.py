@@ -21,7 +21,6 @@ from sampan.apiserver.negotiate import JSON
 from sampan.apiserver.options import ListOptions, list_options
 from sampan.apiserver.selection import selection_for
 from sampan.apiserver.served import Served
-from sampan.apiserver.verbs.get import check_include
 from sampan.apiserver.verbs.list import reached, revision_of
 from sampan.std.http import Detach, Feed, Response, Sink
 from sampan.store.base import Change, Compacted
@@ -46,7 +45,6 @@ class Plan:
 async def watch(
     served: Served, call: Call, cacher: Cacher, random: Callable[[], float]
 ) -> Response:
-    check_include(call)
     options = list_options(call.query, watch=True)
     info = call.info
     space = info.namespace if served.id.namespaced else ""

@@ -237,6 +237,16 @@ def server_context(flags: Flags, folder: Path, addresses: Sequence[str]) -> ssl.
     return context
 
 
+def kubelet_context(folder: Path) -> ssl.SSLContext:
+    """Our certificate for kubelets; theirs is not checked, as by upstream without a flag."""
+    subject = pki.Subject("kube-apiserver-kubelet-client", ("system:masters",))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(*pki.client_pair(folder, "apiserver-kubelet-client", subject))
+    return context
+
+
 def _signing_key(flags: Flags, folder: Path) -> bytes:
     if not flags.service_account_signing_key_file:
         return pki.signing_key(folder)

@@ -1,0 +1,195 @@
+"""The proxy subresource of pods, services and nodes: any request, to whoever stands behind it."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sampan.api.errors import BadRequest, NotFound, ServiceUnavailable
+from sampan.api.meta import Json
+from sampan.apiserver.backend import Asked, Target, forward, headers_for
+from sampan.apiserver.cacher.cacher import Cacher
+from sampan.apiserver.call import Call
+from sampan.apiserver.served import Served
+from sampan.apiserver.verbs.pod_streams import Kubelets, insecure
+from sampan.std.http import Response
+
+_LINK = re.compile(rb"""((?:href|src|action)\s*=\s*["'])(/[^"']*)""", re.IGNORECASE)
+SERVICE_LABEL = "kubernetes.io/service-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """`scheme:name:port`, each of the outer parts optional."""
+
+    scheme: str
+    name: str
+    port: str
+
+
+class Proxies:
+    def __init__(self, cacher: Cacher, kubelets: Kubelets) -> None:
+        self._kubelets = kubelets
+        self._slices = cacher.collection("discovery.k8s.io", "endpointslices")
+        self._endpoints = cacher.collection("", "endpoints")
+
+    async def pod(self, served: Served, call: Call) -> Response:
+        named = split_name(call.info.name, "http")
+        pod = _object(served, call, named.name)
+        ip = (pod.get("status") or {}).get("podIP") or ""
+        check_address(ip)
+        port = int(named.port) if named.port.isdigit() else _pod_port(pod, named.port)
+        return await self._pass(call, _target(named.scheme, ip, port or _default(named.scheme)))
+
+    async def service(self, served: Served, call: Call) -> Response:
+        named = split_name(call.info.name, "http")
+        svc = _object(served, call, named.name)
+        ip, port = self._endpoint(svc, named)
+        check_address(ip)
+        return await self._pass(call, _target(named.scheme, ip, port))
+
+    async def node(self, served: Served, call: Call) -> Response:
+        named = split_name(call.info.name, "")
+        target = self._kubelets.target(named.name)
+        if named.port.isdigit() and int(named.port) != target.port:
+            target = _target(named.scheme or "http", target.host, int(named.port))
+        return await self._pass(call, target)
+
+    def _endpoint(self, svc: Json, named: Named) -> tuple[str, int]:
+        """A ready endpoint of the port, any one of them. Raises ServiceUnavailable."""
+        meta = svc["metadata"]
+        port = named.port
+        if port.isdigit():
+            known = [p for p in svc["spec"].get("ports") or () if p["port"] == int(port)]
+            if not known:
+                text = f'no service port {port} found for service "{meta["name"]}"'
+                raise ServiceUnavailable(text)
+            port = known[0].get("name") or ""
+        found = self._from_slices(meta, port) or self._from_endpoints(meta, port)
+        if not found:
+            raise ServiceUnavailable(f'no endpoints available for service "{meta["name"]}"')
+        return random.choice(found)
+
+    def _from_slices(self, meta: Json, port: str) -> list[tuple[str, int]]:
+        found = []
+        for item in self._slices.items(meta["namespace"]):
+            if item.labels.get(SERVICE_LABEL) != meta["name"]:
+                continue
+            slice_ = item.decode()
+            for number in _numbers(slice_.get("ports") or (), port):
+                found += [
+                    (endpoint["addresses"][0], number)
+                    for endpoint in slice_.get("endpoints") or ()
+                    if (endpoint.get("conditions") or {}).get("ready") is not False
+                ]
+        return found
+
+    def _from_endpoints(self, meta: Json, port: str) -> list[tuple[str, int]]:
+        item = self._endpoints.get(meta["namespace"], meta["name"])
+        if item is None:
+            return []
+        return [
+            (address["ip"], number)
+            for subset in item.decode().get("subsets") or ()
+            for number in _numbers(subset.get("ports") or (), port)
+            for address in subset.get("addresses") or ()
+        ]
+
+    async def _pass(self, call: Call, target: Target) -> Response:
+        request = call.request
+        prefix, rest = split_path(request.path, call.info.legacy_verb == "proxy")
+        if not rest and request.method in ("GET", "HEAD"):
+            where = prefix + "/" + (f"?{request.query}" if request.query else "")
+            return Response(301, {"location": where})
+        path = rest + (f"?{request.query}" if request.query else "")
+        headers = headers_for(request.headers, request.peer)
+        headers["x-forwarded-uri"] = prefix + rest
+        response = await forward(target, Asked(request.method, path, headers, request.body))
+        return await _rewritten(response, prefix, target)
+
+
+def split_name(text: str, scheme: str) -> Named:
+    """Raises BadRequest for more than three parts or an unknown scheme."""
+    parts = text.split(":")
+    if len(parts) == 1:
+        return Named(scheme, parts[0], "")
+    if len(parts) == 2:
+        return Named(scheme, parts[0], parts[1])
+    if len(parts) == 3 and parts[0] in ("", "http", "https"):
+        return Named(parts[0] or scheme, parts[1], parts[2])
+    raise BadRequest(f'invalid request "{text}"')
+
+
+def split_path(path: str, legacy: bool) -> tuple[str, str]:
+    """The part up to and with `proxy` (or, in the old form, the name), and what follows."""
+    parts = path.split("/")
+    if legacy:
+        # /api/v1/proxy/namespaces/NS/KIND/NAME/..., /api/v1/proxy/nodes/NAME/...
+        at = parts.index("proxy") + (5 if parts[parts.index("proxy") + 1] == "namespaces" else 3)
+    else:
+        start = 6 if parts[3] == "namespaces" and len(parts) > 7 else 4
+        at = parts.index("proxy", start) + 1
+    rest = "/".join(parts[at:])
+    return "/".join(parts[:at]), f"/{rest}" if len(parts) > at else ""
+
+
+def check_address(ip: str) -> None:
+    """Only addresses that a pod can have: never this machine's own loopback. Raises BadRequest."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        raise BadRequest("address not allowed") from None
+    if address.is_loopback or address.is_link_local or address.is_multicast:
+        raise BadRequest("address not allowed")
+    if address.is_unspecified:
+        raise BadRequest("address not allowed")
+
+
+def _target(scheme: str, host: str, port: int) -> Target:
+    return Target(host, port, insecure() if scheme == "https" else None)
+
+
+def _default(scheme: str) -> int:
+    return 443 if scheme == "https" else 80
+
+
+def _pod_port(pod: Json, name: str) -> int:
+    """By name, or the first that a container names."""
+    for container in pod["spec"].get("containers") or ():
+        for port in container.get("ports") or ():
+            if not name or port.get("name") == name:
+                return int(port["containerPort"])
+    return 0
+
+
+def _numbers(ports: list[Json], name: str) -> list[int]:
+    return [
+        p["port"] for p in ports if (p.get("name") or "") == name or (not name and len(ports) == 1)
+    ]
+
+
+def _object(served: Served, call: Call, name: str) -> Json:
+    item = served.collection.get(call.info.namespace if served.id.namespaced else "", name)
+    if item is None:
+        raise NotFound.of(served.id, name)
+    return served.current(item)
+
+
+async def _rewritten(response: Response, prefix: str, target: Target) -> Response:
+    """Redirects and links of pages lead back through the proxy."""
+    where = response.headers.get("location", "")
+    if where:
+        url = urlsplit(where)
+        if not url.netloc or url.netloc in (target.host, target.authority):
+            tail = url.path + (f"?{url.query}" if url.query else "")
+            if tail.startswith("/"):
+                response.headers["location"] = prefix + tail
+    media = response.headers.get("content-type", "")
+    if media.startswith("text/html") and "content-encoding" not in response.headers:
+        page = await response.read()
+        start = prefix.encode()
+        response.body = _LINK.sub(lambda m: m[1] + start + m[2], page)
+    return response
