@@ -11,8 +11,12 @@ from sampan.controllers.endpointslice import endpointslice
 from sampan.controllers.endpointslicemirroring import endpointslicemirroring
 from sampan.controllers.garbagecollector import garbagecollector
 from sampan.controllers.namespace import namespace
+from sampan.controllers.nodeipam import nodeipam
+from sampan.controllers.nodelifecycle import nodelifecycle
+from sampan.controllers.podgc import podgc
 from sampan.controllers.replicaset import replicaset, replicationcontroller
 from sampan.controllers.serviceaccount import rootca, serviceaccount
+from sampan.controllers.tainteviction import tainteviction
 from sampan.controllers.token import token
 from sampan.loop.component import Component
 
@@ -21,6 +25,9 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "root-ca-certificate-publisher": rootca,
     "serviceaccount-token": token,
     "namespace": namespace,
+    "nodeipam": nodeipam,
+    "nodelifecycle": nodelifecycle,
+    "taint-eviction-controller": tainteviction,
     "replicaset": replicaset,
     "replicationcontroller": replicationcontroller,
     "deployment": deployment,
@@ -28,6 +35,7 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "endpoints": endpoints,
     "endpointslicemirroring": endpointslicemirroring,
     "garbagecollector": garbagecollector,
+    "podgc": podgc,
 }
 
 OFF_BY_DEFAULT: frozenset[str] = frozenset()
