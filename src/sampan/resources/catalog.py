@@ -9,6 +9,7 @@ from sampan.api.meta import ResourceId
 from sampan.api.resource import Resource, Subresource
 from sampan.resources import (
     admissionregistration,
+    apiextensions,
     apiregistration,
     apps,
     authentication,
@@ -51,6 +52,7 @@ WRITTEN: tuple[Resource, ...] = (
     *admissionregistration.RESOURCES,
     *flowcontrol.RESOURCES,
     *resource.RESOURCES,
+    *apiextensions.RESOURCES,
 )
 
 

@@ -1,0 +1,246 @@
+"""The spec of a definition: group, names, versions, subresources, columns, conversion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sampan.api import names
+from sampan.api.meta import Json
+from sampan.resources import rules
+from sampan.resources.admissionregistration import webhook
+from sampan.resources.apiextensions import content, gotext, structural
+from sampan.resources.rules import Errors
+
+_COLUMN_TYPES = ["boolean", "date", "integer", "number", "string"]
+_COLUMN_FORMATS = [
+    "byte", "date", "date-time", "double", "float", "int32", "int64", "password",
+]  # fmt: skip
+MAX_SELECTABLE = 8
+
+
+def validate(spec: Json) -> Errors:
+    versions = spec.get("versions") or []
+    errors = _group(spec.get("group", ""))
+    errors += rules.one_of("spec.scope", spec.get("scope"), ["Cluster", "Namespaced"])
+    errors += _versions(spec, versions)
+    errors += _names(spec.get("names") or {})
+    for field, check in _PARTS.items():
+        if versions and _shared(versions, field) and versions[0].get(field) is not None:
+            errors += check(versions[0][field], f"spec.{_TOP.get(field, field)}")
+    if spec.get("conversion") is not None:
+        errors += _conversion(spec["conversion"])
+    return errors
+
+
+def _shared(versions: Sequence[Json], field: str) -> bool:
+    """Upstream keeps what all versions have in common once, and complains of it there."""
+    return len({json.dumps(each.get(field), sort_keys=True) for each in versions}) <= 1
+
+
+def _group(group: str) -> Errors:
+    if not group:
+        return rules.required("spec.group")
+    faults = names.dns1123_subdomain(group)
+    if faults:
+        return rules.invalid("spec.group", group, ",".join(faults))
+    if "." not in group:
+        return rules.invalid("spec.group", group, "should be a domain with at least one dot")
+    return []
+
+
+def _label(path: str, value: str) -> Errors:
+    faults = names.dns1035_label(value)
+    return rules.invalid(path, value, ",".join(faults)) if faults else []
+
+
+def _versions(spec: Json, versions: list[Json]) -> Errors:
+    errors: Errors = []
+    for at, version in enumerate(versions):
+        path = f"spec.versions[{at}]"
+        errors += _label(f"{path}.name", version.get("name", ""))
+        if version.get("deprecationWarning") is not None:
+            errors += _deprecation(path, version)
+        if (version.get("schema") or {}).get("openAPIV3Schema") is None:
+            errors += rules.required(f"{path}.schema.openAPIV3Schema")
+        for field, check in _PARTS.items():
+            if not _shared(versions, field) and version.get(field) is not None:
+                errors += check(version[field], f"{path}.{field}")
+    found = [version.get("name", "") for version in versions]
+    shown = gotext.versions(versions, shared=_shared(versions, "schema"))
+    if len(set(found)) != len(found):
+        errors += rules.invalid("spec.versions", shown, "must contain unique version names")
+    if sum(1 for version in versions if version.get("storage")) != 1:
+        says = "must have exactly one version marked as storage version"
+        errors += rules.invalid("spec.versions", shown, says)
+    if found:
+        errors += _label("spec.version", found[0])
+    return errors
+
+
+def _deprecation(path: str, version: Json) -> Errors:
+    text, where = version["deprecationWarning"], f"{path}.deprecationWarning"
+    if not version.get("deprecated"):
+        return rules.invalid(where, text, "can only be set for deprecated versions")
+    if not text:
+        return rules.invalid(where, text, "must not be an empty string")
+    if len(text.encode()) > 256:
+        return rules.too_long(where, 256)
+    return []
+
+
+def _schema(value: Json, path: str) -> Errors:
+    schema, where = value.get("openAPIV3Schema"), f"{path}.openAPIV3Schema"
+    if schema is None:
+        return []
+    errors = structural.validate(schema, where)
+    return errors or content.validate(schema, where)
+
+
+def _subresources(value: Json, path: str) -> Errors:
+    scale = value.get("scale")
+    if scale is None:
+        return []
+    errors: Errors = []
+    for field, below, needed in (
+        ("specReplicasPath", "spec", True),
+        ("statusReplicasPath", "status", True),
+        ("labelSelectorPath", "status", False),
+    ):
+        text, where = scale.get(field), f"{path}.scale.{field}"
+        if not text:
+            errors += rules.required(where) if needed else []
+            continue
+        faults = _simple_path(where, text)
+        if not faults and not text.startswith((f".{below}.", ".spec.")[: 1 if needed else 2]):
+            faults = rules.invalid(where, text, f"should be a json path under .{below}")
+        errors += faults
+    return errors
+
+
+def _simple_path(path: str, text: str) -> Errors:
+    if not text.startswith("."):
+        return rules.invalid(path, text, "must be a simple json path starting with .")
+    return []
+
+
+def _columns(value: Sequence[Json], path: str) -> Errors:
+    errors: Errors = []
+    for at, column in enumerate(value):
+        here = f"{path}[{at}]"
+        errors += [] if column.get("name") else rules.required(f"{here}.name")
+        kind, form = column.get("type", ""), column.get("format")
+        listed = ",".join(_COLUMN_TYPES)
+        if not kind:
+            errors += rules.required(f"{here}.type", f"must be one of {listed}")
+        elif kind not in _COLUMN_TYPES:
+            errors += rules.invalid(f"{here}.type", kind, f"must be one of {listed}")
+        if form and form not in _COLUMN_FORMATS:
+            says = f"must be one of {','.join(_COLUMN_FORMATS)}"
+            errors += rules.invalid(f"{here}.format", form, says)
+        text = column.get("jsonPath", "")
+        errors += (
+            _simple_path(f"{here}.JSONPath", text) if text else rules.required(f"{here}.JSONPath")
+        )
+    return errors
+
+
+def _selectable(value: Sequence[Json], path: str) -> Errors:
+    errors: Errors = []
+    if len(value) > MAX_SELECTABLE:
+        errors += rules.too_many(path, len(value), MAX_SELECTABLE)
+    seen: set[str] = set()
+    for at, each in enumerate(value):
+        text, where = each.get("jsonPath", ""), f"{path}[{at}].jsonPath"
+        if not text:
+            errors += rules.required(where)
+            continue
+        errors += _simple_path(where, text)
+        if text in (".metadata", ".apiVersion", ".kind") or text.startswith(".metadata."):
+            says = "must not point to fields in metadata"
+            errors += rules.invalid(where, text, says)
+        if text in seen:
+            errors += rules.duplicate(where, text)
+        seen.add(text)
+    return errors
+
+
+_PARTS: dict[str, Callable[[Any, str], Errors]] = {
+    "schema": _schema,
+    "subresources": _subresources,
+    "additionalPrinterColumns": _columns,
+    "selectableFields": _selectable,
+}
+_TOP = {"schema": "validation"}
+"""What upstream calls the shared part, where that differs."""
+
+
+def _names(value: Json) -> Errors:
+    errors: Errors = []
+    plural, kind, many = (value.get(field, "") for field in ("plural", "kind", "listKind"))
+    if not plural:
+        errors += rules.required("spec.names.plural")
+    else:
+        errors += _label("spec.names.plural", plural)
+    if value.get("singular"):
+        errors += _label("spec.names.singular", value["singular"])
+    errors += _mixed_case("spec.names.kind", kind)
+    for at, short in enumerate(value.get("shortNames") or ()):
+        errors += _label(f"spec.names.shortNames[{at}]", short)
+    errors += _mixed_case("spec.names.listKind", many)
+    if kind and kind == many:
+        says = "kind and listKind may not be the same"
+        errors += rules.invalid("spec.names.listKind", many, says)
+    for at, category in enumerate(value.get("categories") or ()):
+        errors += _label(f"spec.names.categories[{at}]", category)
+    return errors
+
+
+def _mixed_case(path: str, value: str) -> Errors:
+    if not value:
+        return rules.required(path)
+    faults = names.dns1035_label(value.lower())
+    if not faults:
+        return []
+    says = f"may have mixed case, but should otherwise match: {','.join(faults)}"
+    return rules.invalid(path, value, says)
+
+
+def _conversion(conversion: Json) -> Errors:
+    path, strategy = "spec.conversion", conversion.get("strategy")
+    errors = rules.one_of(f"{path}.strategy", strategy, ["None", "Webhook"])
+    hook = conversion.get("webhook")
+    if strategy != "Webhook":
+        if hook is not None:
+            says = "should not be set when strategy is not set to Webhook"
+            errors += rules.forbidden(f"{path}.webhookClientConfig", says)
+        return errors
+    client = (hook or {}).get("clientConfig")
+    where = f"{path}.webhookClientConfig"
+    if client is None:
+        return errors + rules.required(where, "required when strategy is set to Webhook")
+    url, service = client.get("url"), client.get("service")
+    if (url is None) == (service is None):
+        errors += rules.required(where, "exactly one of url or service is required")
+    elif url is not None:
+        errors += webhook.webhook_url(f"{where}.url", url)
+    else:
+        errors += webhook.webhook_service(f"{where}.service", service)
+    return errors + _review_versions(hook or {})
+
+
+def _review_versions(hook: Json) -> Errors:
+    path, listed = "spec.conversion.conversionReviewVersions", hook.get("conversionReviewVersions")
+    if not listed:
+        return rules.required(path)
+    errors: Errors = []
+    for at, version in enumerate(listed):
+        if version in listed[:at]:
+            errors += rules.invalid(f"{path}[{at}]", version, "duplicate version")
+        else:
+            errors += _label(f"{path}[{at}]", version)
+    if not set(listed) & {"v1", "v1beta1"}:
+        says = "must include at least one of v1, v1beta1"
+        errors += rules.invalid(path, listed, says)
+    return errors
