@@ -85,7 +85,8 @@ def _targets(entry: Published) -> list[tuple[Target, tuple[str, ...]]]:
     resource = entry.resource
     custom = entry.definition is not None
     name = entry.name
-    main = Target(resource.id, resource.id, name, f"{name}List", custom=custom)
+    listed = f"{name}List" if "list" in resource.verbs else ""
+    main = Target(resource.id, resource.id, name, listed, custom=custom)
     out = [(main, resource.verbs)]
     for sub in resource.subresources:
         body = sub.kind
