@@ -50,11 +50,11 @@ def needs() -> tuple[Need, ...]:
             "allow CAP_SYS_RESOURCE; without it both are best effort",
         ),
         Need(
-            "nf_tables", "--proxy-mode nftables, ebpf", probe.has_netfilter_netlink,
+            "nf_tables", EVERYTHING, probe.has_netfilter_netlink,
             "modprobe nf_tables (kernel: CONFIG_NF_TABLES)",
         ),
         Need(
-            "libnftables", "--proxy-mode nftables, ebpf",
+            "libnftables", EVERYTHING,
             lambda: probe.has_library("libnftables.so.1"), "apt install nftables",
         ),
         Need(
@@ -109,11 +109,14 @@ def check_machine(config: ClusterConfig) -> None:
     Links are not tried here: a kernel without them refuses the namespaces' own in the next step.
     """
     wanted = {"root", "capabilities", "network namespaces", "overlay file system"}
+    # Pods leave their node through nftables in every mode.
+    wanted |= {"nf_tables", "libnftables"}
     wanted |= {
-        "nftables": {"nf_tables", "libnftables"},
-        "ebpf": {"nf_tables", "libnftables", "unified cgroup", "CAP_BPF"},
+        "ebpf": {"unified cgroup", "CAP_BPF"},
         "iptables": {"iptables-restore"},
     }.get(config.proxy_mode, set())
+    if config.egress == "on":
+        wanted.add("IPv4 forwarding")
     for need in needs():
         if need.name in wanted and not need.has():
             raise MachineLacks(f"this machine lacks {need.name}: {need.remedy}")

@@ -13,7 +13,7 @@ import signal
 import time
 from pathlib import Path
 
-from sampan.cluster import network, processes, supervisor
+from sampan.cluster import egress, network, processes, supervisor
 from sampan.cluster.paths import Paths
 from sampan.linux.real import launcher
 
@@ -41,6 +41,7 @@ def stop(name: str, paths: Paths) -> bool:
     for folder in (paths.run, paths.state):
         launcher.unmount_below(str(folder))
     network.remove(name, paths)
+    egress.close_host(name)
     remove_cgroups(name)
     shutil.rmtree(paths.run, ignore_errors=True)
     return bool(living)
