@@ -72,7 +72,7 @@ class Queue(Generic[Item]):
             except asyncio.CancelledError:
                 if getter.done() and not getter.cancelled():
                     self._wake()
-                else:
+                elif getter in self._getters:  # a wake may have passed it over already
                     self._getters.remove(getter)
                 raise
         item = self._waiting.popleft()
