@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sampan.api import kinds, selectors
-from sampan.api.errors import ApiError, Forbidden, NotFound
+from sampan.api.errors import ApiError, NotFound
 from sampan.api.meta import Json, Key, ResourceId, key_of
 from sampan.api.selectors import Selector
 from sampan.controllers.batch import slow_start
@@ -36,7 +36,7 @@ from sampan.controllers.pods import (
 from sampan.controllers.stamps import stamp
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
-from sampan.loop.reconciler import Controller
+from sampan.loop.reconciler import Controller, namespace_is_leaving
 
 BURST = 500
 """The most pods that one round makes or deletes."""
@@ -146,7 +146,7 @@ class ReplicaSets:
             try:
                 made = await self._client.create(kinds.PODS, pod, namespace=key.namespace)
             except ApiError as error:
-                if not _namespace_is_leaving(error):
+                if not namespace_is_leaving(error):
                     text = f"Error creating: {error}"
                     self._recorder.event(owner, "Warning", "FailedCreate", text)
                 raise
@@ -155,7 +155,7 @@ class ReplicaSets:
             self._recorder.event(owner, "Normal", "SuccessfulCreate", text)
 
         _, problem = await slow_start(count, one)
-        if isinstance(problem, ApiError) and _namespace_is_leaving(problem):
+        if isinstance(problem, ApiError) and namespace_is_leaving(problem):
             return None
         return problem
 
@@ -295,9 +295,3 @@ def _wanted(owner: Json) -> int:
 
 def _namespace(obj: Json) -> tuple[str, ...]:
     return (obj["metadata"]["namespace"],)
-
-
-def _namespace_is_leaving(error: ApiError) -> bool:
-    causes = (error.details or {}).get("causes") or ()
-    leaving = any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
-    return isinstance(error, Forbidden) and leaving

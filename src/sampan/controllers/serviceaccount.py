@@ -12,7 +12,7 @@ from sampan.api.meta import Json, Key
 from sampan.controllers.deps import Deps
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
-from sampan.loop.reconciler import Controller
+from sampan.loop.reconciler import Controller, namespace_is_leaving
 
 DEFAULT = "default"
 ROOT_CA = "kube-root-ca.crt"
@@ -120,6 +120,5 @@ async def _create(creating: Awaitable[Json]) -> None:
     except (AlreadyExists, NotFound):
         return
     except Forbidden as error:
-        causes = (error.details or {}).get("causes") or ()
-        if not any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+        if not namespace_is_leaving(error):
             raise

@@ -1,8 +1,9 @@
 """Events: what a component tells about an object. They never delay it: they go through a bounded
 queue, repeats are counted instead of repeated, and a storm is cut off.
 
-As client-go's recorder: an equal event counts up; more than ten alike but for the message become
-one "(combined from similar events)"; per object at most 25 at once, then one in five minutes.
+As client-go's recorder: an equal event counts up; the tenth and later ones alike but for the
+message become one "(combined from similar events)"; per object at most 25 at once, then one in
+five minutes.
 """
 
 from __future__ import annotations
@@ -87,12 +88,12 @@ class Recorder:
         reference = reference_to(obj)
         about = tuple(str(reference.get(field, "")) for field in _ABOUT)
         alike = self._alike_for((*about, type, reason, action))
-        if len(alike.messages) >= SIMILAR and message not in alike.messages:
+        alike.messages.add(message)
+        identity: Identity = (*about, type, reason, action, message)
+        if len(alike.messages) >= SIMILAR:
+            alike.messages.discard(message)
             message = f"(combined from similar events): {message}"
-            identity: Identity = (*about, type, reason, action)
-        else:
-            alike.messages.add(message)
-            identity = (*about, type, reason, action, message)
+            identity = (*about, type, reason, action)
         if not self._allowed(about):
             return
         body = self._body(reference, (type, reason, message[:MESSAGE_LIMIT]), action, related)

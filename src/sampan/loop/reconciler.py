@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from sampan.api.errors import AlreadyExists, Conflict
+from sampan.api.errors import AlreadyExists, ApiError, Conflict, Forbidden
 from sampan.client.transport import Unreachable
 from sampan.loop.informer import Informer
 from sampan.loop.queue import Item, Queue
@@ -86,6 +86,11 @@ class Controller(Generic[Item]):
             # Somebody was quicker, or the cache is behind: the ordinary case under load.
             self._queue.retry(item)
             self._log.debug("again", key=item, error=error)
+        except Forbidden as error:
+            self._queue.retry(item)
+            # Its namespace is being emptied: it is the next to go, and not worth a word.
+            tell = self._log.debug if namespace_is_leaving(error) else self._log.error
+            tell("refused", key=item, error=error)
         except Unreachable as error:
             self._queue.retry(item)
             self._log.warning("no API server", key=item, error=error)
@@ -96,3 +101,9 @@ class Controller(Generic[Item]):
             self._queue.forget(item)
             if again is not None:
                 self._queue.add_after(item, again)
+
+
+def namespace_is_leaving(error: ApiError) -> bool:
+    """Whether a refusal means that the namespace takes nothing new since it is being deleted."""
+    causes = (error.details or {}).get("causes") or ()
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
