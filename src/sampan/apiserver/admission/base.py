@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sampan.api.errors import Forbidden
@@ -11,6 +11,7 @@ from sampan.api.meta import Json, ResourceId
 from sampan.apiserver.authn.user import User
 from sampan.apiserver.call import Call
 from sampan.apiserver.served import Served
+from sampan.store.base import Compare, Delete, Put
 
 CREATE, UPDATE, DELETE, CONNECT = "CREATE", "UPDATE", "DELETE", "CONNECT"
 
@@ -30,6 +31,15 @@ class Attempt:
     dry_run: bool = False
     options: Json | None = None
     """The DeleteOptions or connect options, for webhooks."""
+    compares: list[Compare] = field(default_factory=list)
+    writes: list[Put | Delete] = field(default_factory=list)
+    """What a plugin wants stored together with the object, or not at all."""
+    releases: list[Callable[[], None]] = field(default_factory=list)
+
+    def release(self) -> None:
+        """The write is done or given up; called in either case."""
+        while self.releases:
+            self.releases.pop()()
 
     @property
     def id(self) -> ResourceId:

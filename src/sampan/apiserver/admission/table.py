@@ -20,6 +20,7 @@ from sampan.apiserver.admission.limit_ranger import LimitRanger
 from sampan.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from sampan.apiserver.admission.node_restriction import NodeRestriction
 from sampan.apiserver.admission.priority import Priority
+from sampan.apiserver.admission.quota import ResourceQuota
 from sampan.apiserver.admission.runtime_class import RuntimeClass
 from sampan.apiserver.admission.service_account import ServiceAccount
 from sampan.apiserver.admission.tolerations import (
@@ -63,6 +64,7 @@ PLUGINS: tuple[Row, ...] = (
     Row("CertificateApproval", lambda w: CertificateVerbs(w.authorizer)),
     Row("CertificateSubjectRestriction", lambda _: CertificateSubjectRestriction()),
     Row("DefaultIngressClass", lambda w: DefaultIngressClass(w.parts.cacher)),
+    Row("ResourceQuota", lambda w: ResourceQuota(w.parts.cacher)),
 )  # fmt: skip
 
 

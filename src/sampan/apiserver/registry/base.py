@@ -16,16 +16,18 @@ from sampan.std.clock import Clock
 from sampan.store.base import Compare, Delete, Put, Store
 
 
-class Reservation(Protocol):
-    """Addresses and ports taken for a write that is under way."""
+class Beside(Protocol):
+    """What goes into the same transaction as an object."""
 
     @property
     def compares(self) -> Sequence[Compare]: ...
 
     @property
-    def writes(self) -> Sequence[Put | Delete]:
-        """What is to be stored in the same transaction."""
-        ...
+    def writes(self) -> Sequence[Put | Delete]: ...
+
+
+class Reservation(Beside, Protocol):
+    """Addresses and ports taken for a write that is under way."""
 
     def release(self) -> None:
         """The write is stored, or it did not happen; called in either case."""
@@ -89,7 +91,7 @@ class Parts:
         obj: Json,
         namespace: str,
         expected: int,
-        beside: Reservation | None = None,
+        *beside: Beside | None,
     ) -> Item | None:
         """Store an object if its key is still at a revision (0: absent); None when it is not."""
         name = obj["metadata"]["name"]
@@ -101,9 +103,10 @@ class Parts:
         key = served.key(namespace, name)
         compares: list[Compare] = [Compare(key, expected)]
         writes: list[Put | Delete] = [Put(key, value)]
-        if beside is not None:
-            compares += beside.compares
-            writes += beside.writes
+        for other in beside:
+            if other is not None:
+                compares += other.compares
+                writes += other.writes
         outcome = await self.store.txn(compares, writes)
         await self.cacher.wait_for(outcome.revision)
         if not outcome.succeeded:
@@ -116,13 +119,14 @@ class Parts:
         namespace: str,
         name: str,
         expected: int,
-        beside: Reservation | None = None,
+        *beside: Beside | None,
     ) -> bool:
         """Remove an object that is still at a revision; whether it was."""
         key = served.key(namespace, name)
         writes: list[Put | Delete] = [Delete(key)]
-        if beside is not None:
-            writes += beside.writes
+        for other in beside:
+            if other is not None:
+                writes += other.writes
         outcome = await self.store.txn([Compare(key, expected)], writes)
         await self.cacher.wait_for(outcome.revision)
         return outcome.succeeded

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import orjson
+
 from sampan.api.errors import AlreadyExists, Invalid
 from sampan.api.meta import Json
 from sampan.apiserver.admission.base import CREATE, Attempt
 from sampan.apiserver.cacher.item import Item
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, manager_of
-from sampan.apiserver.refusals import Unclassified
+from sampan.apiserver.refusals import Unclassified, conflict
 from sampan.apiserver.registry.base import Parts, Reservation
 from sampan.apiserver.registry.metadata import check_namespace, fill, generated, keep_status
+from sampan.apiserver.registry.update import TRIES
 from sampan.apiserver.served import Served
 from sampan.resources import metadata as rules
 
@@ -37,15 +40,24 @@ async def create(
         raise Unclassified("resourceVersion should not be set on objects to be created")
     meta.pop("resourceVersion", None)
     base = meta.get("generateName", "") if not meta.get("name") else ""
-    for attempt in range(GENERATE_TRIES):
+    sent = orjson.dumps(obj)
+    for attempt in range(TRIES):
         if base:
             meta["name"] = generated(base, parts.random_suffix())
         try:
             return await _create(parts, served, call, obj, options, track=track)
         except AlreadyExists:
-            if not base or attempt == GENERATE_TRIES - 1:
+            if not base or attempt >= GENERATE_TRIES - 1:
                 raise
-    raise AssertionError("unreachable")
+        except Beaten:
+            pass
+        obj = orjson.loads(sent)
+        meta = obj["metadata"]
+    raise conflict(served.id, meta["name"])
+
+
+class Beaten(Exception):
+    """Something beside the object (a quota, an address) was changed by somebody else meanwhile."""
 
 
 async def _create(
@@ -85,12 +97,13 @@ async def _create(
         if options.dry_run:
             refuse_existing(served, namespace, meta["name"])
             return obj
-        item = await parts.put(served, obj, namespace, 0, reservation)
+        item = await parts.put(served, obj, namespace, 0, reservation, attempt)
         if item is None:
             refuse_existing(served, namespace, meta["name"])
-            raise AlreadyExists.of(served.id, meta["name"])
+            raise Beaten
         return item
     finally:
+        attempt.release()
         if reservation is not None:
             reservation.release()
 

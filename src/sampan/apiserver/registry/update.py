@@ -12,7 +12,7 @@ from sampan.apiserver.cacher.item import Item, body_of, value_of
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, manager_of
 from sampan.apiserver.refusals import Unclassified, conflict
-from sampan.apiserver.registry.base import Parts, Reservation
+from sampan.apiserver.registry.base import Beside, Parts
 from sampan.apiserver.registry.metadata import (
     count_generation,
     keep_all_but_status,
@@ -81,11 +81,12 @@ async def _try(
         await parts.chain.validate(attempt)
         if options.dry_run:
             return new
-        done = await store(parts, served, new, old, item, reservation)
+        done = await store(parts, served, new, old, item, reservation, attempt)
         if done is None and not change.retry:
             raise conflict(served.id, item.name)
         return done
     finally:
+        attempt.release()
         if reservation is not None:
             reservation.release()
 
@@ -96,7 +97,7 @@ async def store(
     new: Json,
     old: Json,
     item: Item,
-    beside: Reservation | None = None,
+    *beside: Beside | None,
 ) -> Item | None:
     """Write, or remove what was only waiting for its last finalizer; None: the race was lost."""
     if ends(new):
@@ -107,7 +108,7 @@ async def store(
         return Item(item.namespace, item.name, item.revision, body_of(value, item.revision))
     if same(new, old):
         return item
-    return await parts.put(served, new, item.namespace, item.revision, beside)
+    return await parts.put(served, new, item.namespace, item.revision, *beside)
 
 
 def ends(obj: Json) -> bool:

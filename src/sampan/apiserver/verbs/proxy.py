@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -165,7 +166,7 @@ def _pod_port(pod: Json, name: str) -> int:
     return 0
 
 
-def _numbers(ports: list[Json], name: str) -> list[int]:
+def _numbers(ports: Sequence[Json], name: str) -> list[int]:
     return [
         p["port"] for p in ports if (p.get("name") or "") == name or (not name and len(ports) == 1)
     ]
