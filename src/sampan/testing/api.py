@@ -206,7 +206,9 @@ def _rid(collection: Collection) -> ResourceId:
 
 
 def _merged(target: Any, patch: Any) -> Any:
-    """RFC 7386."""
+    """RFC 7386; of strategic patches only that `$patch: replace` is no element of a list."""
+    if isinstance(patch, list):
+        return [entry for entry in patch if not (isinstance(entry, dict) and "$patch" in entry)]
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
