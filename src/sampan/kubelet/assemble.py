@@ -16,6 +16,7 @@ from sampan.kubelet.kit import Kit, NodeFacts
 from sampan.kubelet.kubelet import Kubelet
 from sampan.kubelet.network import HostPorts, PodNetwork
 from sampan.kubelet.objects import Objects
+from sampan.kubelet.offload import Offload, to_thread
 from sampan.kubelet.places import Places
 from sampan.kubelet.probes.prober import Prober
 from sampan.kubelet.reporting import NodeReporter
@@ -45,6 +46,7 @@ class Parts:
     network: PodNetwork
     host_ports: HostPorts | None = None
     images: ImageStore | None = None
+    offload: Offload = to_thread
 
 
 def assemble(client: Client, settings: KubeletSettings, parts: Parts, clock: Clock) -> Kubelet:
@@ -74,7 +76,7 @@ def assemble(client: Client, settings: KubeletSettings, parts: Parts, clock: Clo
         runtime=PodRuntime(parts.runtime, wake),
         network=parts.network,
         host_ports=parts.host_ports,
-        volumes=Volumes(places, objects, parts.mounts),
+        volumes=Volumes(places, objects, parts.mounts, parts.offload),
         objects=objects,
         images=images,
         prober=Prober(parts.runtime, clock, unhealthy, wake),
@@ -83,6 +85,7 @@ def assemble(client: Client, settings: KubeletSettings, parts: Parts, clock: Clo
         node=NodeFacts(allocatable, reporter.facts.memory, settings.node_ips),
         service_variables=_variables(services, settings.service_namespace),
         new_id=lambda: os.urandom(32).hex(),
+        offload=parts.offload,
     )
     kubelet = Kubelet(kit, informers, pods, reporter)
     found.append(kubelet)

@@ -11,6 +11,7 @@ from sampan.kubelet.fieldpaths import PodFacts
 from sampan.kubelet.images import Images
 from sampan.kubelet.network import HostPorts, PodNetwork
 from sampan.kubelet.objects import Objects
+from sampan.kubelet.offload import Offload, to_thread
 from sampan.kubelet.places import Places
 from sampan.kubelet.probes.prober import Prober
 from sampan.kubelet.runtime import PodRuntime
@@ -51,6 +52,7 @@ class Kit:
     service_variables: Callable[[Json], Mapping[str, str]]
     """What a pod's containers are told about Services."""
     new_id: Callable[[], str]
+    offload: Offload = to_thread
     crashes: CrashLoops = field(default_factory=CrashLoops)
     pulls: CrashLoops = field(default_factory=CrashLoops)
 

@@ -22,6 +22,7 @@ from sampan.client.transport import Unreachable
 from sampan.kubelet import admission, pods
 from sampan.kubelet.kit import WARNING, Kit
 from sampan.kubelet.reporting import NodeReporter
+from sampan.kubelet.status import OWN_CONDITIONS
 from sampan.kubelet.worker import Ending, Worker
 from sampan.linux.base.processes import RuntimeFailure
 from sampan.loop.informer import Informer
@@ -112,7 +113,10 @@ class Kubelet:
             if old is not None and old["metadata"]["uid"] != new["metadata"]["uid"]:
                 self.drop(old["metadata"]["uid"])
             self.kit.statuses.seen(new)
-            self.lead(new)
+            if old is None or is_news(old, new):
+                self.lead(new)
+            else:
+                self._note(new)
 
     def lead(self, pod: Json) -> None:
         """A pod to be run, or news of one."""
@@ -124,6 +128,12 @@ class Kubelet:
             self.workers[uid] = worker
         worker.update(pod)
         self.queue.add(uid)
+
+    def _note(self, pod: Json) -> None:
+        """A status came back that most likely is our own: nothing to do but to know it."""
+        worker = self.workers.get(pod["metadata"]["uid"])
+        if worker is not None:
+            worker.update(pod)
 
     def drop(self, uid: str) -> None:
         """It is not wished any more."""
@@ -182,13 +192,28 @@ class Kubelet:
                         await kit.network.detach(box.spec.id, box.netns)
                     await kit.runtime.remove_sandbox(box.spec.id)
             await kit.runtime.forget(uid)
-        for uid in await asyncio.to_thread(_folders, f"{kit.settings.root_dir}/pods"):
+        for uid in _folders(f"{kit.settings.root_dir}/pods"):
             if uid not in self.workers:
                 await kit.volumes.take_down(uid)
         logs = f"{kit.settings.root_dir}/logs/pods"
-        for name in await asyncio.to_thread(_folders, logs):
+        for name in _folders(logs):
             if name.rpartition("_")[2] not in self.workers:
-                await asyncio.to_thread(shutil.rmtree, f"{logs}/{name}", ignore_errors=True)
+                await kit.offload(shutil.rmtree, f"{logs}/{name}", True)
+
+
+def is_news(old: Json, new: Json) -> bool:
+    """Whether a pod changed in what the kubelet does not write itself."""
+    return _foreign(old) != _foreign(new)
+
+
+def _foreign(pod: Json) -> tuple[object, ...]:
+    meta, status = pod["metadata"], pod.get("status") or {}
+    conditions = status.get("conditions") or ()
+    return (
+        meta["uid"], meta.get("deletionTimestamp"), meta.get("deletionGracePeriodSeconds"),
+        meta.get("labels"), meta.get("annotations"), meta.get("generation"), pod["spec"],
+        [c for c in conditions if c["type"] not in OWN_CONDITIONS],
+    )  # fmt: skip
 
 
 def _folders(path: str) -> list[str]:

@@ -14,12 +14,23 @@ from sampan.api.meta import Json, ResourceId
 from sampan.client.client import Client
 from sampan.client.transport import Unreachable
 from sampan.kubelet.pods import time_of
-from sampan.kubelet.volumes.projection import TokenRequest, VolumeFailure
 from sampan.std.clock import Clock
 
 FRESH_S = 5.0
 MAX_TOKEN_AGE_S = 24 * 3600
 RIDS: dict[str, ResourceId] = {"ConfigMap": kinds.CONFIGMAPS, "Secret": kinds.SECRETS}
+
+
+class VolumeFailure(Exception):
+    """What a pod refers to cannot be had now; the message is for an event; it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A service account token that a volume wants."""
+
+    audience: str
+    expiration_s: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from sampan.kubelet.hooks import hook, run_hook
 from sampan.kubelet.images import BadReference as BadImage
 from sampan.kubelet.images import Image, Missing
 from sampan.kubelet.kit import NORMAL, WARNING, Kit
+from sampan.kubelet.objects import VolumeFailure
 from sampan.kubelet.observed import Observed, attempt_of
 from sampan.kubelet.pods import grace_s, uid_of
 from sampan.kubelet.probes.asking import Target
 from sampan.kubelet.stopping import stop
 from sampan.kubelet.volumes.manager import Volume
-from sampan.kubelet.volumes.projection import VolumeFailure
 from sampan.kubelet.volumes.subpath import inside
 from sampan.linux.base.processes import ContainerState, RuntimeFailure, StartFailure
 

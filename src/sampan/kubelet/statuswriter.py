@@ -139,10 +139,11 @@ def difference(api: Json, wanted: Json) -> Json:
 
 
 def _conditions(api: list[Json], wanted: list[Json]) -> list[Json]:
-    """Those of the kubelet's own that are different."""
+    """The kubelet's own, all of them as soon as one is different."""
     there = {condition["type"]: condition for condition in api}
-    own = (condition for condition in wanted if condition["type"] in OWN_CONDITIONS)
-    return [c for c in own if _essence(there.get(c["type"])) != _essence(c)]
+    own = [condition for condition in wanted if condition["type"] in OWN_CONDITIONS]
+    same = all(_essence(there.get(condition["type"])) == _essence(condition) for condition in own)
+    return [] if same else own
 
 
 def _essence(condition: Json | None) -> Json | None:

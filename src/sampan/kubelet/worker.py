@@ -18,6 +18,7 @@ from sampan.api.meta import Json
 from sampan.kubelet import pods
 from sampan.kubelet.containerstatus import Hold
 from sampan.kubelet.kit import NORMAL, WARNING, Kit
+from sampan.kubelet.objects import VolumeFailure
 from sampan.kubelet.observed import Observed, name_of
 from sampan.kubelet.plan import Kill, Plan, plan
 from sampan.kubelet.pods import Role
@@ -26,7 +27,6 @@ from sampan.kubelet.saying import Saying
 from sampan.kubelet.starting import Setting, back_off_pulling, start
 from sampan.kubelet.stopping import stop
 from sampan.kubelet.volumes.manager import Volume
-from sampan.kubelet.volumes.projection import VolumeFailure
 from sampan.linux.base.processes import ContainerState
 
 KEPT_RUNS = 2
@@ -244,7 +244,7 @@ class Worker:
         await kit.runtime.forget(uid)
         kit.crashes.forget((uid,))
         kit.pulls.forget((uid,))
-        await asyncio.to_thread(shutil.rmtree, kit.places.logs(self.pod), ignore_errors=True)
+        await kit.offload(shutil.rmtree, kit.places.logs(self.pod), True)
         if api is not None:
             kit.statuses.forget(api["metadata"]["uid"])
         self.buried = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import stat
@@ -12,15 +11,14 @@ from dataclasses import dataclass
 from sampan.api import kinds, quantity
 from sampan.api.meta import Json
 from sampan.kubelet.fieldpaths import PodFacts, UnknownField
-from sampan.kubelet.objects import Objects
+from sampan.kubelet.objects import Objects, TokenRequest, VolumeFailure
+from sampan.kubelet.offload import Offload, to_thread
 from sampan.kubelet.places import Places
 from sampan.kubelet.pods import uid_of
 from sampan.kubelet.volumes import atomic
 from sampan.kubelet.volumes.projection import (
     File,
     Material,
-    TokenRequest,
-    VolumeFailure,
     files,
     is_projected,
     references,
@@ -49,8 +47,11 @@ class Volume:
 class Volumes:
     """One node's."""
 
-    def __init__(self, places: Places, objects: Objects, mounts: Mounts) -> None:
+    def __init__(
+        self, places: Places, objects: Objects, mounts: Mounts, offload: Offload = to_thread
+    ) -> None:
         self.places, self.objects, self.mounts = places, objects, mounts
+        self.offload = offload
 
     async def set_up(self, pod: Json, facts: PodFacts) -> dict[str, Volume]:
         """Every volume of the pod, made or brought up to date. Raises VolumeFailure."""
@@ -76,7 +77,7 @@ class Volumes:
     async def take_down(self, uid: str) -> None:
         """Unmount and remove everything of the pod."""
         folder = self.places.pod(uid)
-        await asyncio.to_thread(self._remove, folder)
+        await self.offload(self._remove, folder)
         self.objects.forget(uid)
 
     def _remove(self, folder: str) -> None:

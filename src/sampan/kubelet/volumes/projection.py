@@ -8,23 +8,12 @@ from dataclasses import dataclass, field
 from sampan.api.meta import Json
 from sampan.kubelet.env import Lookup, data_of
 from sampan.kubelet.fieldpaths import PodFacts, field_value, resource_value
+from sampan.kubelet.objects import TokenRequest, VolumeFailure
 
 DEFAULT_MODE = 0o644
 DEFAULT_TOKEN_S = 3600
 PROJECTED = ("configMap", "secret", "downwardAPI", "projected")
 """The kinds of volumes whose files are written here."""
-
-
-class VolumeFailure(Exception):
-    """The volume cannot be set up now; the message is for an event, and it is tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """A service account token that a volume wants."""
-
-    audience: str
-    expiration_s: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from sampan.kubelet.volumes.projection import VolumeFailure
+from sampan.kubelet.objects import VolumeFailure
 
 
 def inside(volume: str, path: str, *, make: bool = True) -> str:
