@@ -14,6 +14,7 @@ import fcntl
 import gc
 import os
 import signal
+import sys
 import time
 
 from sampan.linux.real import syscalls as sc
@@ -52,6 +53,17 @@ def spawn(run_dir: str, *, cgroup: str = "", state_dir: str = "") -> int:
     if int(answer) != pid:
         os.waitpid(pid, 0)
     return int(answer)
+
+
+def spawn_detached(run_dir: str, *, cgroup: str = "", state_dir: str = "") -> None:
+    """The same from a process that is large or has threads: a fresh interpreter is the parent, and
+    is gone when this returns.
+    """
+    argv = [sys.executable, "-m", "sampan.linux.real.launcher", run_dir, cgroup, state_dir]
+    pid = os.posix_spawn(sys.executable, argv, os.environ)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code:
+        raise OSError(f"the launcher for {run_dir} could not be started (exit {code})")
 
 
 def serving(run_dir: str) -> int:
@@ -144,3 +156,7 @@ def _only_stdio(keep: int) -> int:
     os.dup2(keep, 3, inheritable=False)
     sc.close_range(4)
     return 3
+
+
+if __name__ == "__main__":
+    spawn(sys.argv[1], cgroup=sys.argv[2], state_dir=sys.argv[3])
