@@ -98,7 +98,5 @@ def bound(pod: Json, binding: Json, now: str) -> Json:
     condition = {
         "type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now,
     }  # fmt: skip
-    if meta.get("generation"):
-        condition["observedGeneration"] = meta["generation"]
     status["conditions"] = [*others, condition]
     return pod
