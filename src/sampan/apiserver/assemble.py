@@ -25,6 +25,7 @@ from sampan.apiserver.authz.node import NodeAuthorizer
 from sampan.apiserver.authz.rbac import Rbac
 from sampan.apiserver.bootstrap import Cluster, bootstrap
 from sampan.apiserver.cacher.cacher import Cacher
+from sampan.apiserver.custom import CustomResources
 from sampan.apiserver.discovery import Discovery
 from sampan.apiserver.health import Check
 from sampan.apiserver.meters import Meters
@@ -65,12 +66,15 @@ class ApiServer:
     parts: Parts
     catalog: Catalog
     cacher: Cacher
+    custom: CustomResources
     follower: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Follow the store until cancelled."""
+        """Follow the store and work behind the requests, until cancelled."""
         assert self.follower is not None
-        await self.follower
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.custom.run())
+            await self.follower
 
 
 async def assemble(
@@ -103,9 +107,13 @@ async def assemble(
             World(parts, catalog, authorizer), options.enable_admission, options.disable_admission
         )
     )
+    custom = CustomResources(parts, catalog)
     router = Router(
         parts,
-        specials(parts, catalog, authenticator, authorizer, options.kubelet_tls),
+        {
+            **specials(parts, catalog, authenticator, authorizer, options.kubelet_tls),
+            ("apiextensions.k8s.io", "customresourcedefinitions", "*delete"): custom.delete,
+        },
         random.SystemRandom().random,
     )
     server = ApiServer(
@@ -123,6 +131,7 @@ async def assemble(
         parts,
         catalog,
         cacher,
+        custom,
     )
     server.app.checks = checks(server)
     server.app.pages = pages(server.app, accounts, catalog)

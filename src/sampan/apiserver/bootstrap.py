@@ -14,6 +14,7 @@ from sampan.apiserver.cacher.item import value_of
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.metadata import fill
 from sampan.apiserver.served import Catalog, Served
+from sampan.resources.apiregistration.apiservice import local_condition
 from sampan.store.base import Compare, Put
 
 OWN = frozenset({"services", "ipaddresses", "servicecidrs"})
@@ -65,6 +66,8 @@ def _made(parts: Parts, served: Served, obj: Json) -> Json:
     served.resource.prepare(made, None, "")
     if served.resource.generation:
         made["metadata"]["generation"] = 1
+    if served.id.plural == "apiservices":
+        made["status"] = {"conditions": [local_condition(parts.timestamp())]}
     return made
 
 

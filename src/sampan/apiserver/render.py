@@ -52,7 +52,7 @@ class Whole:
         self.head = head_of(resource.id.kind, resource.id.api_version)
         self.list_head = head_of(resource.id.kind + "List", resource.id.api_version)
         self.custom = custom
-        converts = resource.storage is not None
+        converts = resource.storage is not None and not custom
         self.convert: Callable[[Json], Json] | None = resource.from_storage if converts else None
 
     def body(self, item: Item) -> bytes:
@@ -75,6 +75,7 @@ class Whole:
         # Upstream's typed lists leave kind and apiVersion out of their items; lists of custom
         # resources do not.
         if self.custom:
+            meta = {"continue": "", **meta}
             parts = [self.single(item) for item in items]
         elif self.convert is None:
             parts = [item.body for item in items]

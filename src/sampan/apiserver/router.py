@@ -41,6 +41,8 @@ class Router:
     async def route(self, served: Served, call: Call) -> Response:
         info = call.info
         rid = served.id
+        if served.resource.deprecated:
+            call.warn(served.resource.deprecated)
         in_place = bool(info.namespace) or not rid.namespaced
         if rid.namespaced is False and info.namespace and rid.plural != "namespaces":
             raise no_such_resource()

@@ -18,8 +18,8 @@ from sampan.api.schema import Type
 from sampan.apiserver.cacher.cacher import Cacher, key_for
 from sampan.apiserver.cacher.collection import Collection
 from sampan.apiserver.cacher.item import Item
-from sampan.apiserver.paths import Paths
 from sampan.apiserver.render import Form, MetadataOnly, Table, Whole
+from sampan.resources.autoscaling.scale import ScalePaths
 
 
 @dataclass(slots=True)
@@ -37,8 +37,12 @@ class Served:
     """The type of custom objects."""
     definition: Json | None = None
     """Their OpenAPI schema."""
-    scale: Paths | None = None
+    scale: ScalePaths | None = None
     """Where custom objects keep their replicas."""
+    closing: bool = False
+    """The definition is on its way out: nothing new."""
+    reread: bool = False
+    """Stored objects must be pruned and defaulted by today's schema."""
     forms: dict[str, Form] = field(default_factory=dict)
     zero: Json | None = None
 
@@ -86,6 +90,8 @@ class Served:
         obj = item.decode()
         if self.resource.storage is not None:
             obj = self.resource.from_storage(obj)
+        if self.reread and self.read is not None:
+            obj = self.read(obj).obj
         return {**obj, "kind": self.id.kind, "apiVersion": self.id.api_version}
 
     def subresource(self, name: str) -> Subresource | None:

@@ -5,13 +5,36 @@ certificate request, who may issue it, and which subject nobody gets.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt
 from sampan.apiserver.authz.attributes import Attributes
 from sampan.apiserver.authz.authorizer import Authorizer
+from sampan.resources.certificates import csr
 
 GROUP = "certificates.k8s.io"
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
+
+
+class CertificateIdentity:
+    """A request says who made it, and its conditions when they came; nobody else can tell."""
+
+    def __init__(self, timestamp: Callable[[], str]) -> None:
+        self._timestamp = timestamp
+
+    async def admit(self, attempt: Attempt) -> None:
+        rid = attempt.id
+        if (rid.group, rid.plural) != (GROUP, "certificatesigningrequests"):
+            return
+        if attempt.operation == CREATE and attempt.obj is not None:
+            user = attempt.user
+            extra = {key: list(values) for key, values in user.extra.items()}
+            csr.requested_by(attempt.obj, user.name, user.uid, user.groups, extra)
+        elif attempt.subresource and attempt.obj is not None and attempt.old is not None:
+            csr.stamp(attempt.obj, attempt.old, self._timestamp())
+
+    async def validate(self, attempt: Attempt) -> None:
+        return
 
 
 class CertificateVerbs:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sampan.apiserver.admission.base import Plugin
 from sampan.apiserver.admission.certificates import (
+    CertificateIdentity,
     CertificateSubjectRestriction,
     CertificateVerbs,
 )
@@ -46,6 +47,8 @@ class Row:
     name: str
     make: Callable[[World], Plugin]
     default: bool = True
+    fixed: bool = False
+    """Part of how a kind is stored; no flag takes it away."""
 
 
 PLUGINS: tuple[Row, ...] = (
@@ -61,6 +64,7 @@ PLUGINS: tuple[Row, ...] = (
     Row("StorageObjectInUseProtection", lambda _: StorageObjectInUseProtection()),
     Row("PersistentVolumeClaimResize", lambda w: PersistentVolumeClaimResize(w.parts.cacher)),
     Row("RuntimeClass", lambda w: RuntimeClass(w.parts.cacher)),
+    Row("CertificateIdentity", lambda w: CertificateIdentity(w.parts.timestamp), fixed=True),
     Row("CertificateApproval", lambda w: CertificateVerbs(w.authorizer)),
     Row("CertificateSubjectRestriction", lambda _: CertificateSubjectRestriction()),
     Row("DefaultIngressClass", lambda w: DefaultIngressClass(w.parts.cacher)),
@@ -74,7 +78,7 @@ class UnknownPlugin(Exception):
 
 def plugins(world: World, enabled: tuple[str, ...], disabled: tuple[str, ...]) -> list[Plugin]:
     """The default ones and those that are asked for, without those that are not wanted."""
-    known = {row.name for row in PLUGINS}
+    known = {row.name for row in PLUGINS if not row.fixed}
     for name in (*enabled, *disabled):
         if name not in known:
             raise UnknownPlugin(f"unknown admission plugin {name!r}; there are: {sorted(known)}")

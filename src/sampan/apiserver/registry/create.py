@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from sampan.api.errors import AlreadyExists, Invalid
+from sampan.api.errors import AlreadyExists, Invalid, MethodNotAllowed, details_of
 from sampan.api.meta import Json
 from sampan.apiserver.admission.base import CREATE, Attempt
 from sampan.apiserver.cacher.item import Item
@@ -33,6 +33,11 @@ async def create(
 
     `track` is false where apply has written the managed fields already.
     """
+    if served.closing:
+        raise MethodNotAllowed(
+            "create not allowed while custom resource definition is terminating",
+            details=details_of(served.id, ""),
+        )
     namespace = call.info.namespace if served.id.namespaced else ""
     check_namespace(served, obj, namespace)
     meta = obj["metadata"]

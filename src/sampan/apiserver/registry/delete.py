@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sampan.api.errors import Conflict, NotFound
@@ -27,23 +28,37 @@ class Deleted:
     gone: bool
 
 
+Mark = Callable[[Json, DeleteOptions], bool]
+"""Changes an object that is being deleted; whether it goes at once."""
+
+
 async def delete(
-    parts: Parts, served: Served, call: Call, name: str, options: DeleteOptions
+    parts: Parts,
+    served: Served,
+    call: Call,
+    name: str,
+    options: DeleteOptions,
+    marker: Mark | None = None,
 ) -> Deleted:
-    """Raises NotFound, Conflict, Forbidden."""
+    """`marker` is for kinds that go in their own way. Raises NotFound, Conflict, Forbidden."""
     namespace = call.info.namespace if served.id.namespaced else ""
     for _ in range(TRIES):
         item = served.collection.get(namespace, name)
         if item is None:
             raise NotFound.of(served.id, name)
-        done = await _try(parts, served, call, options, item)
+        done = await _try(parts, served, call, options, item, marker)
         if done is not None:
             return done
     raise conflict(served.id, name)
 
 
 async def _try(
-    parts: Parts, served: Served, call: Call, options: DeleteOptions, item: Item
+    parts: Parts,
+    served: Served,
+    call: Call,
+    options: DeleteOptions,
+    item: Item,
+    marker: Mark | None,
 ) -> Deleted | None:
     old = served.current(item)
     check_preconditions(served, old, options)
@@ -53,7 +68,7 @@ async def _try(
     await parts.chain.admit(attempt)
     await parts.chain.validate(attempt)
     new = served.current(item)
-    gone = mark(parts, served, new, options)
+    gone = marker(new, options) if marker else mark(parts, served, new, options)
     if options.dry_run:
         return Deleted(new, item, gone)
     if gone:

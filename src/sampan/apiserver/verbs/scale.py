@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import orjson
 
-from sampan.api import decode, selectors
-from sampan.api.errors import FieldError, Invalid, NotFound
+from sampan.api import decode
+from sampan.api.errors import Invalid, NotFound
 from sampan.api.meta import Json, ResourceId
 from sampan.api.patch import json_patch, merge_patch_of
 from sampan.api.strategic import strategic_merge
@@ -15,7 +15,6 @@ from sampan.apiserver.answers import answer
 from sampan.apiserver.cacher.item import Item
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import write_options
-from sampan.apiserver.paths import Paths, get, put
 from sampan.apiserver.reading import check_kind, media_type, read_value
 from sampan.apiserver.refusals import no_such_method
 from sampan.apiserver.registry import update as registry
@@ -24,13 +23,12 @@ from sampan.apiserver.registry.update import Change
 from sampan.apiserver.served import Served
 from sampan.apiserver.verbs.patch import JSON_PATCH, MERGE, STRATEGIC, names_revision, read_patch
 from sampan.apiserver.verbs.update import check_name
+from sampan.resources.autoscaling import scale as scales
+from sampan.resources.autoscaling.scale import WORKLOADS
 from sampan.std.http import Response
 
 SCALE = ResourceId("autoscaling", "v1", "", "Scale")
 SCHEMA = "io.k8s.api.autoscaling.v1.Scale"
-
-
-BUILT_IN = Paths()
 
 
 class Scales:
@@ -71,12 +69,12 @@ class Scales:
     def _change(
         self, served: Served, call: Call, make: Callable[[Json], Json], *, retry: bool
     ) -> Change:
-        paths = served.scale or BUILT_IN
+        paths = served.scale or WORKLOADS
 
         def scaled(current: Json) -> Json:
-            scale = make(scale_of(current, paths))
+            scale = make(scales.of(current, paths))
             _check(scale, call.info.name)
-            put(current, paths.wanted, (scale.get("spec") or {}).get("replicas") or 0)
+            scales.onto(current, scale, paths)
             said = scale["metadata"].get("resourceVersion")
             current["metadata"]["resourceVersion"] = said or ""
             return current
@@ -84,37 +82,8 @@ class Scales:
         return Change(call.info.name, scaled, "scale", retry=retry)
 
     def _answer(self, served: Served, call: Call, obj: Json) -> Response:
-        scale = scale_of(obj, served.scale or BUILT_IN)
+        scale = scales.of(obj, served.scale or WORKLOADS)
         return answer(call, orjson.dumps(scale))
-
-
-def scale_of(obj: Json, paths: Paths = BUILT_IN) -> Json:
-    meta = obj["metadata"]
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    wanted = get(obj, paths.wanted) or 0
-    status: Json = {"replicas": get(obj, paths.actual) or 0}
-    text = _selector_text(get(obj, paths.selector))
-    if text:
-        status["selector"] = text
-    return {
-        "kind": SCALE.kind,
-        "apiVersion": SCALE.api_version,
-        "metadata": {key: meta[key] for key in kept if key in meta},
-        "spec": {"replicas": wanted} if wanted else {},
-        "status": status,
-    }
-
-
-def _selector_text(selector: object) -> str:
-    if isinstance(selector, str):
-        return selector
-    if not isinstance(selector, dict):
-        return ""
-    if "matchLabels" in selector or "matchExpressions" in selector:
-        parsed = selectors.from_object(selector)
-        ordered = sorted(parsed.requirements, key=lambda requirement: requirement.key)
-        return str(selectors.Selector(tuple(ordered)))
-    return str(selectors.from_labels(selector))
 
 
 def _patched(current: Json, sent: object, media: str) -> Json:
@@ -133,7 +102,6 @@ def _strategic(current: Json, sent: object) -> Json:
 
 
 def _check(scale: Json, name: str) -> None:
-    replicas = (scale.get("spec") or {}).get("replicas") or 0
-    if replicas < 0:
-        text = "must be greater than or equal to 0"
-        raise Invalid.of(SCALE, name, [FieldError("Invalid", "spec.replicas", replicas, text)])
+    errors = scales.validate(scale)
+    if errors:
+        raise Invalid.of(SCALE, name, errors)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, datetime
 
+import orjson
+
 from sampan.api import decode, kinds
-from sampan.api.errors import BadRequest, Conflict, FieldError, Invalid, NotFound, details_of
+from sampan.api.errors import BadRequest, Conflict, Invalid, NotFound, details_of
 from sampan.api.meta import Json, ResourceId
 from sampan.apiserver.admission.base import CREATE, Attempt
 from sampan.apiserver.answers import answer
@@ -17,11 +19,11 @@ from sampan.apiserver.options import write_options
 from sampan.apiserver.reading import check_kind, read_value
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.served import Served
+from sampan.resources.authentication import tokenrequest
 from sampan.std.http import Response
 
 TOKENREQUEST = ResourceId("authentication.k8s.io", "v1", "", "TokenRequest")
 SCHEMA = "io.k8s.api.authentication.v1.TokenRequest"
-MIN_S, MAX_S, DEFAULT_S = 600, 1 << 32, 3600
 BINDABLE: dict[tuple[str, str], ResourceId] = {
     ("v1", "Pod"): kinds.PODS,
     ("v1", "Secret"): kinds.SECRETS,
@@ -46,8 +48,11 @@ class TokenRequests:
         account = served.current(item)
         spec = request.setdefault("spec", {})
         audiences = tuple(spec.get("audiences") or ()) or self._tokens.audiences
-        seconds = spec.get("expirationSeconds") or DEFAULT_S
-        _check(seconds)
+        tokenrequest.defaults(request)
+        errors = tokenrequest.validate(request)
+        if errors:
+            raise Invalid.of(TOKENREQUEST, "", errors)
+        seconds = spec["expirationSeconds"]
         attempt = Attempt(
             CREATE, served, call, info.namespace, info.name, request, None, "token",
             options.dry_run,
@@ -69,8 +74,6 @@ class TokenRequests:
             },
             "status": {"token": token, "expirationTimestamp": when},
         }  # fmt: skip
-        import orjson
-
         head = head_of(TOKENREQUEST.kind, TOKENREQUEST.api_version)
         return answer(call, head + orjson.dumps(made)[1:], 201)
 
@@ -123,13 +126,3 @@ class TokenRequests:
             return None
         item = self._parts.cacher.collection("", "nodes").get("", name)
         return name, item.decode()["metadata"]["uid"] if item is not None else ""
-
-
-def _check(seconds: int) -> None:
-    path = "spec.expirationSeconds"
-    if seconds < MIN_S:
-        text = "may not specify a duration less than 10 minutes"
-        raise Invalid.of(TOKENREQUEST, "", [FieldError("Invalid", path, seconds, text)])
-    if seconds > MAX_S:
-        text = "may not specify a duration larger than 2^32 seconds"
-        raise Invalid.of(TOKENREQUEST, "", [FieldError("Invalid", path, seconds, text)])
