@@ -21,8 +21,10 @@ from sampan.cluster.resolver import RESOLV_CONF, search_domains
 from sampan.kubelet.settings import Dns, HostImage, KubeletSettings, Server
 from sampan.linux.real import netns
 from sampan.linux.real.links import NetlinkLinks
+from sampan.linux.real.nft import RealNft
 from sampan.loop.component import Component
 from sampan.loop.informer import Informer
+from sampan.podnet.hostports import NodeHostPorts
 from sampan.podnet.podnet import PodNet
 from sampan.podnet.podnet import Settings as PodNetSettings
 from sampan.proxy.config import configuration
@@ -71,11 +73,12 @@ async def _work(config: ClusterConfig, paths: Paths, node: str) -> None:
         ),
         client, nodes, NetlinkLinks(), open_links,
     )  # fmt: skip
+    ports = NodeHostPorts(RealNft(), paths.node_run(node) / "hostports")
     proxying = credentials.connection(paths, credentials.proxy(node), server).client("kube-proxy")
     settings = proxy.ProxySettings(node, proxy_config(config, node))
     components: list[Component] = [
         network,
-        kubelet.build(client, kubelet_settings(config, paths, node), network),
+        kubelet.build(client, kubelet_settings(config, paths, node), network, host_ports=ports),
         proxy.build(proxying, settings),
     ]
     async with asyncio.TaskGroup() as group:

@@ -8,7 +8,6 @@ from sampan.kubelet.kubelet import Kubelet
 from sampan.kubelet.network import HostPorts, PodNetwork
 from sampan.kubelet.settings import KubeletSettings
 from sampan.linux.real import launcher
-from sampan.linux.real.cgroups import KernelCgroups
 from sampan.linux.real.machine import RealMachine
 from sampan.linux.real.mounts import KernelMounts
 from sampan.linux.real.processes import LaunchedRuntime

@@ -20,6 +20,7 @@ from sampan.loop.informers import Informers
 from sampan.proxy.backend import Backend
 from sampan.proxy.backends.iptables.backend import IptablesBackend
 from sampan.proxy.backends.nftables.backend import NftablesBackend
+from sampan.proxy.backends.userspace.backend import UserspaceBackend
 from sampan.proxy.config import configuration, seconds
 from sampan.proxy.health import Wellbeing, health_pages
 from sampan.proxy.metrics import Metrics
@@ -30,6 +31,14 @@ from sampan.std import log
 from sampan.std.clock import Clock, SystemClock
 from sampan.std.httpd import Server, listener, serve
 
+RULES_OF = {
+    "nftables": "nftables",
+    "userspace": "nftables",
+    "ebpf": "nftables",
+    "iptables": "iptables",
+    "ipvs": "ipvs",
+}
+"""Whose rules a mode writes: those of the others are removed when a mode starts."""
 _LOG = log.get("proxy")
 
 
@@ -59,7 +68,7 @@ def real_kernel(config: Json) -> Kernel:
     from sampan.linux.real.conntrack import RealConntrack
     from sampan.linux.real.links import NetlinkLinks
 
-    backends = {"nftables": _nftables, "iptables": _iptables}
+    backends = {"nftables": _nftables, "iptables": _iptables, "userspace": _userspace}
     return Kernel(RealConntrack(), NetlinkLinks(), backends)
 
 
@@ -73,6 +82,13 @@ def _iptables() -> Backend[Any]:
     from sampan.linux.real.iptables import RealIptables
 
     return IptablesBackend([RealIptables(4), RealIptables(6)], Settings(""))
+
+
+def _userspace() -> Backend[Any]:
+    from sampan.linux.real.helper import RealHelper
+
+    mover = RealHelper("sampan.proxy.backends.userspace.mover")
+    return UserspaceBackend(_nftables(), mover, Settings(""))
 
 
 def build(
@@ -187,7 +203,7 @@ def _others(kernel: Kernel, mode: str) -> Sequence[Backend[Any]]:
     """The other modes that can run here at all, to remove what they left."""
     found = []
     for name, make in kernel.backends.items():
-        if name != mode:
+        if RULES_OF.get(name) == name and RULES_OF.get(mode) != name:
             with contextlib.suppress(NftError, OSError):
                 found.append(make())
     return found
