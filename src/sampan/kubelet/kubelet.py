@@ -179,6 +179,7 @@ class Kubelet:
     async def _keep_house_for_ever(self) -> None:
         while True:
             await self.kit.clock.sleep(HOUSEKEEPING_S)
+            await self.kit.runtime.sweep(self.kit.clock.now() - HOUSEKEEPING_S)
             await self._remove_orphans()
 
     async def _remove_orphans(self) -> None:

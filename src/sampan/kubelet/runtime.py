@@ -42,6 +42,12 @@ class PodRuntime:
         self.sandboxes = {state.spec.id: state for state in snapshot.sandboxes}
         self.containers = {state.spec.id: state for state in snapshot.containers}
 
+    async def sweep(self, before: float) -> None:
+        """Notice sandboxes that were made (before that time) by a call that was cut off."""
+        for state in (await self.runtime.snapshot()).sandboxes:
+            if state.created < before:
+                self.sandboxes.setdefault(state.spec.id, state)
+
     async def follow(self) -> None:
         """Listen for ends, for ever."""
         async for container in self.runtime.exits():

@@ -18,6 +18,7 @@ from sampan.api.meta import Json
 from sampan.kubelet import pods
 from sampan.kubelet.containerstatus import Hold
 from sampan.kubelet.kit import NORMAL, WARNING, Kit
+from sampan.kubelet.network import NetworkNotReady
 from sampan.kubelet.objects import VolumeFailure
 from sampan.kubelet.observed import Observed, name_of
 from sampan.kubelet.plan import Kill, Plan, plan
@@ -27,7 +28,9 @@ from sampan.kubelet.saying import Saying
 from sampan.kubelet.starting import Setting, back_off_pulling, start
 from sampan.kubelet.stopping import stop
 from sampan.kubelet.volumes.manager import Volume
-from sampan.linux.base.processes import ContainerState
+from sampan.linux.base.processes import ContainerState, RuntimeFailure
+from sampan.std import log
+from sampan.std.backoff import Backoff
 
 KEPT_RUNS = 2
 """Of each container: the newest, and the one before for its log."""
@@ -36,6 +39,8 @@ RETRY_S = 5.0
 """How soon a container whose configuration was at fault is tried again."""
 PULL_LOOK_S = 2.0
 SETTLE_S = 5.0
+PREPARE = Backoff(first_s=0.1, factor=2, cap_s=30)
+_LOG = log.get("kubelet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class Worker:
         self.saying = Saying(kit)
         self._holds: dict[str, Hold] = {}
         self._volumes: dict[str, Volume] | None = None
+        self._failures = 0
 
     def update(self, pod: Json) -> None:
         """The newest object. A deletion mark makes it end; a shorter grace is noticed meanwhile."""
@@ -104,7 +110,13 @@ class Worker:
         self._say()
         step = Plan()
         for _ in range(MAX_STEPS):
-            await self._prepare()
+            try:
+                await self._prepare()
+            except (VolumeFailure, RuntimeFailure, NetworkNotReady, OSError) as error:
+                self._failures += 1
+                _LOG.warning("cannot prepare", pod=pods.full_name(self.pod), error=error)
+                return PREPARE.delay(self._failures - 1)
+            self._failures = 0
             seen = self._seen()
             step = plan(self.pod, seen, self.kit.prober.health(), self._back_off_s)
             if step.done:
@@ -128,16 +140,17 @@ class Worker:
             return
         step = plan(self.pod, seen, self.kit.prober.health(), self._back_off_s)
         box = seen.sandbox
-        try:
-            async with asyncio.TaskGroup() as group:
-                if self._volumes is None and not step.done:
-                    group.create_task(self._set_up_volumes(seen))
-                if step.create_sandbox:
-                    group.create_task(self.sandbox.create(self.pod, seen))
-                elif box is not None and box.ready and not self.sandbox.is_ready(seen):
-                    group.create_task(self.sandbox.attach(self.pod, box.spec.id, box.netns))
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+        jobs = []
+        if self._volumes is None and not step.done:
+            jobs.append(self._set_up_volumes(seen))
+        if step.create_sandbox:
+            jobs.append(self.sandbox.create(self.pod, seen))
+        elif box is not None and box.ready and not self.sandbox.is_ready(seen):
+            jobs.append(self.sandbox.attach(self.pod, box.spec.id, box.netns))
+        # One that fails must not cancel the other in the middle of what it does.
+        for outcome in await asyncio.gather(*jobs, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
 
     async def _set_up_volumes(self, seen: Observed) -> None:
         try:
