@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from sampan.resources.cel.errors import EvaluationError, no_such_overload
+from sampan.resources.cel.loops import MAX_STEPS
 from sampan.resources.cel.values import checked, contains, equal, less
 
 
@@ -71,6 +72,13 @@ def slice_of(values: list[Any], start: int, end: int) -> list[Any]:
     return values[start:end]
 
 
+def numbers(count: int) -> list[int]:
+    """0, 1, 2, ...: no longer than a loop may be."""
+    if count > MAX_STEPS:
+        raise EvaluationError("operation cancelled: actual cost limit exceeded")
+    return list(range(count))
+
+
 def ordered(values: list[Any]) -> list[Any]:
     return sorted(_list(values))
 
@@ -79,7 +87,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sets.contains": covers,
     "sets.equivalent": lambda a, b: covers(a, b) and covers(b, a),
     "sets.intersects": intersects,
-    "lists.range": lambda count: list(range(count)),
+    "lists.range": numbers,
 }
 
 METHODS: dict[str, Callable[..., Any]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from sampan.resources.cel.errors import EvaluationError, no_such_overload
 
-MAX_STEPS = 1_000_000
+MAX_STEPS = 100_000
 """Turns of loops in one run; upstream counts costs, this keeps the server answering as well."""
 
 
