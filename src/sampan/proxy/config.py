@@ -14,6 +14,8 @@ from sampan.proxy.model import family_of
 from sampan.proxy.settings import Detector, FamilySettings, Settings, contains
 
 MODES = ("nftables", "iptables", "ipvs", "ebpf", "userspace")
+NFT_MODES = ("nftables", "ebpf", "userspace")
+"""Modes whose rules are nftables'."""
 DEFAULT_MODE = "nftables"
 KIND = "KubeProxyConfiguration"
 GROUP = "kubeproxy.config.k8s.io"
@@ -171,7 +173,7 @@ def settings(
 
 def _block(config: Json) -> Json:
     """The section whose masquerade fields count in this mode."""
-    section: Json = config["nftables" if config["mode"] in ("nftables", "ebpf") else "iptables"]
+    section: Json = config["nftables" if config["mode"] in NFT_MODES else "iptables"]
     return section
 
 
@@ -236,8 +238,8 @@ def _node_port_ips(
 
 
 def _localhost(config: Json, family: int) -> bool:
-    """Upstream serves node ports at 127.0.0.1 in iptables mode only; so does userspace mode."""
-    if family == 6 or config["mode"] not in ("iptables", "userspace"):
+    """Rules for node ports at 127.0.0.1 exist in iptables mode only, as upstream."""
+    if family == 6 or config["mode"] != "iptables":
         return False
     ranges = _node_port_ranges(config, family, ())
     return bool(config["iptables"]["localhostNodePorts"]) and any(

@@ -272,10 +272,17 @@ class Proxy:
         _LOG.error(message, mode=self.backend.name, error=error)
 
     def _health_addresses(self) -> tuple[str, ...]:
+        """Where node ports are served; nothing stands for every local address."""
         families = self._settings.families if self._settings else ()
-        if any(one.node_port_ips is None for one in families):
+        if any(one.localhost_node_ports for one in families):
             return ()
+        if any(one.node_port_ips is None for one in families):
+            return tuple(ip for ip in self.local_ips() if _reachable(ip))
         return tuple(ip for one in families for ip in one.node_port_ips or ())
+
+
+def _reachable(ip: str) -> bool:
+    return not ip.startswith(("127.", "fe80:")) and ip != "::1"
 
 
 def _trigger(obj: Json | None) -> float | None:

@@ -182,7 +182,8 @@ def split(address: str) -> tuple[str, int]:
 
 def local_ips(links: Links) -> tuple[str, ...]:
     """The addresses of this network namespace, without their prefix lengths."""
-    return tuple(address.partition("/")[0] for link in links.all() for address in link.addresses)
+    found = (address.partition("/")[0] for link in links.all() for address in link.addresses)
+    return tuple(dict.fromkeys(found))
 
 
 def _backend(kernel: Kernel, mode: str) -> Backend[Any]:

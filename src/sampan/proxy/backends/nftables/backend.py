@@ -209,7 +209,6 @@ class NftablesBackend:
         return tables
 
     def _resync(self, model: Mapping[Key, Rules]) -> None:
-        self._unwatch()
         for made in self.wanted(model).values():
             listed = parse(self._nft.listing(made.family, NAME))
             if listed and self._repaired(listed[0], made):
