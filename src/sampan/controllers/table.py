@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sampan.controllers.daemonset import daemonset
 from sampan.controllers.deployment import deployment
 from sampan.controllers.deps import Deps
 from sampan.controllers.endpoints import endpoints
@@ -31,6 +32,7 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "replicaset": replicaset,
     "replicationcontroller": replicationcontroller,
     "deployment": deployment,
+    "daemonset": daemonset,
     "endpointslice": endpointslice,
     "endpoints": endpoints,
     "endpointslicemirroring": endpointslicemirroring,
