@@ -18,7 +18,7 @@ from sampan.apiserver.authn.user import User
 from sampan.apiserver.authz.attributes import attributes_of
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.call import Call, call_for
-from sampan.apiserver.discovery import Discovery
+from sampan.apiserver.discovery import GROUPS, Discovery
 from sampan.apiserver.health import Check, answer_health, version
 from sampan.apiserver.meters import Meters
 from sampan.apiserver.refusals import no_such_resource
@@ -107,8 +107,7 @@ class App:
     ) -> Response:
         served = self.catalog.find(info.group, info.version, info.resource)
         if served is None:
-            group_known = any(group == info.group for group, _ in self.catalog.versions)
-            if info.group and not group_known:
+            if info.group and info.group not in GROUPS:
                 return page_not_found()
             raise no_such_resource()
         call: Call = call_for(request, info, user)
@@ -128,13 +127,10 @@ class App:
             if found is not None:
                 return found
             known = len(parts) > 3 or (parts[1] == "api" and len(parts) > 2)
-            if known and (parts[1] == "api" or self._group_known(parts[2])):
+            if known and (parts[1] == "api" or parts[2] in GROUPS):
                 raise no_such_resource()
             return page_not_found()
         page = self.pages.get(path) or self.pages.get("/" + parts[1] + "/" + "*")
         if page is None and len(parts) > 3:
             page = self.pages.get("/".join(parts[:3]) + "/*")
         return await page(request) if page is not None else page_not_found()
-
-    def _group_known(self, group: str) -> bool:
-        return any(a_group == group for a_group, _ in self.catalog.versions)

@@ -19,6 +19,10 @@ from sampan.std.http import Request, Response
 
 AGGREGATED = "apidiscovery.k8s.io"
 VERSIONS = ("v2", "v2beta1")
+CUSTOM_VERBS = (
+    "delete", "deletecollection", "get", "list", "patch", "create", "update", "watch",
+)  # fmt: skip
+CLOSING_VERBS = ("delete", "deletecollection", "get", "list", "watch")
 # Upstream lists groups by the priorities of its APIServices; clients show them in this order.
 GROUPS = (
     "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io",
@@ -138,7 +142,7 @@ def _aggregated_resource(served: Served) -> Json:
         "responseKind": _response_kind(rid, rid, custom=served.custom),
         "scope": "Namespaced" if rid.namespaced else "Cluster",
         "singularResource": resource.singular or rid.kind.lower(),
-        "verbs": sorted(resource.verbs),
+        "verbs": verbs_of(served),
     }
     if resource.short:
         found["shortNames"] = list(resource.short)
@@ -155,6 +159,13 @@ def _aggregated_resource(served: Served) -> Json:
     if subresources:
         found["subresources"] = subresources
     return found
+
+
+def verbs_of(served: Served) -> list[str]:
+    """In upstream's order, which is the alphabet but for custom resources."""
+    if not served.custom:
+        return sorted(served.resource.verbs)
+    return [*CLOSING_VERBS] if served.closing else [*CUSTOM_VERBS]
 
 
 def _response_kind(kind: ResourceId, of: ResourceId, *, custom: bool) -> Json:
@@ -214,7 +225,7 @@ def _legacy_resource(served: Served) -> Json:
     rid, resource = served.id, served.resource
     row: Json = {
         "name": rid.plural, "singularName": resource.singular or rid.kind.lower(),
-        "namespaced": rid.namespaced, "kind": rid.kind, "verbs": sorted(resource.verbs),
+        "namespaced": rid.namespaced, "kind": rid.kind, "verbs": verbs_of(served),
     }  # fmt: skip
     if resource.short:
         row["shortNames"] = list(resource.short)

@@ -20,6 +20,7 @@ from sampan.apiserver.admission.class_defaults import (
 from sampan.apiserver.admission.limit_ranger import LimitRanger
 from sampan.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from sampan.apiserver.admission.node_restriction import NodeRestriction
+from sampan.apiserver.admission.policies import ValidatingAdmissionPolicies
 from sampan.apiserver.admission.priority import Priority
 from sampan.apiserver.admission.quota import ResourceQuota
 from sampan.apiserver.admission.runtime_class import RuntimeClass
@@ -68,6 +69,8 @@ PLUGINS: tuple[Row, ...] = (
     Row("CertificateApproval", lambda w: CertificateVerbs(w.authorizer)),
     Row("CertificateSubjectRestriction", lambda _: CertificateSubjectRestriction()),
     Row("DefaultIngressClass", lambda w: DefaultIngressClass(w.parts.cacher)),
+    Row("ValidatingAdmissionPolicy",
+        lambda w: ValidatingAdmissionPolicies(w.parts.cacher, w.catalog)),
     Row("ResourceQuota", lambda w: ResourceQuota(w.parts.cacher)),
 )  # fmt: skip
 

@@ -180,7 +180,8 @@ def check_preconditions(served: Served, new: Json, old: Json, change: Change) ->
             error = FieldError(
                 "Invalid", "metadata.resourceVersion", 0, "must be specified for an update"
             )
-            raise Invalid.of(served.id, old["metadata"]["name"], [error])
+            # Upstream names the resource here where it names the kind elsewhere.
+            raise Invalid.of(served.id._replace(kind=served.id.plural), name, [error])
     elif said != held:
         raise conflict(served.id, old["metadata"]["name"])
 
