@@ -22,8 +22,7 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _OTHERS = frozenset(
     (
         "SchedulingGates", "PrioritySort", "DefaultPreemption", "DefaultBinder",
-        "DynamicResources", "NodeVolumeLimits", "VolumeRestrictions", "VolumeBinding",
-        "VolumeZone", "NodeDeclaredFeatures",
+        "DynamicResources", "NodeDeclaredFeatures",
     )
 )  # fmt: skip
 """Plugins that are always on here."""

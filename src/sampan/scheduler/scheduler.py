@@ -31,6 +31,8 @@ from sampan.scheduler.metrics import Metrics
 from sampan.scheduler.pod import PodView
 from sampan.scheduler.queue import Queue
 from sampan.scheduler.state import ClusterState
+from sampan.scheduler.storage import Storage, VolumePlan
+from sampan.scheduler.volume_binder import NotBound, VolumeBinder
 from sampan.std import log
 from sampan.std.clock import Clock
 
@@ -38,8 +40,10 @@ BINDINGS_AT_ONCE = 32
 _LOG = log.get("scheduler")
 
 BY_PODS = ("NodePorts", "NodeResourcesFit", "PodTopologySpread", "InterPodAffinity",
-           "VolumeRestrictions")  # fmt: skip
+           "VolumeRestrictions", "NodeVolumeLimits")  # fmt: skip
 """Filters that look at other pods: a pod that goes may help."""
+BY_VOLUMES = ("VolumeBinding", "VolumeRestrictions", "VolumeZone", "NodeVolumeLimits")
+"""Filters for which a change of claims and volumes may help."""
 BY_NEWCOMERS = ("PodTopologySpread", "InterPodAffinity")
 """Filters for which a pod that comes may help."""
 
@@ -81,6 +85,7 @@ class Scheduler:
         self._informers = informers
         self._budgets = informers.of(kinds.PODDISRUPTIONBUDGETS)
         self.state.selector_for = Kin(informers).selector_for
+        self._volumes = VolumeBinder(client, self._storage(informers), clock)
         informers.of(kinds.NAMESPACES).on_change(self._on_namespace)
         informers.of(kinds.NODES).on_change(self._on_node)
         informers.of(kinds.PODS).on_change(self._on_pod)
@@ -94,6 +99,22 @@ class Scheduler:
                 await self._slots.acquire()
                 self._try(pod, group)
                 await asyncio.sleep(0)  # let news in between two decisions
+
+    def _storage(self, informers: Informers) -> Storage:
+        """Looks into the caches of claims and volumes, and is told of their changes."""
+        claims = informers.of(kinds.PERSISTENTVOLUMECLAIMS)
+        volumes = informers.of(kinds.PERSISTENTVOLUMES)
+        classes = informers.of(kinds.STORAGECLASSES)
+        csi_nodes = informers.of(kinds.CSINODES)
+        storage = self.state.storage
+        storage.claim = claims.get
+        storage.volume = lambda name: volumes.get(Key("", name))
+        storage.storage_class = lambda name: classes.get(Key("", name))
+        storage.csi_node = lambda name: csi_nodes.get(Key("", name))
+        storage.volumes = volumes.items
+        for cache in (claims, volumes, classes, csi_nodes):
+            cache.on_change(lambda old, new: self.queue.wake(BY_VOLUMES))
+        return storage
 
     # News.
 
@@ -110,7 +131,7 @@ class Scheduler:
             return
         self.state.set_node(new)
         if old is None or _differs(old, new):
-            self.queue.wake(FILTERS.keys() | {"VolumeBinding"})
+            self.queue.wake(FILTERS.keys())
 
     def _on_pod(self, old: Json | None, new: Json | None) -> None:
         if new is None:
@@ -172,15 +193,24 @@ class Scheduler:
         result = "scheduled" if isinstance(found, Placed) else "unschedulable"
         self.metrics.attempt(result, self._clock.monotonic() - begun)
         if isinstance(found, Placed):
+            plan = self._volume_plan(pod, found.node)
             self._assumed[pod.key] = found.node
             self.state.place(pod, found.node)
-            group.create_task(self._freed(self._bind(pod, found.node)))
+            self._volumes.reserve(plan)
+            group.create_task(self._freed(self._bind(pod, found.node, plan)))
         else:
-            plan = preemption.preempt(pod, self.state, profile, found, list(self._budgets.items()))
-            if isinstance(plan, preemption.Plan):
-                self.state.nominate(pod, plan.node)
+            budgets = list(self._budgets.items())
+            room = preemption.preempt(pod, self.state, profile, found, budgets)
+            if isinstance(room, preemption.Plan):
+                self.state.nominate(pod, room.node)
             self.queue.failed(pod.key, found.plugins)
-            group.create_task(self._freed(self._explain(pod, found, plan)))
+            group.create_task(self._freed(self._explain(pod, found, room)))
+
+    def _volume_plan(self, pod: PodView, node: str) -> VolumePlan:
+        if not pod.claims:
+            return VolumePlan()
+        claims = claims_of(pod, self.state.storage)
+        return plan_for(claims, self.state.nodes[node], self.state.storage) or VolumePlan()
 
     async def _freed(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -188,8 +218,10 @@ class Scheduler:
         finally:
             self._slots.release()
 
-    async def _bind(self, pod: PodView, node: str) -> None:
+    async def _bind(self, pod: PodView, node: str, plan: VolumePlan) -> None:
         try:
+            if plan:
+                await self._volumes.bind(plan, node)
             await self._client.create(
                 kinds.PODS,
                 status.binding(pod, node),
@@ -197,9 +229,11 @@ class Scheduler:
                 name=pod.key.name,
                 subresource="binding",
             )
-        except (ApiError, Unreachable) as error:
+        except (ApiError, Unreachable, NotBound) as error:
             self._take_back(pod, error)
             return
+        finally:
+            self._volumes.release(plan)
         text = f"Successfully assigned {pod.key} to {node}"
         self._recorder.event(pod.obj, "Normal", "Scheduled", text, action="Binding")
 

@@ -15,6 +15,7 @@ from sampan.api.meta import Json, Key
 from sampan.api.selectors import Selector
 from sampan.scheduler import terms
 from sampan.scheduler.pod import Amounts, PodView, Port, amounts
+from sampan.scheduler.storage import Storage
 from sampan.scheduler.terms import PodTerm, Taint, Weighted
 
 T = TypeVar("T", PodTerm, Weighted)
@@ -107,6 +108,7 @@ class ClusterState:
     nodes: dict[str, NodeState] = field(default_factory=dict)
     namespaces: dict[str, dict[str, str]] = field(default_factory=dict)
     """The labels of namespaces."""
+    storage: Storage = field(default_factory=Storage)
 
     def __post_init__(self) -> None:
         self.placed: dict[Key, PodView] = {}
@@ -117,6 +119,8 @@ class ClusterState:
         self.needs: dict[PodTerm, Counter[str]] = {}
         self.selector_for: Callable[[PodView], Selector | None] = _no_selector
         """What finds the pods of the same Service or workload; None for a pod of none."""
+        self.claims: Counter[Key] = Counter()
+        """How many placed pods use a claim."""
         self._tallies: OrderedDict[object, Tally] = OrderedDict()
         self.images: Counter[str] = Counter()
 
@@ -169,6 +173,8 @@ class ClusterState:
     def _note(self, pod: PodView, node: str, sign: int) -> None:
         for tally in self._tallies.values():
             tally.change(pod, node, sign)
+        for name, _ in pod.claims:
+            self.claims[Key(pod.namespace, name)] += sign
         for term in pod.anti_affinity:
             _add(self.anti, term, node, sign)
         for term in pod.affinity:

@@ -9,6 +9,12 @@ from sampan.scheduler.filters.ports import ports
 from sampan.scheduler.filters.resources import resources
 from sampan.scheduler.filters.spread import spread
 from sampan.scheduler.filters.taints import taints
+from sampan.scheduler.filters.volumes import (
+    volume_binding,
+    volume_limits,
+    volume_restrictions,
+    volume_zone,
+)
 
 FILTERS: dict[str, Filter] = {
     "NodeUnschedulable": node_unschedulable,
@@ -17,6 +23,10 @@ FILTERS: dict[str, Filter] = {
     "NodeAffinity": node_affinity,
     "NodePorts": ports,
     "NodeResourcesFit": resources,
+    "VolumeRestrictions": volume_restrictions,
+    "NodeVolumeLimits": volume_limits,
+    "VolumeBinding": volume_binding,
+    "VolumeZone": volume_zone,
     "PodTopologySpread": spread,
     "InterPodAffinity": pod_affinity,
 }
