@@ -31,7 +31,7 @@ from sampan.scheduler.metrics import Metrics
 from sampan.scheduler.pod import PodView
 from sampan.scheduler.queue import Queue
 from sampan.scheduler.state import ClusterState
-from sampan.scheduler.storage import Storage, VolumePlan
+from sampan.scheduler.storage import Storage, VolumePlan, claims_of, plan_for
 from sampan.scheduler.volume_binder import NotBound, VolumeBinder
 from sampan.std import log
 from sampan.std.clock import Clock
