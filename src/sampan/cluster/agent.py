@@ -165,7 +165,3 @@ def search_path() -> str:
 def hidden(paths: Paths) -> tuple[str, ...]:
     """What no pod of `localhost/host` may see."""
     return (str(paths.state.parent), str(paths.run.parent), str(userconfig.home() / ".kube"))
-
-
-def warm_up() -> None:
-    """Importing this module has imported what an agent needs."""

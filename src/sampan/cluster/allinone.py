@@ -11,6 +11,8 @@ Read `controlplane` and `agent` next: they wire the components.
 
 from __future__ import annotations
 
+import importlib
+
 from sampan.cluster import network, supervisor
 from sampan.cluster.config import ClusterConfig
 from sampan.cluster.paths import Paths
@@ -22,24 +24,27 @@ def supervise(config: ClusterConfig, paths: Paths) -> int:
     """The supervisor's life, in a process of its own."""
     network.create(config, paths)
 
-    def warm_up() -> None:
-        """Import once what several children need; they share the pages."""
-        from sampan.cluster import agent, controlplane, credentials
+    def control_plane() -> None:
+        from sampan.cluster import controlplane, credentials
 
         credentials.prepare(config, paths)
         controlplane.warm_up()
-        agent.warm_up()
 
-    return supervisor.main(config, paths, roles(config), warm_up)
+    def agents() -> None:
+        importlib.import_module("sampan.cluster.agent")
+
+    # Import once what several children need: they share the pages. The control plane starts first
+    # because all others wait for it.
+    return supervisor.main(config, paths, roles(config), (control_plane, agents))
 
 
 def roles(config: ClusterConfig) -> list[Role]:
     """Every process of the cluster; each module is imported by whoever runs it."""
     return [
-        *(Role("launcher", node, spawn=_launcher, small=True) for node in config.node_names),
-        Role("resolver", "", _resolver, small=True),
-        Role("controlplane", "", _control_plane),
-        *(Role("agent", node, _agent) for node in config.node_names),
+        *(Role("launcher", node, spawn=_launcher) for node in config.node_names),
+        Role("resolver", "", _resolver),
+        Role("controlplane", "", _control_plane, stage=1),
+        *(Role("agent", node, _agent, stage=2) for node in config.node_names),
     ]
 
 

@@ -23,6 +23,8 @@ from sampan.cluster.paths import Paths
 from sampan.linux.real import netns
 
 INTERVAL_S = 0.01
+PATIENCE_S = 0.1
+"""For one try: before its rules are there, a Service's packets are lost without a word."""
 
 
 class NotYet(Exception):
@@ -82,7 +84,7 @@ class Checks:
         sock = self._socket(node, socket.SOCK_STREAM)
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(PATIENCE_S):
                 await loop.sock_connect(sock, (address, 443))
         except TimeoutError:
             raise OSError("no answer") from None
@@ -127,9 +129,9 @@ def question(name: str) -> bytes:
 
 
 async def exchange(sock: socket.socket, to: tuple[str, int], query: bytes) -> bytes:
-    """One query, one answer. Raises OSError (refused), TimeoutError (half a second)."""
+    """One query, one answer. Raises OSError (refused), TimeoutError."""
     loop = asyncio.get_running_loop()
     sock.connect(to)
     await loop.sock_sendall(sock, query)
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(PATIENCE_S):
         return await loop.sock_recv(sock, 4096)

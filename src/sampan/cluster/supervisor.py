@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +42,8 @@ class Role:
     node: str
     main: Callable[[ClusterConfig, Paths, str], int] | None = None
     spawn: Callable[[ClusterConfig, Paths, str], int] | None = None
-    small: bool = False
-    """Forked before the heavy imports."""
+    stage: int = 0
+    """Forked when the warm-up of this number is done; those of 0 while the process is small."""
 
 
 @dataclass(slots=True)
@@ -64,19 +64,20 @@ class Supervisor:
         self.deaths: dict[tuple[str, str], list[float]] = {}
         self.stop = False
 
-    def run(self, warm_up: Callable[[], None]) -> None:
-        """Start what is missing and watch all; returns after SIGTERM."""
+    def run(self, warm_ups: Sequence[Callable[[], None]]) -> None:
+        """Start what is missing, stage by stage, and watch all; returns after SIGTERM."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for living in processes.living(self.paths.processes):
             self._adopt(living)
-        self._start_missing([role for role in self.roles if role.small])
-        warm_up()
-        # Frozen objects are never visited by the collector, so a child's collections leave the
-        # pages that it shares with us alone.
-        gc.collect()
-        gc.freeze()
-        self._start_missing(self.roles)
+        self._start_missing([role for role in self.roles if role.stage == 0])
+        for stage, warm_up in enumerate(warm_ups, 1):
+            warm_up()
+            # Frozen objects are never visited by the collector, so a child's collections leave
+            # the pages that it shares with us alone.
+            gc.collect()
+            gc.freeze()
+            self._start_missing([role for role in self.roles if role.stage <= stage])
         while not self.stop:
             self._turn()
 
@@ -167,12 +168,17 @@ def redirect(log: Path) -> None:
     os.close(nowhere)
 
 
-def main(config: ClusterConfig, paths: Paths, roles: list[Role], warm: Callable[[], None]) -> int:
+def main(
+    config: ClusterConfig,
+    paths: Paths,
+    roles: list[Role],
+    warm_ups: Sequence[Callable[[], None]],
+) -> int:
     """The supervisor's whole life; 0 after a stop, and when another one runs already."""
     try:
         with network.lock(paths.run / "supervisor.lock"):
             processes.record(paths.processes, SUPERVISOR, "", os.getpid())
-            Supervisor(config, paths, roles).run(warm)
+            Supervisor(config, paths, roles).run(warm_ups)
     except network.Locked:
         return 0
     return 0
