@@ -210,10 +210,10 @@ async def _followed(source: Source, asked: Asked, one: Found) -> list[Record]:
         asked.outside |= further.outside
         asked.truncated |= further.truncated
         return [alias, *found] if found else []
-    return [alias, *await _elsewhere(asked, target, asked.type)]
+    return [alias, *await elsewhere(asked, target, asked.type)]
 
 
-async def _elsewhere(asked: Asked, target: str, kind: int) -> tuple[Record, ...]:
+async def elsewhere(asked: Asked, target: str, kind: int) -> tuple[Record, ...]:
     """What the whole server answers for a name that is not ours."""
     asked.outside = True
     query = asked.query.asking(target, kind)._replace(depth=asked.query.depth + 1)
@@ -240,9 +240,10 @@ async def _targets(source: Source, asked: Asked) -> Answer:
         is_name = one.type == codes.CNAME
         target = names.fqdn(one.host) if is_name else one.domain
         record = _target_record(asked, one, target, weights)
-        if is_name or (target, one.port) not in seen:
+        rank = one.priority if mail else one.port
+        if is_name or (target, rank) not in seen:
             records.append(record)
-            seen.add((target, one.port))
+            seen.add((target, rank))
         if is_name and (target, "") not in seen:
             seen.add((target, ""))
             extra += await _addresses_of(source, asked, target)
@@ -272,8 +273,8 @@ def _weights(services: Iterable[Found]) -> dict[int, float]:
 async def _addresses_of(source: Source, asked: Asked, target: str) -> list[Record]:
     if names.is_below(target.lower(), asked.zone.lower()):
         return await addresses(source, asked.about(target, codes.A)) or []
-    found = list(await _elsewhere(asked, target, codes.A))
-    sixes = await _elsewhere(asked, target, codes.AAAA)
+    found = list(await elsewhere(asked, target, codes.A))
+    sixes = await elsewhere(asked, target, codes.AAAA)
     return found + [record for record in sixes if record.type != codes.CNAME]
 
 

@@ -9,9 +9,8 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from sampan.dns import codes
 from sampan.dns.corefile import Block, CorefileError
-from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure
+from sampan.dns.plugin import Handler, Plugin, Query, Reply, nobody
 from sampan.dns.setup import Args, Settings, World, split_host_port
 
 Setup = Callable[[Args], Plugin | None]
@@ -91,7 +90,7 @@ def _linked(settings: Settings, order: Iterable[str]) -> tuple[Handler | None, b
     if not answering:
         # Plugins that only configure make no chain; such a block refuses like an empty one.
         return None, False
-    handler: Handler = _nobody
+    handler: Handler = nobody
     for plugin in reversed(answering):
         handler = link(plugin, handler)
     return handler, all(plugin.static for plugin in answering)
@@ -106,10 +105,6 @@ def link(plugin: Plugin, following: Handler) -> Handler:
         return reply if reply.plugin else reply._replace(plugin=name)
 
     return handler
-
-
-async def _nobody(query: Query) -> Reply:
-    return failure(codes.SERVFAIL, "no next plugin found")._replace(plugin=" ")
 
 
 def _check_overlaps(found: Iterable[Site]) -> None:

@@ -148,6 +148,21 @@ def failure(rcode: int, error: str = "") -> Reply:
     return Reply(rcode, made=False, error=error)
 
 
+async def nobody(query: Query) -> Reply:
+    """The end of a chain."""
+    return failure(codes.SERVFAIL, "no next plugin found")._replace(plugin=" ")
+
+
+class Transferer(Protocol):
+    """A plugin that can hand out whole zones."""
+
+    def transfer(self, zone: str, serial: int) -> list[tuple[Record, ...]] | None:
+        """The zone in pieces, its SOA first and last; the SOA alone for a client that has this
+        serial; None for a zone that is not ours.
+        """
+        ...
+
+
 class Plugin:
     """What `setup` returns. Only `answer` must be written; the rest are hooks.
 

@@ -1,13 +1,15 @@
 """Record data as text and back (RFC 1035 section 5, RFC 3597 for what nobody knows).
 
-Types that zone files rarely hold go through dnspython, which is imported only then.
+Types that zone files rarely hold can be written in the generic form, `\\# LENGTH HEX`.
 """
 
 from __future__ import annotations
 
 import base64
+import calendar
 import socket
 import struct
+import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -46,25 +48,11 @@ def from_words(kind: int, words: Sequence[str], origin: str = ".") -> bytes:
     try:
         if read:
             return read(list(words), origin)
-        return _through_dnspython(kind, words, origin)
     except BadData:
         raise
     except (ValueError, IndexError, struct.error, OSError) as bad:
         raise BadData(f"bad {codes.type_name(kind)} data: {' '.join(words)}") from bad
-
-
-def _through_dnspython(kind: int, words: Sequence[str], origin: str) -> bytes:
-    import dns.exception
-    import dns.name
-    import dns.rdata
-
-    try:
-        found = dns.rdata.from_text(
-            "IN", codes.type_name(kind), " ".join(words), dns.name.from_text(origin), False
-        )
-        return bytes(found.to_digestable())
-    except dns.exception.DNSException as bad:
-        raise BadData(f"bad {codes.type_name(kind)} data: {bad}") from bad
+    raise BadData(f"type {codes.type_name(kind)} has no text form here; write it as \\# LENGTH HEX")
 
 
 def absolute(name: str, origin: str) -> str:
@@ -158,6 +146,43 @@ def _read_naptr(words: list[str], origin: str) -> bytes:
     return _numbers("!HH", words[:2]) + strings + _read_name(words[5:], origin)
 
 
+def _read_nsec(words: list[str], origin: str) -> bytes:
+    types = [codes.type_number(word) for word in words[1:]]
+    if None in types:
+        raise BadData(f"bad NSEC data: {' '.join(words)}")
+    return _read_name(words, origin) + bitmap_wire([t for t in types if t is not None])
+
+
+def _read_rrsig(words: list[str], origin: str) -> bytes:
+    covered = codes.type_number(words[0])
+    if covered is None:
+        raise BadData(f"bad RRSIG data: {words[0]}")
+    numbers = (covered, *(int(word) for word in words[1:4]), _time(words[4]), _time(words[5]))
+    head = struct.pack("!HBBIII", *numbers) + struct.pack("!H", int(words[6]))
+    return head + _read_name(words[7:], origin) + base64.b64decode("".join(words[8:]))
+
+
+def _time(word: str) -> int:
+    """Seconds since 1970, or `20261120203000`."""
+    if len(word) != 14:
+        return int(word)
+    fields = time.strptime(word, "%Y%m%d%H%M%S")
+    return calendar.timegm(fields) & 0xFFFFFFFF
+
+
+def _read_hex_after(layout: str, count: int) -> Reader:
+    """Numbers, then hexadecimal digits: TLSA, SSHFP and their like."""
+
+    def read(words: list[str], origin: str) -> bytes:
+        return _numbers(layout, words[:count]) + bytes.fromhex("".join(words[count:]))
+
+    return read
+
+
+def _read_uri(words: list[str], origin: str) -> bytes:
+    return _numbers("!HH", words[:2]) + character_string(words[2])[1:]
+
+
 def seconds(word: str) -> int:
     """`3600`, or BIND's `1h30m`. Raises ValueError."""
     if word.isascii() and word.isdigit():
@@ -188,7 +213,9 @@ _READ: dict[int, Reader] = {
     codes.PTR: _read_name, codes.DNAME: _read_name, codes.MX: _read_mx, codes.SRV: _read_srv,
     codes.SOA: _read_soa, codes.TXT: _read_txt, 99: _read_txt, codes.HINFO: _read_txt,
     257: _read_caa, codes.DS: _read_ds, codes.CDS: _read_ds, codes.DNSKEY: _read_dnskey,
-    codes.CDNSKEY: _read_dnskey, codes.NAPTR: _read_naptr,
+    codes.CDNSKEY: _read_dnskey, codes.NAPTR: _read_naptr, codes.NSEC: _read_nsec,
+    codes.RRSIG: _read_rrsig, 52: _read_hex_after("!BBB", 3), 53: _read_hex_after("!BBB", 3),
+    44: _read_hex_after("!BB", 2), 256: _read_uri,
 }  # fmt: skip
 
 # Showing
@@ -287,13 +314,31 @@ def _show_nsec(raw: bytes) -> str:
     return " ".join([following, *map(codes.type_name, bitmap(raw[pos:]))])
 
 
+def _show_rrsig(raw: bytes) -> str:
+    covered, *numbers = struct.unpack_from("!HBBI", raw)
+    until, since, tag = struct.unpack_from("!IIH", raw, 8)
+    signer, pos = names.read(raw, 18)
+    times = (time.strftime("%Y%m%d%H%M%S", time.gmtime(t)) for t in (until, since))
+    signature = base64.b64encode(raw[pos:]).decode()
+    words = (codes.type_name(covered), *numbers, *times, tag, signer, signature)
+    return " ".join(map(str, words))
+
+
+def _show_naptr(raw: bytes) -> str:
+    pos, shown = 4, list(map(str, struct.unpack_from("!HH", raw)))
+    for _ in range(3):
+        shown.append(_quoted(raw[pos + 1 : pos + 1 + raw[pos]]))
+        pos += 1 + raw[pos]
+    return " ".join([*shown, names.read(raw, pos)[0]])
+
+
 _SHOW: dict[int, Shower] = {
     codes.A: _show_a, codes.AAAA: _show_a, codes.NS: _show_name, codes.CNAME: _show_name,
     codes.PTR: _show_name, codes.DNAME: _show_name, codes.MX: _show_numbers_and_name("!H"),
     codes.SRV: _show_numbers_and_name("!3H"), codes.SOA: _show_soa, codes.TXT: _show_txt,
     99: _show_txt, codes.HINFO: _show_txt, 257: _show_caa, codes.DS: _show_ds,
     codes.CDS: _show_ds, codes.DNSKEY: _show_dnskey, codes.CDNSKEY: _show_dnskey,
-    codes.NSEC: _show_nsec,
+    codes.NSEC: _show_nsec, codes.RRSIG: _show_rrsig, codes.NAPTR: _show_naptr,
 }  # fmt: skip
 
 # Making

@@ -124,8 +124,6 @@ def _name_rule(words: list[str]) -> Rewrite:
     if kind != "regex":
         source = _normal(source)
     target = _normal(target)
-    if kind in ("exact", "suffix"):
-        source, target = names.fqdn(source), names.fqdn(target)
     change = matcher(kind, source, target)
     if kind == "suffix" and auto:
         back = _suffix(target, source)
@@ -143,8 +141,8 @@ def _name_rule(words: list[str]) -> Rewrite:
 
 
 def _normal(name: str) -> str:
-    """Lower-case; prefixes and substrings keep their end as it is."""
-    return name.lower()
+    """Whole names only, as upstream has it: a prefix `pre-` is the name `pre-.` and meets none."""
+    return names.fqdn(name).lower()
 
 
 def _suffix(suffix: str, replacement: str) -> Text:
@@ -272,9 +270,7 @@ def _name_test(words: list[str], what: str) -> Callable[[str], bool]:
         raise CorefileError(
             f"{what} rule supports only exact, prefix, suffix, substring, and regex name matching"
         )
-    text = words[-1] if kind == "regex" else words[-1].lower()
-    if kind in ("exact", "suffix"):
-        text = names.fqdn(text)
+    text = words[-1] if kind == "regex" else _normal(words[-1])
     test = matcher(kind, text)
     return lambda name: test(name) is not None
 

@@ -79,6 +79,8 @@ class World:
     """Interfaces of this machine with their addresses."""
     changed: Callable[[Sequence[Hashable]], None] = lambda tags: None
     """Says that replies with these tags no longer hold."""
+    zone_changed: Callable[[str], None] = lambda zone: None
+    """Says that a zone has new content, for those who notify secondaries."""
     reload: Callable[[], Awaitable[str]] | None = None
     """Load the Corefile anew; the text of the failure, if any."""
     tell: Callable[[], None] = lambda: None

@@ -180,9 +180,9 @@ class Cluster:
             return self._external(service, request)
         if service.headless or request.endpoint:
             slices = self.model.endpoints(key)
-            found = list(self._endpoints(slices, request, domain))
+            found = list(self.endpoints(slices, request, domain))
             if not found and request.prefers:
-                found = list(self._endpoints(slices, request._replace(place=""), domain))
+                found = list(self.endpoints(slices, request._replace(place=""), domain))
             return found if found or request.place else None
         if self.options.ignore_empty and not any(
             one.endpoints for one in self.model.endpoints(key)
@@ -212,7 +212,7 @@ class Cluster:
         ]
         return found or None
 
-    def _endpoints(
+    def endpoints(
         self, slices: Iterable[Slice], request: Request, domain: str, *, multi: bool = False
     ) -> Iterator[Found]:
         for one in slices:
@@ -237,7 +237,7 @@ class Cluster:
             return None
         slices, domain = self.model.import_endpoints(key), self._domain(service, asked.zone)
         if service.headless or request.endpoint:
-            return list(self._endpoints(slices, request, domain, multi=True)) or None
+            return list(self.endpoints(slices, request, domain, multi=True)) or None
         if self.options.ignore_empty and not any(one.endpoints for one in slices):
             return None
         return self._at_ips(service, request, domain)
@@ -280,11 +280,11 @@ class Cluster:
         tags.add(("ip", ip))
         dot = "" if self.options.primary == "." else self.options.primary
         for namespace, name in self.model.service_ips.get(ip, ()):
-            if self._listed(namespace, tags):
+            if self.listed(namespace, tags):
                 return [Found(f"{name}.{namespace}.svc.{dot}", ttl=self.ttl)]
         found: list[Found] = []
         for namespace, slice_name in sorted(self.model.endpoint_ips.get(ip, ())):
-            if not self._listed(namespace, tags):
+            if not self.listed(namespace, tags):
                 continue
             one = self.model.slices[namespace, slice_name]
             found += (
@@ -294,7 +294,7 @@ class Cluster:
             )
         return found
 
-    def _listed(self, namespace: str, tags: Tags) -> bool:
+    def listed(self, namespace: str, tags: Tags) -> bool:
         return not self.options.namespaces or self.exposed(namespace, tags)
 
     def _own(self, asked: Asked) -> list[Found]:

@@ -113,7 +113,8 @@ class Model:
         ):
             yield from _reindex(index, key, before, after)
         self.modified = int(self.now())
-        if (old.external_ips if old else ()) or (new.external_ips if new else ()):
+        outside = (old.external_ips if old else ()) or (new.external_ips if new else ())
+        if outside and self.synced:
             self.external_modified = self.modified
         yield "self"
 

@@ -117,7 +117,7 @@ class Cache(Plugin):
 
     def _taken(self, reply: Reply, query: Query, key: Key) -> Reply:
         """Keep the reply where that is right; what the client gets has the capped TTL."""
-        if not reply.made or reply.dropped or reply.stream or reply.validity is not None:
+        if not reply.made or reply.dropped or reply.stream:
             return reply
         kind = self._kind(query, reply)
         table = self.denial if kind in (NODATA, NXDOMAIN, SERVER_ERROR) else self.success
@@ -128,7 +128,8 @@ class Cache(Plugin):
         if not query.do and not query.message.flags & codes.AD:
             flags &= ~codes.AD
         capped = reply._replace(flags=flags, **settle(reply, ttl, signed=True))
-        if ttl > 0 and table.keeps(query, reply, kind):
+        # What says itself how long it holds is not copied: a copy could only be older.
+        if ttl > 0 and reply.validity is None and table.keeps(query, reply, kind):
             self._keep(table, key, reply._replace(edns=None), ttl, query)
         return capped
 

@@ -11,6 +11,7 @@ import gc
 import sys
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from sampan.dns.arguments import ONCE, check_host_port
@@ -47,7 +48,11 @@ class Pprof(Plugin):
         if name == "profile":
             seconds = parse_qs(request.query).get("seconds", ["5"])[0]
             return _text(await _profile(min(float(seconds), MAX_PROFILE_S)))
-        makers = {"goroutine": _tasks, "heap": _heap, "cmdline": lambda: "\0".join(sys.argv)}
+        makers: dict[str, Callable[[], str]] = {
+            "goroutine": _tasks,
+            "heap": _heap,
+            "cmdline": lambda: "\0".join(sys.argv),
+        }
         return _text(makers[name]()) if name in makers else _text("", 404)
 
 

@@ -17,6 +17,8 @@ from sampan.std.httpd import Server, serve
 
 MEDIA = "application/dns-message"
 MAX_BODY = 65535
+LEAST_S = 5
+"""How long an HTTP cache may keep a reply that says nothing about it."""
 
 
 class HttpsListener:
@@ -83,10 +85,10 @@ def lifetime(wire: bytes) -> int:
     try:
         message = parse(wire)
     except BadMessage:
-        return 0
+        return LEAST_S
     records = (*message.answer, *message.authority, *message.additional)
     if message.rcode not in (codes.NOERROR, codes.NXDOMAIN) or not records:
-        return 0
+        return LEAST_S
     return min(record.ttl for record in records)
 
 

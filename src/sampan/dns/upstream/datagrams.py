@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass, field
 from random import Random
 
+from sampan.dns import codes
 from sampan.dns.message import BadMessage, Message, parse
 from sampan.dns.render import render
 from sampan.std.clock import Clock
@@ -111,14 +112,11 @@ class UdpPool:
             self._take(one, wire)
 
     def _take(self, one: _Socket, wire: bytes) -> None:
-        try:
-            found = parse(wire)
-        except BadMessage:
-            return
-        asked, reply = one.waiting.get(found.id, (None, None))
+        asked, reply = one.waiting.get(int.from_bytes(wire[:2]), (None, None))
         if asked is None or reply is None or reply.done():
             return
-        if matches(asked, found):
+        found = _read(asked, wire)
+        if found is not None and matches(asked, found):
             reply.set_result(found)
 
     def _fail(self, one: _Socket, bad: OSError) -> None:
@@ -145,6 +143,17 @@ class UdpPool:
     def close(self) -> None:
         for one in list(self._sockets):
             self._drop(one)
+
+
+def _read(asked: Message, wire: bytes) -> Message | None:
+    """The message; one that is longer than was asked for counts as cut off."""
+    try:
+        found = parse(wire)
+    except BadMessage:
+        return None
+    if len(wire) <= max(512, asked.edns.size if asked.edns else 0):
+        return found
+    return found._replace(flags=found.flags | codes.TC, answer=(), authority=(), additional=())
 
 
 def matches(asked: Message, found: Message) -> bool:
