@@ -17,6 +17,7 @@ from sampan.controllers.nodelifecycle import nodelifecycle
 from sampan.controllers.podgc import podgc
 from sampan.controllers.replicaset import replicaset, replicationcontroller
 from sampan.controllers.serviceaccount import rootca, serviceaccount
+from sampan.controllers.statefulset import statefulset
 from sampan.controllers.tainteviction import tainteviction
 from sampan.controllers.token import token
 from sampan.loop.component import Component
@@ -33,6 +34,7 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "replicationcontroller": replicationcontroller,
     "deployment": deployment,
     "daemonset": daemonset,
+    "statefulset": statefulset,
     "endpointslice": endpointslice,
     "endpoints": endpoints,
     "endpointslicemirroring": endpointslicemirroring,
