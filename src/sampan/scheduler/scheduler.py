@@ -163,9 +163,9 @@ class Scheduler:
         self.queue.drop(pod.key)
         if known is None:
             self.queue.wake(BY_NEWCOMERS)
-        elif known.requests != pod.requests or known.terminating != pod.terminating:
+        elif known.requests != pod.requests:
             self.queue.wake(BY_PODS)
-        elif known.labels != pod.labels:
+        elif known.labels != pod.labels or known.terminating != pod.terminating:
             self.queue.wake(BY_NEWCOMERS)
 
     def _waiting(self, pod: PodView) -> None:
