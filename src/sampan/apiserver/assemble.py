@@ -28,6 +28,7 @@ from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.custom import CustomResources
 from sampan.apiserver.discovery import Discovery
 from sampan.apiserver.health import Check
+from sampan.apiserver.housekeeping import Housekeeping
 from sampan.apiserver.meters import Meters
 from sampan.apiserver.ownership import FieldOwnership
 from sampan.apiserver.pages import pages
@@ -67,6 +68,7 @@ class ApiServer:
     catalog: Catalog
     cacher: Cacher
     custom: CustomResources
+    housekeeping: Housekeeping
     follower: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -74,6 +76,7 @@ class ApiServer:
         assert self.follower is not None
         async with asyncio.TaskGroup() as group:
             group.create_task(self.custom.run())
+            group.create_task(self.housekeeping.run())
             await self.follower
 
 
@@ -132,6 +135,7 @@ async def assemble(
         catalog,
         cacher,
         custom,
+        Housekeeping(parts),
     )
     server.app.checks = checks(server)
     server.app.pages = pages(server.app, accounts, catalog)

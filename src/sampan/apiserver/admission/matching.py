@@ -47,7 +47,7 @@ def _resource_listed(values: Sequence[str], plural: str, subresource: str) -> bo
         wanted, _, below = value.partition("/")
         if wanted not in (ALL, plural):
             continue
-        if below == subresource or below == ALL:
+        if below in (subresource, ALL):
             return True
     return False
 

@@ -17,6 +17,7 @@ from sampan.apiserver.admission.class_defaults import (
     PersistentVolumeClaimResize,
     StorageObjectInUseProtection,
 )
+from sampan.apiserver.admission.escalation import RbacEscalation
 from sampan.apiserver.admission.limit_ranger import LimitRanger
 from sampan.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from sampan.apiserver.admission.node_restriction import NodeRestriction
@@ -65,6 +66,7 @@ PLUGINS: tuple[Row, ...] = (
     Row("StorageObjectInUseProtection", lambda _: StorageObjectInUseProtection()),
     Row("PersistentVolumeClaimResize", lambda w: PersistentVolumeClaimResize(w.parts.cacher)),
     Row("RuntimeClass", lambda w: RuntimeClass(w.parts.cacher)),
+    Row("RbacEscalation", lambda w: RbacEscalation(w.authorizer), fixed=True),
     Row("CertificateIdentity", lambda w: CertificateIdentity(w.parts.timestamp), fixed=True),
     Row("CertificateApproval", lambda w: CertificateVerbs(w.authorizer)),
     Row("CertificateSubjectRestriction", lambda _: CertificateSubjectRestriction()),

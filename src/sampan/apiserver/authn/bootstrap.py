@@ -30,14 +30,15 @@ class BootstrapTokens:
         if secret.get("type") != _TYPE or secret["metadata"].get("deletionTimestamp"):
             return None
         data = {k: base64.b64decode(v).decode() for k, v in (secret.get("data") or {}).items()}
-        if not hmac.compare_digest(data.get("token-secret", ""), form[2]):
-            return None
-        if data.get("token-id") != form[1] or data.get("usage-bootstrap-authentication") != "true":
-            return None
-        if self._expired(data.get("expiration", "")):
-            return None
         named = [g.strip() for g in data.get("auth-extra-groups", "").split(",") if g.strip()]
-        if not all(_GROUP.fullmatch(group) for group in named):
+        good = (
+            hmac.compare_digest(data.get("token-secret", ""), form[2])
+            and data.get("token-id") == form[1]
+            and data.get("usage-bootstrap-authentication") == "true"
+            and not self._expired(data.get("expiration", ""))
+            and all(_GROUP.fullmatch(group) for group in named)
+        )
+        if not good:
             return None
         return User(f"system:bootstrap:{form[1]}", groups=(BOOTSTRAPPERS, *sorted(named)))
 

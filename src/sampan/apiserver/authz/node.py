@@ -6,7 +6,7 @@ role `system:node` in upstream as well; here stand the objects that need the gra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sampan.api.meta import Json
 from sampan.apiserver.authz.attributes import NO_OPINION, Attributes, Decision
@@ -17,7 +17,6 @@ from sampan.apiserver.cacher.collection import Event
 Reference = tuple[str, str, str]
 """Resource, namespace, name."""
 
-_GRAPH = frozenset({("", "secrets"), ("", "configmaps")})
 _ALLOWED = Decision(True)
 
 
@@ -52,16 +51,19 @@ class NodeAuthorizer:
         node = asked.user.node
         if not node or asked.path:
             return NO_OPINION
-        if (asked.group, asked.resource) in _GRAPH:
-            return self._read(asked, node)
-        if asked.group == "" and asked.resource == "serviceaccounts":
-            return self._token(asked, node)
-        if asked.group == "" and asked.resource in ("persistentvolumeclaims", "persistentvolumes"):
-            return self._storage(asked, node)
-        if asked.resource == "volumeattachments":
-            return self._attachment(asked, node)
-        if asked.resource in ("leases", "csinodes"):
-            return self._own(asked, node)
+        graph: dict[tuple[str, str], Callable[[Attributes, str], Decision]] = {
+            ("", "secrets"): self._read,
+            ("", "configmaps"): self._read,
+            ("", "serviceaccounts"): self._token,
+            ("", "persistentvolumeclaims"): self._storage,
+            ("", "persistentvolumes"): self._storage,
+            ("storage.k8s.io", "volumeattachments"): self._attachment,
+            ("coordination.k8s.io", "leases"): self._own,
+            ("storage.k8s.io", "csinodes"): self._own,
+        }
+        special = graph.get((asked.group, asked.resource))
+        if special is not None:
+            return special(asked, node)
         return _ALLOWED if any(rule.allows(asked) for rule in NODE_RULES) else NO_OPINION
 
     def _read(self, asked: Attributes, node: str) -> Decision:

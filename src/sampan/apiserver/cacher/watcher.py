@@ -69,25 +69,23 @@ class Watcher:
 
     def take(self, event: Event) -> None:
         selection = self.selection
-        item = event.item
-        previous = event.previous
-        subject = item if item is not None else previous
+        item, previous = event.item, event.previous
+        subject = item or previous
         assert subject is not None
         if selection.namespace and subject.namespace != selection.namespace:
             return
         if selection.name and subject.name != selection.name:
             return
         if selection.labels is not None or selection.fields is not None:
-            if item is not None and not selection.matches(item):
-                item = None
-            if previous is not None and not selection.matches(previous):
-                previous = None
+            item = item if item is not None and selection.matches(item) else None
+            previous = previous if previous is not None and selection.matches(previous) else None
         if item is not None:
-            kind, shown = ("MODIFIED" if previous is not None else "ADDED"), item
+            self._send(event, "MODIFIED" if previous is not None else "ADDED", item)
         elif previous is not None:
-            kind, shown = "DELETED", previous
-        else:
-            return
+            self._send(event, "DELETED", previous)
+
+    def _send(self, event: Event, kind: str, shown: Item) -> None:
+        """Made once for all watchers of this form."""
         key = (self.form, kind)
         line = event.encoded.get(key)
         if line is None:
