@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import calendar
+import contextlib
 import socket
 import struct
 import time
@@ -26,11 +27,9 @@ def text(record: Record) -> str:
     show = _SHOW.get(record.type)
     if not record.rdata:
         return ""
-    try:
-        if show:
+    if show:
+        with contextlib.suppress(struct.error, names.BadName, IndexError):
             return show(record.rdata)
-    except (struct.error, names.BadName, IndexError):
-        pass
     return f"\\# {len(record.rdata)} {record.rdata.hex()}"
 
 
