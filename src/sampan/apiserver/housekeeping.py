@@ -59,7 +59,8 @@ class Housekeeping:
         for start in range(0, len(old), BATCH):
             batch = old[start : start + BATCH]
             writes = [Delete(key_for("", "events", key.namespace, key.name)) for key in batch]
-            await self._parts.store.txn([], writes)
+            outcome = await self._parts.store.txn([], writes)
+            await self._parts.cacher.wait_for(outcome.revision)
 
     async def compact(self) -> None:
         """Forget what was overwritten longer ago than anyone may ask for."""

@@ -1,0 +1,173 @@
+"""No road into the server leads past authentication and authorization."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.apiserver.conftest import Asker
+
+OPEN_TO_ALL = {"/healthz", "/livez", "/readyz", "/version"}
+PLAIN = (
+    "/", "/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/openapi/v2", "/openapi/v3",
+    "/openapi/v3/api/v1", "/metrics", "/healthz", "/healthz/ping", "/livez", "/readyz", "/version",
+    "/.well-known/openid-configuration", "/openid/v1/jwks", "/nowhere", "/debug/pprof",
+)  # fmt: skip
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+
+
+def routes(server: Asker) -> list[str]:
+    """Every path shape of every resource and subresource, old forms included."""
+    found = []
+    for served in server.api.catalog:
+        rid = served.id
+        spaces = ["", "default"] if rid.namespaced else [""]
+        for space in spaces:
+            found.append(rid.path(space))
+            found.append(rid.path(space, "x"))
+            found += [rid.path(space, "x", sub.name) for sub in served.resource.subresources]
+            found += [rid.path(space, "x", "proxy/a/b"), rid.path(space, "x", "nope")]
+            root, _, tail = rid.path(space, "x").partition(f"/{rid.version}/")
+            found += [f"{root}/{rid.version}/{old}/{tail}" for old in ("watch", "proxy")]
+    return found
+
+
+async def test_nobody_gets_anything_but_health_and_version(server: Asker) -> None:
+    for path in (*PLAIN, *routes(server)):
+        for method in METHODS:
+            status, body = await server.ask(method, path, {}, token="")
+            if path in OPEN_TO_ALL and method == "GET":
+                assert status == 200, (method, path)
+            else:
+                assert status == 403, (method, path, body)
+
+
+async def test_who_has_no_rights_gets_discovery_and_reviews_of_themself_only(
+    server: Asker,
+) -> None:
+    own = ("selfsubjectaccessreviews", "selfsubjectreviews", "selfsubjectrulesreviews")
+    for path in routes(server):
+        for method in METHODS:
+            status, body = await server.ask(method, path, {}, token="alice")
+            if method == "POST" and any(f"/v1/{plural}" in path for plural in own):
+                assert status in (201, 400, 404, 405, 422), (method, path, body)
+            else:
+                assert status == 403, (method, path, body)
+
+
+async def test_a_bad_credential_is_not_anonymous(server: Asker) -> None:
+    for path in ("/healthz", "/api/v1/pods"):
+        status, body = await server.ask("GET", path, token="nonsense")
+        assert (status, body["reason"]) == (401, "Unauthorized")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/namespaces/default/secrets/../pods",
+        "//api/v1/secrets",
+        "/api//v1/secrets",
+        "/api/v1/namespaces/default/secrets/",
+        "/api/v1/namespaces/default/%73ecrets",
+        "/apis//v1/secrets",
+    ],
+)
+async def test_odd_spellings_of_a_path_open_nothing(server: Asker, path: str) -> None:
+    status, _ = await server.ask("GET", path, token="alice")
+    assert status in (403, 404)
+    status, _ = await server.ask("GET", path, token="")
+    assert status == 403
+
+
+async def test_impersonation_takes_the_right_to_impersonate(server: Asker) -> None:
+    status, body = await server.ask(
+        "GET", "/api/v1/secrets", token="alice", impersonate_user="root",
+        impersonate_group="system:masters",
+    )  # fmt: skip
+    assert status == 403
+    assert 'cannot impersonate resource "users"' in body["message"]
+    status, _ = await server.ask("GET", "/api/v1/secrets", impersonate_user="alice")
+    assert status == 403
+
+
+async def test_an_impersonated_group_alone_is_an_error(server: Asker) -> None:
+    status, body = await server.ask("GET", "/api/v1/pods", impersonate_group="system:masters")
+    assert status == 500
+    assert "without impersonating a user" in body["message"]
+
+
+async def test_nobody_grants_rights_that_they_do_not_hold(server: Asker) -> None:
+    rules = [
+        {"apiGroups": [RBAC], "resources": ["roles", "rolebindings"], "verbs": ["create", "get"]}
+    ]
+    await server.make(f"/apis/{RBAC}/v1/clusterroles", {"metadata": {"name": "m"}, "rules": rules})
+    await bind(server, "m", "alice")
+    greedy = {
+        "metadata": {"name": "r"},
+        "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}],
+    }
+    roles = f"/apis/{RBAC}/v1/namespaces/default/roles"
+    status, body = await server.ask("POST", roles, greedy, token="alice")
+    assert status == 403
+    assert body["message"].endswith(
+        'is forbidden: user "alice" (groups=["system:authenticated"]) is attempting to grant RBAC '
+        'permissions not currently held:\n{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}'
+    )
+    held = {"metadata": {"name": "r"}, "rules": rules}
+    held["rules"] = [{"apiGroups": [RBAC], "resources": ["roles"], "verbs": ["get"]}]
+    status, _ = await server.ask("POST", roles, held, token="alice")
+    assert status == 201
+    binding = {
+        "metadata": {"name": "b"},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": RBAC, "kind": "User", "name": "alice"}],
+    }
+    path = f"/apis/{RBAC}/v1/namespaces/default/rolebindings"
+    status, body = await server.ask("POST", path, binding, token="alice")
+    assert status == 403
+    assert "permissions not currently held" in body["message"]
+
+
+async def test_a_kubelet_reads_only_what_its_pods_refer_to(server: Asker) -> None:
+    from tests.apiserver.conftest import pod
+
+    await server.namespace("a")
+    secrets = "/api/v1/namespaces/a/secrets"
+    for name in ("mine", "other"):
+        await server.make(secrets, {"metadata": {"name": name}})
+    volumes = [{"name": "v", "secret": {"secretName": "mine"}}]
+    await server.make("/api/v1/namespaces/a/pods", pod("p", nodeName="n1", volumes=volumes))
+    status, _ = await server.ask("GET", f"{secrets}/mine", token="node")
+    assert status == 200
+    status, body = await server.ask("GET", f"{secrets}/other", token="node")
+    assert status == 403
+    assert "no relationship found between node 'n1' and this object" in body["message"]
+    status, _ = await server.ask("GET", secrets, token="node")
+    assert status == 403
+
+
+async def test_a_kubelet_changes_only_its_own_node(server: Asker) -> None:
+    node = {"metadata": {"name": "n1"}}
+    status, body = await server.ask("POST", "/api/v1/nodes", node, token="node")
+    assert status == 201, body
+    status, body = await server.ask(
+        "POST", "/api/v1/nodes", {"metadata": {"name": "n2"}}, token="node"
+    )
+    assert status == 403
+    assert 'node "n1" is not allowed to modify node "n2"' in body["message"]
+
+
+RBAC = "rbac.authorization.k8s.io"
+
+
+async def bind(server: Asker, role: str, user: str) -> None:
+    await server.make(
+        f"/apis/{RBAC}/v1/clusterrolebindings",
+        {
+            "metadata": {"name": f"{role}-{user}"},
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
+        },
+    )
