@@ -11,7 +11,6 @@ GATED = {
     "type": "PodScheduled",
     "status": "False",
     "lastProbeTime": None,
-    "lastTransitionTime": None,
     "reason": "SchedulingGated",
     "message": "Scheduling is blocked due to non-empty scheduling gates",
 }
@@ -30,7 +29,8 @@ def _new_pod(pod: Json) -> None:
     spec = pod["spec"]
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
     if spec.get("schedulingGates"):
-        pod["status"]["conditions"] = [dict(GATED)]
+        created = pod["metadata"].get("creationTimestamp")
+        pod["status"]["conditions"] = [{**GATED, "lastTransitionTime": created}]
     own = pod["metadata"].get("labels") or {}
     for term in _pod_terms(spec.get("affinity") or {}):
         _merge_keys(term, "matchLabelKeys", "In", own)
