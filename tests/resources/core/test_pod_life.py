@@ -122,7 +122,7 @@ def test_other_changes_show_the_difference(rig: Any) -> None:
     pods.create(pod())
     told = pods.refusal_of_patch("p", {"spec": {"restartPolicy": "Never"}})
     assert told.startswith("spec: Forbidden: pod updates may not change fields other than `spec.co")
-    assert '- "restartPolicy": "Always",\n+ "restartPolicy": "Never",\n' in told
+    assert '- "RestartPolicy": "Always",\n+ "RestartPolicy": "Never",\n' in told
 
 
 def test_a_gated_pod_may_be_narrowed_down(rig: Any) -> None:

@@ -196,7 +196,7 @@ def _changes(new: Json, old: Json) -> Errors:
         kept = {k: v for k, v in now["csi"].items() if k != "controllerExpandSecretRef"}
         now = {**now, "csi": kept}
     if now != was:
-        shown = difference(was, now)
+        shown = difference(was, now, "PersistentVolumeSpec")
         says = f"spec.persistentvolumesource is immutable after creation\n{shown}"
         errors += forbidden("spec.persistentvolumesource", says)
     errors += immutable("volumeMode", new.get("volumeMode"), old.get("volumeMode"))

@@ -97,7 +97,8 @@ def _changes(new: Json, old: Json) -> Errors:
     if compared != before:
         says = (
             "spec is immutable after creation except resources.requests and "
-            f"volumeAttributesClassName for bound claims\n{difference(before, compared)}"
+            f"volumeAttributesClassName for bound claims\n"
+            f"{difference(before, compared, 'PersistentVolumeClaimSpec')}"
         )
         errors += forbidden("spec", says)
     errors += _size(spec, old)

@@ -51,7 +51,7 @@ def validate_update(spec: Json, before: Json) -> Errors:
         errors += _names_changed(compared, before) or forbidden(
             "spec",
             f"pod updates may not change fields other than {UPDATABLE}\n"
-            f"{difference(before, compared)}",
+            f"{difference(before, compared, 'PodSpec')}",
         )
     return errors
 
@@ -68,7 +68,7 @@ def validate_ephemeral_update(new: Json, old: Json) -> Errors:
         if name not in now:
             errors += forbidden(path, f"{shown} removed\n")
         elif now[name] != container:
-            changed = difference(container, now[name])
+            changed = difference(container, now[name], "EphemeralContainer")
             errors += forbidden(path, f"{shown} changed\n{changed}")
     return errors
 
