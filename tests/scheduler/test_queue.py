@@ -1,0 +1,98 @@
+"""Waiting pods: order, pauses, and what wakes them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sampan.scheduler.pod import PodView
+from sampan.scheduler.queue import Queue
+from sampan.testing.clock import JumpingClock, run_jumping
+from tests.scheduler.clusters import pod
+
+
+async def taken(queue: Queue, within_s: float = 0.5) -> str:
+    """The name of the next pod; empty if none comes in time."""
+    try:
+        async with asyncio.timeout(within_s):
+            return (await queue.take()).key.name
+    except TimeoutError:
+        return ""
+
+
+def important(name: str, priority: int) -> PodView:
+    return pod(name, priority=priority)
+
+
+def test_the_most_important_pod_comes_first_and_then_the_oldest() -> None:
+    async def scene() -> None:
+        queue = Queue(JumpingClock())
+        for view in (important("a", 0), important("b", 5), important("c", 0)):
+            queue.put(view)
+        assert [await taken(queue) for _ in range(4)] == ["b", "a", "c", ""]
+
+    run_jumping(scene())
+
+
+def test_a_failed_pod_is_parked_until_something_may_help() -> None:
+    async def scene() -> None:
+        queue = Queue(JumpingClock())
+        view = pod("a")
+        queue.put(view)
+        assert await taken(queue) == "a"
+        queue.failed(view.key, ("NodeResourcesFit",))
+        assert await taken(queue, 20) == ""
+        queue.wake(("InterPodAffinity",))
+        assert await taken(queue, 20) == ""
+        queue.wake(("NodeResourcesFit",))
+        assert await taken(queue) == "a"
+
+    run_jumping(scene())
+
+
+def test_news_during_a_try_leads_to_another_one_after_a_growing_pause() -> None:
+    async def scene() -> None:
+        clock = JumpingClock()
+        queue = Queue(clock)
+        view = pod("a")
+        queue.put(view)
+        pauses = []
+        for _ in range(6):
+            assert await taken(queue, 60) == "a"
+            queue.wake(("NodeResourcesFit",))
+            queue.failed(view.key, ("NodeResourcesFit",))
+            began = clock.monotonic()
+            name = await taken(queue, 60)
+            pauses.append(round(clock.monotonic() - began))
+            assert name == "a"
+            queue.wake(("NodeResourcesFit",))
+            queue.failed(view.key, ())
+        assert pauses[0] == 1
+        assert pauses[-1] == 10
+
+    run_jumping(scene())
+
+
+def test_a_change_of_the_pod_itself_wakes_it_and_a_dropped_one_is_forgotten() -> None:
+    async def scene() -> None:
+        queue = Queue(JumpingClock())
+        queue.put(pod("a"))
+        queue.put(pod("b"))
+        assert await taken(queue) == "a"
+        queue.failed(pod("a").key, ("NodeAffinity",))
+        queue.drop(pod("b").key)
+        assert await taken(queue) == ""
+        queue.put(pod("a", {"new": "label"}))
+        assert await taken(queue) == "a"
+
+    run_jumping(scene())
+
+
+def test_a_parked_pod_is_tried_again_after_five_minutes_in_any_case() -> None:
+    async def scene() -> None:
+        queue = Queue(JumpingClock())
+        queue.put(pod("a"))
+        await taken(queue)
+        queue.failed(pod("a").key, ("NodeAffinity",))
+        assert await taken(queue, 400) == "a"
+
+    run_jumping(scene())
