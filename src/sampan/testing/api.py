@@ -133,8 +133,10 @@ class FakeApi:
         if version and version != current["metadata"]["resourceVersion"]:
             raise Conflict(f"{key} was changed meanwhile")
         merged = {**current, "status": body.get("status")} if subresource == "status" else body
-        meta = {**current["metadata"], **merged["metadata"]}
+        meta = {**current["metadata"], **body["metadata"]}
         merged = {**merged, "metadata": meta}
+        if merged == current:
+            return _json(current)
         if merged.get("spec") != current.get("spec"):
             meta["generation"] = current["metadata"].get("generation", 1) + 1
         if meta.get("deletionTimestamp") and not meta.get("finalizers"):
