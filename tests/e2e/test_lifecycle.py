@@ -9,6 +9,8 @@ from machine import Machine, cgroups, eventually
 
 pytestmark = pytest.mark.e2e
 
+CLIENT = Path(__file__).parents[2] / "examples" / "01-service" / "client.yaml"
+
 
 def namespaces(machine: Machine) -> str:
     return machine.run("ip", "netns").stdout.strip()
@@ -31,7 +33,8 @@ def revision(machine: Machine) -> int:
 
 @pytest.fixture(scope="module", autouse=True)
 def up(cluster: Machine) -> None:
-    """Every test here begins with the cluster of the one before."""
+    """Every test here begins with the cluster of the one before, and one pod to look after."""
+    cluster.sampan("apply", "-f", str(CLIENT))
 
 
 def test_up_makes_its_context_current_and_a_second_up_finds_all_in_place(machine: Machine) -> None:
@@ -105,9 +108,6 @@ def test_a_user_without_root_is_told_so(machine: Machine) -> None:
     "component", ["controlplane", "supervisor", "agent", "launcher", "resolver"]
 )
 def test_a_killed_process_is_back_and_pods_live_on(machine: Machine, component: str) -> None:
-    pod = Path(__file__).parents[2] / "examples" / "01-service" / "client.yaml"
-    machine.sampan("apply", "-f", str(pod))
-
     def container() -> str:
         status = json.loads(machine.sampan("get", "pod", "client", "-o", "json").stdout)["status"]
         assert status["phase"] == "Running"
@@ -148,8 +148,34 @@ def test_down_keeps_the_objects_and_up_goes_on_counting(machine: Machine) -> Non
     )
     later = json.loads(machine.sampan("get", "cm", "later", "-o", "json").stdout)["metadata"]
     assert int(later["resourceVersion"]) > int(before["resourceVersion"])
-    running = lambda: "Running" in machine.sampan("get", "pod", "client").stdout  # noqa: E731
+
+    def running() -> bool:
+        return "Running" in machine.sampan("get", "pod", "client").stdout
+
     assert eventually(running, within_s=20)
+
+
+def test_a_reboot_in_the_middle_loses_nothing(machine: Machine) -> None:
+    name = "{apiVersion: v1, kind: ConfigMap, metadata: {name: before-power-off}}"
+    machine.sampan("apply", "-f", "-", stdin=name)
+    machine.reboot()
+    assert json.loads(machine.sampan("status", "-o", "json").stdout)["state"] == "stopped"
+    machine.sampan("up", "-q")
+    assert "before-power-off" in machine.sampan("get", "cm").stdout
+
+    def running() -> bool:
+        return "Running" in machine.sampan("get", "pod", "client").stdout
+
+    assert eventually(running, within_s=20)
+
+
+def test_two_ups_at_once_make_one_cluster(machine: Machine) -> None:
+    machine.sampan("down")
+    up = f"sampan up -q --name {machine.name}"
+    script = f"{up} & {up}; first=$?; wait $!; echo $first $?"
+    codes = machine.run("sh", "-c", script).stdout.split()
+    assert sorted(codes) in (["0", "0"], ["0", "4"])
+    assert len([p for p in machine.processes() if p["component"] == "supervisor"]) == 1
 
 
 def test_delete_leaves_nothing_even_after_everything_was_killed(machine: Machine) -> None:
