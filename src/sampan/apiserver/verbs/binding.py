@@ -99,4 +99,5 @@ def bound(pod: Json, binding: Json, now: str) -> Json:
         "type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now,
     }  # fmt: skip
     status["conditions"] = [*others, condition]
+    status.pop("nominatedNodeName", None)  # the promise is kept
     return pod
