@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
-
 from sampan.api import kinds
 from sampan.api.meta import Json
 from sampan.api.resource import Column, Resource, Subresource
@@ -84,6 +82,8 @@ def _time_zone(zone: str | None) -> Errors:
             "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
         )
         return rules.invalid(path, zone, says)
+    import zoneinfo  # Only ever needed here.
+
     try:
         zoneinfo.ZoneInfo(zone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

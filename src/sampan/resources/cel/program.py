@@ -1,4 +1,7 @@
-"""The door to CEL: a text and its variables become a program that can be run many times."""
+"""The door to CEL: a text and its variables become a program that can be run many times.
+
+Parser, checker and functions are imported with the first expression: most servers never see one.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sampan.resources.cel import types
-from sampan.resources.cel.check import check
-from sampan.resources.cel.compile import build
 from sampan.resources.cel.errors import CompileError, EvaluationError, SyntaxIssue
 from sampan.resources.cel.loops import Run, Step
-from sampan.resources.cel.parser import parse
 from sampan.resources.cel.types import Kind
 
 __all__ = ["CompileError", "EvaluationError", "Program", "compile_expression"]
@@ -35,6 +35,10 @@ class Program:
 
 def compile_expression(source: str, variables: Mapping[str, Kind]) -> Program:
     """Raises `CompileError` with every issue that can be seen without values."""
+    from sampan.resources.cel.check import check
+    from sampan.resources.cel.compile import build
+    from sampan.resources.cel.parser import parse
+
     try:
         tree = parse(source)
     except SyntaxIssue as error:
