@@ -96,7 +96,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self.stream is not None:
             self.stream.feed_eof()
-            return True
+            # TLS has no half-closed connection; asyncio complains when asked to keep one.
+            return self.transport.get_extra_info("sslcontext") is None
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
