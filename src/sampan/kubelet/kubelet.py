@@ -21,6 +21,7 @@ from sampan.api.meta import Json, Key
 from sampan.client.transport import Unreachable
 from sampan.kubelet import admission, pods
 from sampan.kubelet.kit import WARNING, Kit
+from sampan.kubelet.rates import Rates
 from sampan.kubelet.reporting import NodeReporter
 from sampan.kubelet.status import OWN_CONDITIONS
 from sampan.kubelet.worker import Ending, Worker
@@ -50,6 +51,7 @@ class Kubelet:
         self.reporter = reporter
         self.workers: dict[str, Worker] = {}
         self.queue: Queue[str] = Queue(kit.clock, RETRY)
+        self.rates = Rates()
         self.mirrors_wanted: Callable[[], None] = lambda: None
         """Called when the mirror of a static pod is missing or wrong."""
         informer.on_change(self._on_change)

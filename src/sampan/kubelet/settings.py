@@ -67,6 +67,10 @@ class Server:
     client_ca: bytes = b""
     delegate: bool = True
     """Ask the API server about tokens and rights (TokenReview, SubjectAccessReview)."""
+    anonymous: bool = False
+    """Let everybody in who gives no credentials, as system:anonymous."""
+    always_allow: bool = False
+    """Whoever is let in may do everything: upstream's --authorization-mode AlwaysAllow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The kubelet's own port: logs, exec, attach, port-forward, statistics, health."""
