@@ -19,7 +19,6 @@ from sampan.dns.kube.model import Model
 from sampan.dns.kube.objects import Endpoint, Import, Port, Service, Slice
 
 VERSION = "1.1.0"
-MULTI_VERSION = "1.0.0"
 VERSION_TTL = 28800
 ANCHOR = "_zone"
 Tags = set[Hashable]
@@ -158,8 +157,7 @@ class Cluster:
 
     def _texts(self, asked: Asked, base: str) -> list[Found] | None:
         if base == "dns-version":
-            version = MULTI_VERSION if self.is_multi(asked.zone) else VERSION
-            return [Found("", ttl=VERSION_TTL, text=version)]
+            return [Found("", ttl=VERSION_TTL, text=VERSION)]
         found = self.find(asked, base)
         if found:
             return []

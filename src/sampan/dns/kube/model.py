@@ -113,8 +113,7 @@ class Model:
         ):
             yield from _reindex(index, key, before, after)
         self.modified = int(self.now())
-        outside = (old.external_ips if old else ()) or (new.external_ips if new else ())
-        if outside and self.synced:
+        if old is not None and new is not None and old.external_ips != new.external_ips:
             self.external_modified = self.modified
         yield "self"
 
@@ -146,10 +145,10 @@ class Model:
             self.modified = int(self.now())
 
     def _import(self, row: tuple[Any, ...] | None, key: Name) -> Iterator[Hashable]:
-        self.imports.pop(key, None)
+        known = self.imports.pop(key, None) is not None
         if row is not None:
             self.imports[key] = import_of(row)
-        self.multi_modified = int(self.now())
+        self._modified(multi=known and row is not None)
         yield "import", *key
 
     def _import_slice(self, row: tuple[Any, ...] | None, key: Name) -> Iterator[Hashable]:
@@ -160,7 +159,14 @@ class Model:
         for one in (old, new):
             if one is not None:
                 yield "import", one.namespace, one.service
-        self.multi_modified = int(self.now())
+        self._modified(multi=old is not None and new is not None)
+
+    def _modified(self, *, multi: bool) -> None:
+        """As upstream counts: what comes or goes is the cluster's serial, also when imported."""
+        if multi:
+            self.multi_modified = int(self.now())
+        else:
+            self.modified = int(self.now())
 
 
 def _reindex(

@@ -184,7 +184,7 @@ def setup(args: Args) -> Plugin:
         if number:
             raise CorefileError(ONCE)
         options = Options(zones=args.zones(words))
-        forward = [z for z in options.zones if not z.endswith(("in-addr.arpa.", "ip6.arpa."))]
+        forward = [z for z in options.zones if not z.endswith((".in-addr.arpa.", ".ip6.arpa."))]
         if not forward:
             raise CorefileError("non-reverse zone name must be used")
         options.primary = forward[0]

@@ -25,6 +25,8 @@ from sampan.dns.server.udp import UdpListener
 from sampan.dns.setup import Settings, World
 from sampan.linux.base.datagrams import OpenDatagrams
 
+HIGHEST_PORT = 65535
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -133,6 +135,8 @@ class Process:
     def _open(self, address: Address, routes: Routes, settings: Settings) -> Listener:
         world = self.world
         answerer = Answerer(routes, world.clock, world.chance, self._panic)
+        if address.port > HIGHEST_PORT:
+            raise OSError(f"address {address.port}: invalid port")
         try:
             sock = listen(address.host, address.port)
         except OSError as bad:
