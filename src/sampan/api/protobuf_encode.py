@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from sampan.api.meta import Json
-from sampan.api.wire import BYTES, FIXED64, MASK64, PROPS, VARINT, message, message_name
+from sampan.api.wire import FIXED64, PROPS, VARINT, key, message, message_name, tagged, varint
 
 MAGIC = b"k8s\x00"
 
@@ -19,9 +19,9 @@ MAGIC = b"k8s\x00"
 def encode_object(obj: Json) -> bytes:
     """An object or list with kind and apiVersion, in its envelope."""
     api_version, kind = obj["apiVersion"], obj["kind"]
-    about = _tagged(1, api_version.encode()) + _tagged(2, kind.encode())
+    about = tagged(1, api_version.encode()) + tagged(2, kind.encode())
     raw = _encode(obj, message_name(api_version, kind))
-    return MAGIC + _tagged(1, about) + _tagged(2, raw) + _tagged(3, b"") + _tagged(4, b"")
+    return MAGIC + tagged(1, about) + tagged(2, raw) + tagged(3, b"") + tagged(4, b"")
 
 
 def _encode(obj: Json, name: str) -> bytes:
@@ -30,15 +30,15 @@ def _encode(obj: Json, name: str) -> bytes:
         if not slot.name:
             inlined = _encode(obj, slot.kind)
             if inlined:
-                out += _tagged(number, inlined)
+                out += tagged(number, inlined)
             continue
         value = obj.get(slot.name)
         if value is None:
             continue
         if slot.often == "{}":
             for key, item in sorted(value.items()):
-                entry = _tagged(1, key.encode()) + _field(2, slot.kind, item)
-                out += _tagged(number, entry)
+                entry = tagged(1, key.encode()) + _field(2, slot.kind, item)
+                out += tagged(number, entry)
         elif slot.often == "*":
             for item in value:
                 out += _field(number, slot.kind, item)
@@ -49,29 +49,11 @@ def _encode(obj: Json, name: str) -> bytes:
 
 def _field(number: int, kind: str, value: Any) -> bytes:
     if kind in ("int32", "int64", "bool"):
-        return _key(number, VARINT) + _varint_bytes(int(value))
+        return key(number, VARINT) + varint(int(value))
     if kind == "double":
-        return _key(number, FIXED64) + struct.pack("<d", value)
+        return key(number, FIXED64) + struct.pack("<d", value)
     writer = _WRITERS.get(kind)
-    return _tagged(number, writer(value) if writer else _encode(value or {}, kind))
-
-
-def _key(number: int, wire: int) -> bytes:
-    return _varint_bytes(number << 3 | wire)
-
-
-def _tagged(number: int, value: bytes) -> bytes:
-    return _key(number, BYTES) + _varint_bytes(len(value)) + value
-
-
-def _varint_bytes(value: int) -> bytes:
-    value &= MASK64
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return tagged(number, writer(value) if writer else _encode(value or {}, kind))
 
 
 def _time_bytes(value: str | None) -> bytes:
@@ -80,15 +62,15 @@ def _time_bytes(value: str | None) -> bytes:
     moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
     seconds = int(moment.replace(microsecond=0).timestamp())
     return (
-        _key(1, VARINT) + _varint_bytes(seconds)
-        + _key(2, VARINT) + _varint_bytes(moment.microsecond * 1000)
+        key(1, VARINT) + varint(seconds)
+        + key(2, VARINT) + varint(moment.microsecond * 1000)
     )  # fmt: skip
 
 
 def _int_or_string_bytes(value: int | str) -> bytes:
     if isinstance(value, str):
-        return _field(1, "int64", 1) + _field(2, "int32", 0) + _tagged(3, value.encode())
-    return _field(1, "int64", 0) + _field(2, "int32", value) + _tagged(3, b"")
+        return _field(1, "int64", 1) + _field(2, "int32", 0) + tagged(3, value.encode())
+    return _field(1, "int64", 0) + _field(2, "int32", value) + tagged(3, b"")
 
 
 def _schema_bytes(value: Any) -> bytes:
@@ -96,9 +78,9 @@ def _schema_bytes(value: Any) -> bytes:
     if isinstance(value, bool):
         return _field(1, "bool", value)
     if isinstance(value, dict):
-        return _tagged(1, _encode(value, PROPS))
+        return tagged(1, _encode(value, PROPS))
     return b"".join(
-        _tagged(2, item.encode() if isinstance(item, str) else _encode(item, PROPS))
+        tagged(2, item.encode() if isinstance(item, str) else _encode(item, PROPS))
         for item in value
     )
 
@@ -106,11 +88,11 @@ def _schema_bytes(value: Any) -> bytes:
 def _schema_or_bool_bytes(value: Any) -> bytes:
     if isinstance(value, bool):
         return _field(1, "bool", value)
-    return _field(1, "bool", True) + _tagged(2, _encode(value, PROPS))
+    return _field(1, "bool", True) + tagged(2, _encode(value, PROPS))
 
 
 def _json_bytes(value: Any) -> bytes:
-    return _tagged(1, orjson.dumps(value))
+    return tagged(1, orjson.dumps(value))
 
 
 _WRITERS: dict[str, Callable[[Any], bytes]] = {
@@ -118,11 +100,11 @@ _WRITERS: dict[str, Callable[[Any], bytes]] = {
     "bytes": base64.b64decode,
     "time": _time_bytes,
     "microtime": _time_bytes,
-    "quantity": lambda value: _tagged(1, str(value).encode()),
+    "quantity": lambda value: tagged(1, str(value).encode()),
     "int-or-string": _int_or_string_bytes,
     "json": _json_bytes,
     "raw": _json_bytes,
-    "strings": lambda value: b"".join(_tagged(1, item.encode()) for item in value),
+    "strings": lambda value: b"".join(tagged(1, item.encode()) for item in value),
     "schema-or-array": _schema_bytes,
     "schema-or-bool": _schema_or_bool_bytes,
     "schema-or-strings": _schema_bytes,

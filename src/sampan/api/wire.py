@@ -39,3 +39,24 @@ def message_name(api_version: str, kind: str) -> str:
     if kind in facts.load("wire/meta.v1"):
         return f"meta.v1.{kind}"
     raise KeyError(kind)
+
+
+def key(number: int, wire: int) -> bytes:
+    """What stands before a field."""
+    return varint(number << 3 | wire)
+
+
+def tagged(number: int, value: bytes) -> bytes:
+    """A field of bytes: text, a message."""
+    return key(number, BYTES) + varint(len(value)) + value
+
+
+def varint(value: int) -> bytes:
+    """A number in groups of seven bits, the least significant first."""
+    value &= MASK64
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
