@@ -11,6 +11,7 @@ from sampan.controllers.endpoints import endpoints
 from sampan.controllers.endpointslice import endpointslice
 from sampan.controllers.endpointslicemirroring import endpointslicemirroring
 from sampan.controllers.garbagecollector import garbagecollector
+from sampan.controllers.job import job
 from sampan.controllers.namespace import namespace
 from sampan.controllers.nodeipam import nodeipam
 from sampan.controllers.nodelifecycle import nodelifecycle
@@ -35,6 +36,7 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "deployment": deployment,
     "daemonset": daemonset,
     "statefulset": statefulset,
+    "job": job,
     "endpointslice": endpointslice,
     "endpoints": endpoints,
     "endpointslicemirroring": endpointslicemirroring,
