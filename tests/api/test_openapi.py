@@ -111,6 +111,41 @@ def test_a_digest_changes_with_what_is_published() -> None:
     }
 
 
+CRDS = Published(
+    Resource(
+        id=kinds.CUSTOMRESOURCEDEFINITIONS,
+        schema="io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+    )
+)
+
+
+def test_fields_that_are_named_like_words_of_openapi_stay_fields() -> None:
+    made = swagger([document("apiextensions.k8s.io", "v1", [CRDS])])
+    name = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
+    fields = made["definitions"][name]["properties"]
+    assert {"oneOf", "allOf", "default", "items", "$ref"} <= fields.keys()
+
+
+def test_the_old_document_can_be_written_as_protobuf() -> None:
+    from sampan.api.openapi.gnostic import encode_swagger
+
+    made = swagger([document("apps", "v1", [DEPLOYMENTS]), document("e.com", "v1", [CRDS])])
+    data = encode_swagger(made)
+    numbers = []
+    rest = memoryview(data)
+    while rest:
+        number, size, at = rest[0] >> 3, 0, 1
+        for shift in range(0, 35, 7):
+            size |= (rest[at] & 0x7F) << shift
+            at += 1
+            if rest[at - 1] < 0x80:
+                break
+        numbers.append(number)
+        rest = rest[at + size :]
+    assert numbers == [1, 2, 8, 9]
+    assert b"io.k8s.api.apps.v1.Deployment" in data
+
+
 def test_every_shape_can_be_written_down_with_a_description() -> None:
     from sampan.api.openapi.schemas import components
 

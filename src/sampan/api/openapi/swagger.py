@@ -40,12 +40,19 @@ def _schema(value: Any) -> Any:
     if "oneOf" in value:
         kept = {k: v for k, v in value.items() if k in ("description", "format")}
         return {**kept, "type": "string"}
-    out = {key: _schema(item) for key, item in value.items() if key not in ("allOf", "$ref")}
+    out = {key: _part(key, item) for key, item in value.items() if key not in ("allOf", "$ref")}
     target = value.get("$ref") or next((part.get("$ref") for part in value.get("allOf", ())), None)
     if target:
         out.pop("default", None)
         out["$ref"] = target.replace(PREFIX, _OLD_PREFIX)
     return out
+
+
+def _part(key: str, value: Any) -> Any:
+    """Members of a schema; those of `properties` are names, which may be any word."""
+    if key == "properties":
+        return {name: _schema(body) for name, body in value.items()}
+    return value if key.startswith("x-") or key in ("default", "enum") else _schema(value)
 
 
 def _item(key: str, value: Any) -> Any:
