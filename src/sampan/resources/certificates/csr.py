@@ -61,7 +61,8 @@ def prepare(new: Json, old: Json | None, subresource: str) -> None:
     before = old.get("status") or {}
     conditions = (new.get("status") or {}).get("conditions")
     if subresource == "approval":
-        new["status"] = {**before, "conditions": conditions} if conditions else dict(before)
+        rest = {name: value for name, value in before.items() if name != "conditions"}
+        new["status"] = {**rest, "conditions": conditions} if conditions else rest
     elif subresource == "status":
         kept = [each for each in before.get("conditions") or () if each["type"] in DECISIONS]
         others = [each for each in conditions or () if each.get("type") not in DECISIONS]
