@@ -24,10 +24,10 @@ class Reload(Plugin):
         self.told = _digest(world.corefile())
 
     async def start(self) -> None:
-        self.world.log.info(f"plugin/reload: Running configuration SHA512 = {self.told}")
         self.world.shared["reload"] = self
 
     async def run(self) -> None:
+        self.world.log.info(f"plugin/reload: Running configuration SHA512 = {self.told}")
         while True:
             await self.world.clock.sleep(self.interval_s)
             if self.world.shared.get("reload") is not self:

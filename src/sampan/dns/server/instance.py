@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from sampan.dns.chain import Site
@@ -70,8 +70,11 @@ class Instance:
             for plugin in reversed(started):
                 await plugin.stop()
             raise
+
+    def work(self, panic: Callable[[Exception], None]) -> None:
+        """Begin what plugins do for ever."""
         loop = asyncio.get_running_loop()
-        self._work = [loop.create_task(p.run()) for p in self.plugins if p.has_work]
+        self._work = [loop.create_task(_run(p, panic)) for p in self.plugins if p.has_work]
 
     async def shut_down(self) -> None:
         """The process is going to end: every plugin may take its time, all at once."""
@@ -85,6 +88,14 @@ class Instance:
                 await task
         for plugin in self.plugins:
             await plugin.stop()
+
+
+async def _run(plugin: Plugin, panic: Callable[[Exception], None]) -> None:
+    """One plugin's work; its failure is told, and ends no other's."""
+    try:
+        await plugin.run()
+    except Exception as bad:
+        panic(bad)
 
 
 def _unique(plugins: Iterable[Plugin]) -> list[Plugin]:

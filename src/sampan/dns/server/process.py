@@ -118,6 +118,7 @@ class Process:
         await self._replace(instance)
         if not self.options.quiet:
             self.world.log.plain(instance.listing() + self.options.banner)
+        instance.work(self._panic)
 
     def _opened(self, instance: Instance) -> dict[Address, Listener]:
         """Listeners for addresses that nobody listened at before; all or none."""
@@ -185,10 +186,12 @@ class Process:
         old = self.instance
         self.world.log.info("Reloading")
         try:
-            await self._replace(self.load())
+            fresh = self.load()
+            await self._replace(fresh)
         except (CorefileError, OSError) as bad:
             self.world.log.error(f"Restart failed: {bad}")
             return str(bad)
+        fresh.work(self._panic)
         if old is not None:
             await old.stop()
         self.world.log.info("Reloading complete")
