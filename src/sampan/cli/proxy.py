@@ -83,7 +83,7 @@ def _serve(flags: dict[str, str], config: Json) -> int:
     from sampan.linux.base.nft import NftError
 
     try:
-        kernel = part.real_kernel(config)
+        kernel = part.real_kernel(config, flags.get("ebpf-cgroup", ""))
         if flags.get("cleanup") == "true":
             asyncio.run(part.clean(kernel))
             return 0

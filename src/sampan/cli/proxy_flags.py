@@ -84,6 +84,13 @@ FLAGS: tuple[Flag, ...] = (
         "detectLocalMode",
         "How pods' traffic is known: ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix.",
     ),
+    Flag(
+        "ebpf-cgroup",
+        "string",
+        "",
+        "",
+        "In ebpf mode: the control group whose sockets are translated; the root if empty.",
+    ),
     Flag("feature-gates", "mapStringBool", "", "", "Accepted for upstream's sake; not used."),
     Flag(
         "healthz-bind-address",

@@ -207,9 +207,7 @@ def _detector(config: Json, node: Json | None, family: int) -> Detector:
 
 def _node_port_ranges(config: Json, family: int, own: Sequence[str]) -> list[str]:
     """The ranges that serve node ports; keywords in their place, a family not named is open."""
-    given = config["nodePortAddresses"] or (
-        ["primary"] if config["mode"] in ("nftables", "ebpf") else []
-    )
+    given = config["nodePortAddresses"] or (["primary"] if config["mode"] == "nftables" else [])
     ranges = []
     for word in given:
         if word == "primary":

@@ -27,7 +27,7 @@ from sampan.proxy.health import HealthPorts, Wellbeing
 from sampan.proxy.metrics import Metrics
 from sampan.proxy.model import Health
 from sampan.proxy.settings import Settings
-from sampan.proxy.tracker import Tracker
+from sampan.proxy.tracker import Change, Tracker
 from sampan.services.answer import Place
 from sampan.std import log
 from sampan.std.backoff import Backoff
@@ -173,6 +173,7 @@ class Proxy:
                 self._settings = self._current()
                 self.backend.configure(self._settings)
                 self._tracker.take()
+                await self._open_checks()
                 await self.backend.resync(self._tracker.model)
                 break
             except BackendError as error:
@@ -180,8 +181,6 @@ class Proxy:
                 self._failed("cannot program the kernel", error)
                 await self.clock.sleep(RETRY.delay(failures))
                 failures += 1
-        model = self._tracker.model
-        self._checks = {key: rules.health for key, rules in model.items() if rules.health}
         await self._after(begun, full=True)
         await self._cut(stale_flows.everything(self._tracker.model.values()))
 
@@ -192,6 +191,7 @@ class Proxy:
         begun = self.clock.monotonic()
         changes = self._tracker.take()
         if changes:
+            await self._change_checks(changes)
             try:
                 await self.backend.load(
                     [self.backend.render(one.key, one.old, one.new) for one in changes]
@@ -200,10 +200,6 @@ class Proxy:
                 self._failed("a change was refused; comparing with the kernel", error)
                 await self._settle()
                 return
-        for one in changes:
-            self._checks.pop(one.key, None)
-            if one.new and one.new.health:
-                self._checks[one.key] = one.new.health
         await self._after(begun, full=False)
         flows = {
             one.key: stale for one in changes if (stale := stale_flows.stale(one.old, one.new))
@@ -221,9 +217,21 @@ class Proxy:
         for trigger in triggers:
             for family in ("IPv4", "IPv6"):
                 self.metrics.programming.labels(family).observe(max(0.0, now - trigger))
-        if full:
-            self._health.addresses = self._health_addresses()
-        if self._checks or self._health.ports:
+
+    async def _open_checks(self) -> None:
+        """Health check node ports open before the rules that send traffic here."""
+        model = self._tracker.model
+        self._checks = {key: rules.health for key, rules in model.items() if rules.health}
+        self._health.addresses = self._health_addresses()
+        await self._health.sync(self._checks)
+
+    async def _change_checks(self, changes: Sequence[Change]) -> None:
+        concerned = [one for one in changes if one.key in self._checks or _checked(one)]
+        for one in concerned:
+            self._checks.pop(one.key, None)
+            if one.new and one.new.health:
+                self._checks[one.key] = one.new.health
+        if concerned:
             await self._health.sync(self._checks)
 
     async def _watch_others(self) -> None:
@@ -279,6 +287,10 @@ class Proxy:
         if any(one.node_port_ips is None for one in families):
             return tuple(ip for ip in self.local_ips() if _reachable(ip))
         return tuple(ip for one in families for ip in one.node_port_ips or ())
+
+
+def _checked(change: Change) -> bool:
+    return change.new is not None and change.new.health is not None
 
 
 def _reachable(ip: str) -> bool:

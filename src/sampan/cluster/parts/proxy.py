@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from typing import Any
 
 from sampan.api.meta import Json
@@ -18,6 +19,7 @@ from sampan.linux.base.links import Links
 from sampan.linux.base.nft import NftError
 from sampan.loop.informers import Informers
 from sampan.proxy.backend import Backend
+from sampan.proxy.backends.ebpf.backend import EbpfBackend
 from sampan.proxy.backends.iptables.backend import IptablesBackend
 from sampan.proxy.backends.nftables.backend import NftablesBackend
 from sampan.proxy.backends.userspace.backend import UserspaceBackend
@@ -52,6 +54,8 @@ class ProxySettings:
 
     node_name: str
     config: Json = field(default_factory=configuration)
+    cgroup: str = ""
+    """In eBPF mode the sockets of this control group are translated; empty for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +67,19 @@ class Kernel:
     backends: Mapping[str, Callable[[], Backend[Any]]]
 
 
-def real_kernel(config: Json) -> Kernel:
-    """The kernel parts of the network namespace in which this thread is."""
+def real_kernel(config: Json, cgroup: str = "") -> Kernel:
+    """The kernel parts of the network namespace in which this thread is. Sockets are translated for
+    the processes of `cgroup`, of the whole machine if it is empty.
+    """
     from sampan.linux.real.conntrack import RealConntrack
     from sampan.linux.real.links import NetlinkLinks
 
-    backends = {"nftables": _nftables, "iptables": _iptables, "userspace": _userspace}
+    backends: dict[str, Callable[[], Backend[Any]]] = {
+        "nftables": _nftables,
+        "iptables": _iptables,
+        "userspace": _userspace,
+        "ebpf": lambda: _ebpf(cgroup),
+    }
     return Kernel(RealConntrack(), NetlinkLinks(), backends)
 
 
@@ -91,6 +102,13 @@ def _userspace() -> Backend[Any]:
     return UserspaceBackend(_nftables(), mover, Settings(""))
 
 
+def _ebpf(cgroup: str) -> Backend[Any]:
+    from sampan.linux.real.bpf import RealSocketBalancer
+
+    image = resources.files("sampan.proxy.backends.ebpf").joinpath("sockets.o").read_bytes()
+    return EbpfBackend(_nftables(), RealSocketBalancer(cgroup, image), Settings(""))
+
+
 def build(
     client: Client,
     settings: ProxySettings,
@@ -101,7 +119,7 @@ def build(
     Raises CannotRun.
     """
     config = settings.config
-    kernel = kernel or real_kernel(config)
+    kernel = kernel or real_kernel(config, settings.cgroup)
     clock = clock or SystemClock()
     backend = _backend(kernel, config["mode"])
     wellbeing = Wellbeing(clock, patience_s=2 * seconds(_period(config)))
@@ -204,7 +222,9 @@ def _others(kernel: Kernel, mode: str) -> Sequence[Backend[Any]]:
     """The other modes that can run here at all, to remove what they left."""
     found = []
     for name, make in kernel.backends.items():
-        if RULES_OF.get(name) == name and RULES_OF.get(mode) != name:
+        if name == mode or (RULES_OF.get(name) == RULES_OF.get(mode) and name != "ebpf"):
+            continue
+        if RULES_OF.get(name) == name or name == "ebpf":
             with contextlib.suppress(NftError, OSError):
                 found.append(make())
     return found

@@ -1,0 +1,1 @@
+"""The eBPF data plane: sockets connect to endpoints directly (see README.md)."""
