@@ -94,7 +94,7 @@ async def _run(plugin: Plugin, panic: Callable[[Exception], None]) -> None:
     """One plugin's work; its failure is told, and ends no other's."""
     try:
         await plugin.run()
-    except Exception as bad:
+    except Exception as bad:  # noqa: BLE001 - whatever it was, the rest goes on
         panic(bad)
 
 
