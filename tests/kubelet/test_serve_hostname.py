@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,11 +11,11 @@ from sampan.cli.serve_hostname import Server
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
+def port() -> int:
     server = Server(b"pod-a\n", 0)
     # Two sockets on a free port each: the datagram one is asked for separately.
     threading.Thread(target=server.serve, daemon=True).start()
-    yield int(server.tcp.getsockname()[1])
+    return int(server.tcp.getsockname()[1])
 
 
 def talk(port: int, data: bytes, *, size: int = 65536) -> bytes:

@@ -22,6 +22,7 @@ from sampan.kubelet.probes.prober import Prober
 from sampan.kubelet.reporting import NodeReporter
 from sampan.kubelet.runtime import PodRuntime
 from sampan.kubelet.settings import KubeletSettings
+from sampan.kubelet.sources import Fetch, StaticPods
 from sampan.kubelet.statuswriter import StatusWriter
 from sampan.kubelet.volumes.manager import Volumes
 from sampan.linux.base.machine import Machine
@@ -32,8 +33,18 @@ from sampan.loop.informer import Informer
 from sampan.loop.informers import Informers
 from sampan.std.clock import Clock
 
+FETCH_S = 10.0
 BY_NAMESPACE = "namespace"
 MASTER_SERVICE = "kubernetes"
+
+
+def fetch_url(url: str) -> bytes:
+    """For manifests. Raises OSError."""
+    import urllib.request
+
+    with urllib.request.urlopen(url, timeout=FETCH_S) as answer:
+        data: bytes = answer.read()
+        return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,7 @@ class Parts:
     host_ports: HostPorts | None = None
     images: ImageStore | None = None
     offload: Offload = to_thread
+    fetch: Fetch = fetch_url
 
 
 def assemble(client: Client, settings: KubeletSettings, parts: Parts, clock: Clock) -> Kubelet:
@@ -88,6 +100,8 @@ def assemble(client: Client, settings: KubeletSettings, parts: Parts, clock: Clo
         offload=parts.offload,
     )
     kubelet = Kubelet(kit, informers, pods, reporter)
+    if settings.pod_manifest_path or settings.manifest_url:
+        kubelet.sources.append(StaticPods(kubelet, client, parts.fetch))
     found.append(kubelet)
     return kubelet
 

@@ -26,6 +26,7 @@ from sampan.kubelet.reporting import NodeReporter
 from sampan.kubelet.status import OWN_CONDITIONS
 from sampan.kubelet.worker import Ending, Worker
 from sampan.linux.base.processes import RuntimeFailure
+from sampan.loop.component import Component
 from sampan.loop.informer import Informer
 from sampan.loop.informers import Informers
 from sampan.loop.queue import Queue
@@ -52,6 +53,8 @@ class Kubelet:
         self.workers: dict[str, Worker] = {}
         self.queue: Queue[str] = Queue(kit.clock, RETRY)
         self.rates = Rates()
+        self.sources: list[Component] = []
+        """Where other pods than the API's come from; nothing is swept before they have started."""
         self.mirrors_wanted: Callable[[], None] = lambda: None
         """Called when the mirror of a static pod is missing or wrong."""
         informer.on_change(self._on_change)
@@ -66,6 +69,10 @@ class Kubelet:
             registered = asyncio.Event()
             group.create_task(self.reporter.run(registered.set))
             await self.informers.synced()
+            for source in self.sources:
+                loaded = asyncio.Event()
+                group.create_task(source.run(loaded.set))
+                await loaded.wait()
             await self._remove_orphans()
             workers = kit.settings.max_pods + SPARE_WORKERS
             controller = Controller(self, self.queue, workers=workers)
