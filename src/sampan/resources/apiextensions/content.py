@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from sampan.api.errors import FieldError
 from sampan.api.meta import Json
-from sampan.resources import rules
+from sampan.resources import regex, rules
 from sampan.resources.apiextensions import gotext
 from sampan.resources.cel import program, types
 from sampan.resources.custom import checks, validations
@@ -43,8 +41,8 @@ def _patterns(schema: Json, path: str) -> Errors:
     pattern = schema.get("pattern")
     if pattern:
         try:
-            re.compile(checks.go_pattern(pattern))
-        except re.error as error:
+            regex.compiled(pattern)
+        except regex.RegexError as error:
             says = f"must be a valid regular expression, but isn't: {error}"
             errors += rules.invalid(f"{path}.pattern", pattern, says)
     for _, below, here in _below(schema, path):

@@ -7,7 +7,6 @@ import operator
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from sampan.resources.cel import kubernetes, lists, strings, times
@@ -159,18 +158,10 @@ def to_bytes(value: Any) -> bytes:
     return value.encode() if isinstance(value, str) else bytes(value)
 
 
-@lru_cache(maxsize=256)
-def pattern(text_: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text_.replace(r"\z", r"\Z"))
-    except re.error as error:
-        raise EvaluationError(f"error parsing regexp: {error}") from None
-
-
 def matches(value: Any, expression: Any) -> bool:
     if not isinstance(value, str) or not isinstance(expression, str):
         raise no_such_overload()
-    return pattern(expression).search(value) is not None
+    return strings.pattern(expression).search(value) is not None
 
 
 def optional_or(value: Optional, other: Any) -> Any:

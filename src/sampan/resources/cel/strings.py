@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from sampan.resources import regex
 from sampan.resources.cel.errors import EvaluationError, no_such_overload
 from sampan.resources.cel.values import Type, text
 
@@ -80,13 +81,20 @@ def reverse(value: Any) -> Any:
     return value[::-1]
 
 
+def pattern(expression: str) -> re.Pattern[str]:
+    try:
+        return regex.compiled(_string(expression))
+    except regex.RegexError as error:
+        raise EvaluationError(f"error parsing regexp: {error}") from None
+
+
 def find(value: str, expression: str) -> str:
-    match = re.search(expression, _string(value))
+    match = pattern(expression).search(_string(value))
     return match.group() if match else ""
 
 
 def find_all(value: str, expression: str, most: int = -1) -> list[str]:
-    found = [match.group() for match in re.finditer(expression, _string(value))]
+    found = [match.group() for match in pattern(expression).finditer(_string(value))]
     return found if most < 0 else found[:most]
 
 

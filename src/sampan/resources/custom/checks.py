@@ -7,14 +7,12 @@ locking up the objects that are there (ratcheting).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 
 from sampan.api.errors import FieldError
 from sampan.api.meta import Json
-from sampan.resources import rules
+from sampan.resources import regex, rules
 from sampan.resources.custom import formats
 from sampan.resources.rules import Errors
 
@@ -122,19 +120,9 @@ def _string(value: str, schema: Json, path: str) -> Errors:
     if least is not None and len(value) < least:
         says = f"{path} in body should be at least {least} chars long"
         errors += rules.invalid(path, value, says)
-    if pattern and not _compiled(pattern).search(value):
+    if pattern and not regex.compiled(pattern).search(value):
         errors += rules.invalid(path, value, f"{path} in body should match '{pattern}'")
     return errors + _format(value, schema, path)
-
-
-@lru_cache(maxsize=512)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(go_pattern(pattern))
-
-
-def go_pattern(pattern: str) -> str:
-    """Go's regular expressions in Python's dialect."""
-    return pattern.replace(r"\z", r"\Z").replace("[[:alnum:]]", "[0-9A-Za-z]")
 
 
 def _format(value: Any, schema: Json, path: str) -> Errors:
