@@ -9,6 +9,8 @@ from sampan.api.meta import Json
 from sampan.api.openapi.schemas import PREFIX
 
 _OLD_PREFIX = "#/definitions/"
+_GVK = "x-kubernetes-group-version-kind"
+_LEFT_OUT = ("allOf", "anyOf", "oneOf", "not", "$ref")
 _KEPT = ("tags", "description", "operationId", "x-kubernetes-action",
          "x-kubernetes-group-version-kind")  # fmt: skip
 
@@ -20,7 +22,7 @@ def swagger(documents: Iterable[Json]) -> Json:
     for document in documents:
         for name, body in document["components"]["schemas"].items():
             if name not in definitions:
-                definitions[name] = _schema(body)
+                definitions[name] = _free(body) or _schema(body)
         for path, item in document["paths"].items():
             paths[path] = {key: _item(key, value) for key, value in item.items()}
     return {
@@ -31,16 +33,27 @@ def swagger(documents: Iterable[Json]) -> Json:
     }
 
 
+def _free(body: Json) -> Json | None:
+    """A custom kind that keeps unknown fields: kubectl would refuse all that is not listed."""
+    if not body.get("x-kubernetes-preserve-unknown-fields"):
+        return None
+    return {key: body[key] for key in ("type", "description", _GVK) if key in body}
+
+
 def _schema(value: Any) -> Any:
-    """v2 knows no oneOf, no defaults beside a reference, and references stand alone."""
+    """v2 knows no oneOf, no defaults beside a reference, and references stand alone. What may be
+    null has no type there.
+    """
     if isinstance(value, list):
         return [_schema(item) for item in value]
     if not isinstance(value, dict):
         return value
-    if "oneOf" in value:
+    if value.get("nullable"):
+        return {key: item for key, item in value.items() if key == "description"}
+    if "oneOf" in value and "type" not in value:
         kept = {k: v for k, v in value.items() if k in ("description", "format")}
         return {**kept, "type": "string"}
-    out = {key: _part(key, item) for key, item in value.items() if key not in ("allOf", "$ref")}
+    out = {key: _part(key, item) for key, item in value.items() if key not in _LEFT_OUT}
     target = value.get("$ref") or next((part.get("$ref") for part in value.get("allOf", ())), None)
     if target:
         out.pop("default", None)
