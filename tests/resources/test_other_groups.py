@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import copy
+import re
 from typing import Any
 
 import pytest
 
+from sampan.api import decode, facts
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import (
@@ -28,6 +30,7 @@ from sampan.resources import (
 )
 from sampan.resources.apiextensions import naming
 from sampan.resources.apiextensions.crd import CUSTOMRESOURCEDEFINITION
+from sampan.resources.catalog import CATALOG
 from sampan.resources.certificates import CERTIFICATESIGNINGREQUEST, csr
 
 KINDS: dict[str, Resource] = {
@@ -303,3 +306,16 @@ def test_a_schema_must_be_structural(rig: Any, schema: Json, says: str) -> None:
     body = crd("ws", "W")
     body["spec"] |= {"scope": "Cluster", "versions": [version]}
     assert says in rig(CUSTOMRESOURCEDEFINITION).refusal(body)
+
+
+def test_what_a_fresh_server_holds_is_valid_and_complete() -> None:
+    """Upstream's own objects, as it shows them: nothing to add, nothing wrong."""
+    by_path = {each.id.path(): each for each in CATALOG}
+    for path, objects in facts.load("initial-objects").items():
+        kind = by_path[re.sub("/namespaces/[^/]+/", "/", path)]
+        for given in objects if kind.id.kind != "Namespace" else ():
+            obj = decode.normal(given, kind.schema)
+            shown = copy.deepcopy(obj)
+            kind.defaults(obj)
+            assert obj == shown
+            assert kind.validate(obj, None, "") == []
