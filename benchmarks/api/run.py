@@ -76,15 +76,14 @@ def serving(folder: Path, *, warm: bool = False) -> Iterator[Served]:
     if shutil.which("taskset"):
         command = ["taskset", "-c", "0", *command]
     begun = time.perf_counter()
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
+    log = folder / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen(command, stderr=out)
     try:
-        for line in process.stderr:
-            found = re.search(r"serving .*port=(\d+)", line)
-            if found:
-                break
-        else:
-            raise RuntimeError("the server did not start")
+        while not (found := re.search(r"serving .*port=(\d+)", log.read_text())):
+            if process.poll() is not None:
+                raise RuntimeError(log.read_text())
+            time.sleep(0.005)
         served = Served(int(found[1]), process.pid, 0.0)
         urllib.request.urlopen(f"https://127.0.0.1:{served.port}/readyz", context=insecure())
         served.ready_s = time.perf_counter() - begun

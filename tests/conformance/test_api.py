@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,28 +30,25 @@ LEFT_OUT = {
 @contextmanager
 def api_server(folder: Path) -> Iterator[str]:
     """The command itself, on a free port of loopback; its URL."""
-    tokens = folder / "tokens.csv"
+    log, tokens = folder / "log", folder / "tokens.csv"
     tokens.write_text(f'{TOKEN},recorder,1,"system:masters"\n')
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "sampan", "apiserver", "--data-dir", str(folder / "data"),
-            "--bind-address", "127.0.0.1", "--secure-port", "0",
-            "--token-auth-file", str(tokens), "--enable-admission-plugins", "NodeRestriction",
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "sampan", "apiserver", "--data-dir", str(folder / "data"),
+                "--bind-address", "127.0.0.1", "--secure-port", "0",
+                "--token-auth-file", str(tokens), "--enable-admission-plugins", "NodeRestriction",
+            ],
+            stderr=out,
+        )  # fmt: skip
     try:
-        for line in process.stderr:
-            found = re.search(r"serving .*port=(\d+)", line)
-            if found:
-                yield f"https://127.0.0.1:{found[1]}"
-                return
-        raise AssertionError(f"the API server ended with {process.wait()}")
+        while not (found := re.search(r"serving .*port=(\d+)", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.01)
+        yield f"https://127.0.0.1:{found[1]}"
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.wait(timeout=10)
 
 
 @pytest.mark.parametrize("folders", PARTS, ids="-".join)

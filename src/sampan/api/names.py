@@ -7,6 +7,7 @@ Each rule takes the value and returns its complaints, none when it is fine, in u
 from __future__ import annotations
 
 import re
+from functools import cache
 
 LABEL_MAX = 63
 SUBDOMAIN_MAX = 253
@@ -245,8 +246,13 @@ def _length(value: str, most: int, unit: str = "characters") -> list[str]:
     return [f"must be no more than {most} {unit}"] if size > most else []
 
 
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
 def _whole(pattern: str, value: str) -> bool:
-    return re.fullmatch(pattern, value) is not None
+    return _compiled(pattern).fullmatch(value) is not None
 
 
 def _says(text: str, pattern: str, *examples: str) -> str:

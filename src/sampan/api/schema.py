@@ -102,6 +102,7 @@ _LISTING = re.compile(r"(?P<kind>[a-z-]+)(?:\((?P<keys>[^)]*)\))?")
 _ELEMENT = re.compile(r"^(\*|\[\]|map\[[^\]]*\])+")
 
 
+@cache
 def short_name(name: str) -> str:
     """`core.v1.Pod` for `io.k8s.api.core.v1.Pod`."""
     for prefix in _PREFIXES:

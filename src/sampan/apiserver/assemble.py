@@ -36,6 +36,7 @@ from sampan.apiserver.registry.base import Parts, timestamp
 from sampan.apiserver.router import Router
 from sampan.apiserver.served import Catalog
 from sampan.apiserver.special import specials
+from sampan.apiserver.uids import Uids
 from sampan.std.clock import Clock
 from sampan.std.metrics import Registry
 from sampan.store.base import Store
@@ -104,7 +105,10 @@ async def assemble(
     authorizer = Authorizer(NodeAuthorizer(cacher), Rbac(cacher))
     ranges = options.cluster.service_ranges
     allocator = ServiceAllocator(cacher, ranges, options.node_ports, lambda: timestamp(clock))
-    parts = Parts(store, cacher, Chain(), allocator, FieldOwnership(clock), clock, random_suffix)
+    parts = Parts(
+        store, cacher, Chain(), allocator, FieldOwnership(clock), clock, random_suffix,
+        Uids().next,
+    )  # fmt: skip
     parts.chain = Chain(
         plugins(
             World(parts, catalog, authorizer), options.enable_admission, options.disable_admission

@@ -62,7 +62,7 @@ async def bootstrap(parts: Parts, catalog: Catalog, cluster: Cluster) -> None:
 def _made(parts: Parts, served: Served, obj: Json) -> Json:
     made = served.decode(obj).obj
     made["kind"], made["apiVersion"] = served.id.kind, served.id.api_version
-    fill(made, parts.timestamp())
+    fill(made, parts.new_uid(), parts.timestamp())
     served.resource.prepare(made, None, "")
     if served.resource.generation:
         made["metadata"]["generation"] = 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sampan.api import apply as fields
 from sampan.api.apply import Writer
 from sampan.api.fieldset import Path
+from sampan.api.firstwrite import fields_of_new
+from sampan.api.managed import UPDATE
 from sampan.api.meta import Json
 from sampan.apiserver.registry.base import timestamp
 from sampan.apiserver.served import Served
@@ -24,9 +26,23 @@ class FieldOwnership:
         self, served: Served, old: Json | None, new: Json, manager: str, subresource: str
     ) -> None:
         """Note in `new` what a write that is no apply changed."""
+        if old is None and not new["metadata"].get("managedFields"):
+            self._first(served, new, manager, subresource)
+            return
         writer = self._writer(served, manager, subresource)
         tracked = fields.track(old, new, served.type, writer, served.empty())
         _replace(new, tracked)
+
+    def _first(self, served: Served, new: Json, manager: str, subresource: str) -> None:
+        """A new object belongs to its maker."""
+        left_out = ignored(served, subresource)
+        owned = fields_of_new(new, served.empty(), served.type, left_out)
+        new["metadata"].pop("managedFields", None)
+        if owned:
+            new["metadata"]["managedFields"] = [{
+                "manager": manager, "operation": UPDATE, "apiVersion": served.id.api_version,
+                "time": timestamp(self._clock), "fieldsType": "FieldsV1", "fieldsV1": owned,
+            }]  # fmt: skip
 
     def apply(
         self,

@@ -45,6 +45,7 @@ class Served:
     """Stored objects must be pruned and defaulted by today's schema."""
     forms: dict[str, Form] = field(default_factory=dict)
     zero: Json | None = None
+    nothing: Json | None = None
 
     @property
     def id(self) -> ResourceId:
@@ -69,9 +70,11 @@ class Served:
         return self.shape or schema.of(self.resource.schema)
 
     def empty(self) -> Json:
-        """An object of the kind with nothing set."""
-        obj = {} if self.shape is not None else decode.normal({}, self.resource.schema)
-        return {**obj, "kind": self.id.kind, "apiVersion": self.id.api_version}
+        """An object of the kind with nothing set; not to be changed."""
+        if self.nothing is None:
+            obj = {} if self.shape is not None else decode.normal({}, self.resource.schema)
+            self.nothing = {**obj, "kind": self.id.kind, "apiVersion": self.id.api_version}
+        return self.nothing
 
     def zero_status(self) -> Any:
         """The status that the schema gives an object without one; None where it gives none."""

@@ -64,8 +64,15 @@ class Attempt:
         return Forbidden(f"{subject} is forbidden: {why}", details=details)
 
 
+Kinds = frozenset[tuple[str, str]]
+"""(group, plural)."""
+
+
 class Plugin(Protocol):
-    """Either method may do nothing. Both raise ApiError to refuse."""
+    """Either method may do nothing. Both raise ApiError to refuse.
+
+    A plugin that looks at certain kinds only has an attribute `kinds` and is asked about no others.
+    """
 
     async def admit(self, attempt: Attempt) -> None:
         """Change `attempt.obj`."""
@@ -79,11 +86,24 @@ class Chain:
 
     def __init__(self, plugins: Sequence[Plugin] = ()) -> None:
         self.plugins = tuple(plugins)
+        self._asked: dict[tuple[str, str], tuple[Plugin, ...]] = {}
+
+    def _for(self, attempt: Attempt) -> tuple[Plugin, ...]:
+        rid = attempt.served.id
+        place = (rid.group, rid.plural)
+        found = self._asked.get(place)
+        if found is None:
+            found = self._asked[place] = tuple(
+                plugin
+                for plugin in self.plugins
+                if (kinds := getattr(plugin, "kinds", None)) is None or place in kinds
+            )
+        return found
 
     async def admit(self, attempt: Attempt) -> None:
-        for plugin in self.plugins:
+        for plugin in self._for(attempt):
             await plugin.admit(attempt)
 
     async def validate(self, attempt: Attempt) -> None:
-        for plugin in self.plugins:
+        for plugin in self._for(attempt):
             await plugin.validate(attempt)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt
+from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
 from sampan.apiserver.authz.attributes import Attributes
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.resources.certificates import csr
@@ -18,6 +18,8 @@ CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 class CertificateIdentity:
     """A request says who made it, and its conditions when they came; nobody else can tell."""
+
+    kinds: Kinds = frozenset({(GROUP, "certificatesigningrequests")})
 
     def __init__(self, timestamp: Callable[[], str]) -> None:
         self._timestamp = timestamp
@@ -39,6 +41,8 @@ class CertificateIdentity:
 
 class CertificateVerbs:
     """Approving needs the verb `approve`, issuing the verb `sign`, on the signer."""
+
+    kinds: Kinds = frozenset({(GROUP, "certificatesigningrequests")})
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
@@ -67,6 +71,8 @@ class CertificateVerbs:
 
 
 class CertificateSubjectRestriction:
+    kinds: Kinds = frozenset({(GROUP, "certificatesigningrequests")})
+
     async def admit(self, attempt: Attempt) -> None:
         return
 

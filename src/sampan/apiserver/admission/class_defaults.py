@@ -5,7 +5,7 @@ StorageObjectInUseProtection: claims and volumes stay while they are used.
 from __future__ import annotations
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt
+from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.cacher.collection import Collection
 
@@ -20,6 +20,8 @@ PROTECTION = {
 
 
 class DefaultStorageClass:
+    kinds: Kinds = frozenset({("", "persistentvolumeclaims")})
+
     def __init__(self, cacher: Cacher) -> None:
         self._classes = cacher.collection("storage.k8s.io", "storageclasses")
 
@@ -40,6 +42,8 @@ class DefaultStorageClass:
 
 
 class DefaultIngressClass:
+    kinds: Kinds = frozenset({("networking.k8s.io", "ingresses")})
+
     def __init__(self, cacher: Cacher) -> None:
         self._classes = cacher.collection("networking.k8s.io", "ingressclasses")
 
@@ -73,6 +77,8 @@ def default_of(classes: Collection, annotation: str) -> str:
 
 
 class StorageObjectInUseProtection:
+    kinds: Kinds = frozenset({("", "persistentvolumeclaims"), ("", "persistentvolumes")})
+
     async def admit(self, attempt: Attempt) -> None:
         finalizer = PROTECTION.get(attempt.id.plural, "")
         if attempt.operation != CREATE or attempt.obj is None or not finalizer:
@@ -88,6 +94,8 @@ class StorageObjectInUseProtection:
 
 
 class PersistentVolumeClaimResize:
+    kinds: Kinds = frozenset({("", "persistentvolumeclaims")})
+
     def __init__(self, cacher: Cacher) -> None:
         self._classes = cacher.collection("storage.k8s.io", "storageclasses")
 

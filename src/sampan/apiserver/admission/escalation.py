@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sampan.api.errors import NotFound
 from sampan.api.meta import Json, ResourceId
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt
+from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
 from sampan.apiserver.authn.user import MASTERS
 from sampan.apiserver.authz.attributes import Attributes
 from sampan.apiserver.authz.authorizer import Authorizer
@@ -23,6 +23,8 @@ EVERYTHING = (Rule(("*",), ("*",), ("*",)), Rule(("*",), paths=("*",)))
 
 
 class RbacEscalation:
+    kinds: Kinds = frozenset({*((GROUP, plural) for plural in (*ROLES, *BINDINGS))})
+
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 

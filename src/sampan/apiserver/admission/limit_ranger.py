@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sampan.api.meta import Json
 from sampan.api.quantity import Quantity, parse_json
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt
+from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
 
 ANNOTATION = "kubernetes.io/limit-ranger"
@@ -16,6 +16,8 @@ Amounts = dict[str, Quantity]
 
 
 class LimitRanger:
+    kinds: Kinds = frozenset({("", "pods"), ("", "persistentvolumeclaims")})
+
     def __init__(self, cacher: Cacher) -> None:
         self._ranges = cacher.collection("", "limitranges")
 

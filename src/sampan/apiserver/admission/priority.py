@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt
+from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
 
 GROUP = "scheduling.k8s.io"
 
 
 class Priority:
+    kinds: Kinds = frozenset({("", "pods"), (GROUP, "priorityclasses")})
+
     def __init__(self, cacher: Cacher) -> None:
         self._classes = cacher.collection(GROUP, "priorityclasses")
 

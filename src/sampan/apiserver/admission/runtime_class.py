@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, Attempt
+from sampan.apiserver.admission.base import CREATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
 
 
 class RuntimeClass:
+    kinds: Kinds = frozenset({("", "pods")})
+
     def __init__(self, cacher: Cacher) -> None:
         self._classes = cacher.collection("node.k8s.io", "runtimeclasses")
 

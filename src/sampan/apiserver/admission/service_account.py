@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, Attempt
+from sampan.apiserver.admission.base import CREATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.std.clock import Clock
 
@@ -20,6 +20,8 @@ RETRY_S = 0.1
 
 
 class ServiceAccount:
+    kinds: Kinds = frozenset({("", "pods")})
+
     def __init__(self, cacher: Cacher, clock: Clock, random_suffix: Callable[[], str]) -> None:
         self._accounts = cacher.collection("", "serviceaccounts")
         self._clock = clock

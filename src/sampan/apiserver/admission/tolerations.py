@@ -5,7 +5,7 @@ TaintNodesByCondition: a new node is not ready until somebody says otherwise.
 from __future__ import annotations
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt
+from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
 
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"
@@ -14,6 +14,8 @@ NO_EXECUTE = "NoExecute"
 
 
 class DefaultTolerationSeconds:
+    kinds: Kinds = frozenset({("", "pods")})
+
     async def admit(self, attempt: Attempt) -> None:
         if not attempt.is_for("", "pods") or attempt.operation not in (CREATE, UPDATE):
             return
@@ -40,6 +42,8 @@ def _tolerates(toleration: Json, key: str) -> bool:
 
 
 class TaintNodesByCondition:
+    kinds: Kinds = frozenset({("", "nodes")})
+
     async def admit(self, attempt: Attempt) -> None:
         if not attempt.is_for("", "nodes") or attempt.operation != CREATE or attempt.obj is None:
             return

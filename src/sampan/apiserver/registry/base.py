@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 from sampan.api.meta import Json
@@ -81,6 +82,7 @@ class Parts:
     ownership: Ownership
     clock: Clock
     random_suffix: Callable[[], str]
+    new_uid: Callable[[], str]
 
     def timestamp(self, seconds_from_now: float = 0) -> str:
         return timestamp(self.clock, seconds_from_now)
@@ -134,5 +136,9 @@ class Parts:
 
 def timestamp(clock: Clock, seconds_from_now: float = 0) -> str:
     """`2026-11-20T19:03:00Z`."""
-    when = datetime.fromtimestamp(clock.now() + seconds_from_now, UTC)
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _second(int(clock.now() + seconds_from_now))
+
+
+@lru_cache(maxsize=64)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -83,7 +83,7 @@ async def _create(
         manager = manager_of(options, call.request.headers.get("user-agent", ""))
         parts.ownership.track(served, None, obj, manager, "")
     await parts.chain.admit(attempt)
-    fill(obj, parts.timestamp())
+    fill(obj, parts.new_uid(), parts.timestamp())
     if resource.has_status and not resource.status_on_create:
         keep_status(served, obj, None)
     # Tracking and admission may have replaced the metadata that `meta` was.

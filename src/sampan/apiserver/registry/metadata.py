@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 from sampan.api.errors import BadRequest
 from sampan.api.meta import Json
 from sampan.apiserver.served import Served
@@ -12,12 +10,12 @@ BASE_MAX = 58
 """A generated name is at most 63 characters, five of them random."""
 
 
-def fill(obj: Json, timestamp: str) -> None:
+def fill(obj: Json, uid: str, timestamp: str) -> None:
     """Metadata of a new object: what the server decides, whatever was sent."""
     meta = obj["metadata"]
     for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
         meta.pop(field, None)
-    meta["uid"] = str(uuid.uuid4())
+    meta["uid"] = uid
     meta["creationTimestamp"] = timestamp
 
 
