@@ -113,6 +113,7 @@ async def start(
     options = Options(
         cluster, flags.service_account_issuer, flags.api_audiences, node_ports, tokens,
         flags.anonymous_auth, flags.enable_admission_plugins, flags.disable_admission_plugins,
+        kubelet_context(folder),
     )  # fmt: skip
     store = await open_store(flags)
     try:
