@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sampan.controllers.certificates import approving, cleaning, signing
+from sampan.controllers.cronjob import cronjob
 from sampan.controllers.daemonset import daemonset
 from sampan.controllers.deployment import deployment
 from sampan.controllers.deps import Deps
+from sampan.controllers.disruption import disruption
 from sampan.controllers.endpoints import endpoints
 from sampan.controllers.endpointslice import endpointslice
 from sampan.controllers.endpointslicemirroring import endpointslicemirroring
@@ -17,10 +20,12 @@ from sampan.controllers.nodeipam import nodeipam
 from sampan.controllers.nodelifecycle import nodelifecycle
 from sampan.controllers.podgc import podgc
 from sampan.controllers.replicaset import replicaset, replicationcontroller
+from sampan.controllers.resourcequota import resourcequota
 from sampan.controllers.serviceaccount import rootca, serviceaccount
 from sampan.controllers.statefulset import statefulset
 from sampan.controllers.tainteviction import tainteviction
 from sampan.controllers.token import token
+from sampan.controllers.ttlafterfinished import ttlafterfinished
 from sampan.loop.component import Component
 
 CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
@@ -37,6 +42,13 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "daemonset": daemonset,
     "statefulset": statefulset,
     "job": job,
+    "cronjob": cronjob,
+    "ttl-after-finished": ttlafterfinished,
+    "disruption": disruption,
+    "resourcequota": resourcequota,
+    "certificatesigningrequest-approving": approving,
+    "certificatesigningrequest-signing": signing,
+    "certificatesigningrequest-cleaner": cleaning,
     "endpointslice": endpointslice,
     "endpoints": endpoints,
     "endpointslicemirroring": endpointslicemirroring,
