@@ -255,7 +255,7 @@ CASES: dict[str, tuple[Json, str]] = {
     ),
     "a user namespace excludes the host's others": (
         pod(hostUsers=False, hostPID=True),
-        "spec.HostPID: Forbidden: when `pod.Spec.HostUsers` is false",
+        "spec.HostPID: Forbidden: when `hostUsers` is false",
     ),
     "a pod asks for no less than its containers": (
         pod({"resources": {"requests": {"cpu": "2"}}},

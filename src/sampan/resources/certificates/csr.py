@@ -16,6 +16,7 @@ from sampan.api.meta import Json
 from sampan.api.resource import Resource, Subresource
 from sampan.resources import cells, rules
 from sampan.resources.rules import Errors
+from sampan.resources.signers import signer_name
 
 LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
 SHORTEST_S = 600
@@ -102,26 +103,6 @@ def _spec(spec: Json) -> Errors:
     if seconds is not None and seconds < SHORTEST_S:
         says = "may not specify a duration less than 600 seconds (10 minutes)"
         errors += rules.invalid("spec.expirationSeconds", seconds, says)
-    return errors
-
-
-def signer_name(path: str, signer: str) -> Errors:
-    """`example.com/signer-name`."""
-    if not signer:
-        return rules.required(path)
-    domain, slash, rest = signer.partition("/")
-    if not slash or "/" in rest:
-        says = 'must be a fully qualified domain and path of the form "example.com/signer-name"'
-        return rules.invalid(path, signer, says)
-    errors: Errors = []
-    labels = domain.split(".")
-    if len(labels) < 2:
-        says = "should be a domain with at least two segments separated by dots"
-        errors += rules.invalid(path, domain, says)
-    for part, parts in ((domain, labels), (rest, rest.split("."))):
-        for label in parts:
-            faults = names.dns1123_label(label)
-            errors += rules.each(path, part, [f'validating label "{label}": {f}' for f in faults])
     return errors
 
 

@@ -13,6 +13,7 @@ from sampan.resources.core import claim_spec, volume_sources
 from sampan.resources.core.difference import difference
 from sampan.resources.core.persistentvolumeclaim import modes_text, storage_class
 from sampan.resources.core.pod.scheduling import node_selector
+from sampan.resources.core.pod.volumes import SECOND
 from sampan.resources.core.pod.warnings import OLD_LABELS, OLD_VOLUMES
 from sampan.resources.file_paths import no_backsteps
 from sampan.resources.rules import (
@@ -136,14 +137,15 @@ def _capacity(capacity: Mapping[str, str]) -> Errors:
 
 
 def _sources(spec: Json, name: str) -> Errors:
+    says = "may not specify more than 1 volume type"
     errors: Errors = []
     found = False
     for kind, shown in SOURCES.items():
         source = spec.get(kind)
         if source is None:
             continue
-        if found:
-            errors += forbidden(f"spec.{kind}", "may not specify more than 1 volume type")
+        if found and kind != "flexVolume":
+            errors += forbidden(f"spec.{SECOND.get(kind, kind)}", says)
             continue
         found = True
         errors += _source(f"spec.{shown}", kind, source, name)
@@ -169,6 +171,9 @@ def _source(path: str, kind: str, source: Json, name: str) -> Errors:
     namespace = source.get("endpointsNamespace")
     if kind == "glusterfs" and namespace is not None:
         here = f"{path}.endpointsNamespace"
+        if not namespace:
+            says = "if the endpointnamespace is set, it must be a valid namespace name"
+            return errors + invalid(here, namespace, says)
         errors += each(here, namespace, names.dns1123_label(namespace))
     return errors
 

@@ -90,7 +90,7 @@ def _changes(new: Json, old: Json) -> Errors:
     spec, before = new["spec"], old["spec"]
     errors: Errors = []
     notes, had = (each["metadata"].get("annotations") or {} for each in (new, old))
-    if notes.get(OLD_CLASS) != had.get(OLD_CLASS):
+    if notes.get(OLD_CLASS) != had.get(OLD_CLASS) and not _moved_class(new, old):
         path = f"metadata.annotations.{OLD_CLASS}"
         errors += immutable(path, notes.get(OLD_CLASS, ""), had.get(OLD_CLASS, ""))
     compared = _comparable(spec, old, had.get(OLD_CLASS))
@@ -104,6 +104,15 @@ def _changes(new: Json, old: Json) -> Errors:
     errors += _size(spec, old)
     errors += immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
     return errors + _attributes(spec, before)
+
+
+def _moved_class(new: Json, old: Json) -> bool:
+    """The class went from the annotation, where it once was, into its field."""
+    notes, had = (each["metadata"].get("annotations") or {} for each in (new, old))
+    was, now = had.get(OLD_CLASS), new["spec"].get("storageClassName")
+    if was is None or "storageClassName" in old["spec"] or now != was:
+        return False
+    return bool(notes.get(OLD_CLASS, was) == was)
 
 
 def _comparable(spec: Json, old: Json, old_class: str | None) -> Json:

@@ -88,7 +88,8 @@ def _agree(path: str, value: str, profile: Json, system: str) -> Errors:
         "Unconfined": ("unconfined",),
         "RuntimeDefault": ("runtime/default", "docker/default"),
     }
-    if value in same.get(str(kind), ()):
+    old_name = value == "docker/default" and system != "seccomp"
+    if value in same.get(str(kind), ()) and not old_name:
         return []
     return forbidden(f"{path}.type", f"{system} type in annotation and field must match")
 

@@ -20,16 +20,18 @@ from sampan.resources.rules import (
     not_supported,
     one_of,
     required,
+    too_many,
 )
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-RESTART_POLICIES = ("Always", "OnFailure", "Never")
+RESTART_POLICIES = ("Always", "Never", "OnFailure")
 NOT_EPHEMERAL = (
     "ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules", "livenessProbe",
     "readinessProbe", "startupProbe", "lifecycle",
 )  # fmt: skip
 SIDECAR_ONLY = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
+ACTIONS = ("Restart", "RestartAllContainers")
 RULES_LIMIT = 20
 EXIT_CODES_LIMIT = 255
 
@@ -73,6 +75,7 @@ def validate_init_containers(
             if container.get(field) is not None:
                 says = "may not be set for init containers without restartPolicy=Always"
                 errors += forbidden(f"{here}.{field}", says)
+        errors += _restart_on_resize(here, container)
     return errors
 
 
@@ -95,6 +98,17 @@ def validate_ephemeral_containers(path: str, spec: Json, context: Context) -> Er
         if target and target not in others:
             errors.append(FieldError("NotFound", f"{here}.targetContainerName", target))
         errors += _not_for_ephemeral(here, container)
+    return errors
+
+
+def _restart_on_resize(path: str, container: Json) -> Errors:
+    """An init container that ran to its end cannot be restarted for a new size."""
+    errors: Errors = []
+    for at, policy in enumerate(container.get("resizePolicy") or ()):
+        if policy.get("restartPolicy") == "RestartContainer":
+            says = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+            where = f"{path}.resizePolicy[{at}].restartPolicy"
+            errors += invalid(where, "RestartContainer", says)
     return errors
 
 
@@ -174,26 +188,25 @@ def _restart(path: str, container: Json) -> Errors:
         says = "must specify restartPolicy when restart rules are used"
         errors += required(f"{path}.restartPolicy", says)
     if len(rules) > RULES_LIMIT:
-        here, says = f"{path}.restartPolicyRules", f"may not be more than {RULES_LIMIT} bytes"
-        errors.append(FieldError("TooLong", here, None, says))
+        errors += too_many(f"{path}.restartPolicyRules", len(rules), RULES_LIMIT)
     for at, rule in enumerate(rules):
         errors += _restart_rule(f"{path}.restartPolicyRules[{at}]", rule)
     return errors
 
 
 def _restart_rule(path: str, rule: Json) -> Errors:
-    actions = ("Restart", "RestartAllContainers")
-    errors = one_of(f"{path}.action", rule.get("action"), actions)
+    action = rule.get("action") or ""
+    errors: Errors = []
+    if action not in ACTIONS:
+        errors += not_supported(f"{path}.action", action, ACTIONS)
     codes = rule.get("exitCodes")
     if codes is None:
         return errors + required(f"{path}.exitCodes", "must be specified")
-    errors += one_of(f"{path}.exitCodes.operator", codes.get("operator"), ("In", "NotIn"))
-    values = codes.get("values") or ()
-    if not values:
-        errors += required(f"{path}.exitCodes.values", "must not be empty")
-    elif len(values) > EXIT_CODES_LIMIT:
-        says = f"must have at most {EXIT_CODES_LIMIT} items"
-        errors.append(FieldError("TooMany", f"{path}.exitCodes.values", len(values), says))
+    operator, values = codes.get("operator") or "", codes.get("values") or ()
+    if operator not in ("In", "NotIn"):
+        errors += not_supported(f"{path}.exitCodes.operator", operator, ("In", "NotIn"))
+    if len(values) > EXIT_CODES_LIMIT:
+        errors += too_many(f"{path}.exitCodes.values", len(values), EXIT_CODES_LIMIT)
     return errors
 
 

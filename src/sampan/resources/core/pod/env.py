@@ -6,7 +6,10 @@ import re
 from collections.abc import Sequence
 
 from sampan.api import names, quantity
+from sampan.api.errors import FieldError
 from sampan.api.meta import Json
+from sampan.resources.core.pod.windows import containers_with_paths
+from sampan.resources.file_paths import no_backsteps
 from sampan.resources.rules import Errors, each, invalid, named, not_supported, required
 
 ENV_FIELDS = (
@@ -67,6 +70,24 @@ def validate_env_from(path: str, sources: Sequence[Json]) -> Errors:
             errors += invalid(path, "", "must specify one of: `configMapRef` or `secretRef`")
         elif len(found) > 1:
             errors += invalid(path, "", "may not have more than one field specified at a time")
+    return errors
+
+
+def validate_files(path: str, spec: Json) -> Errors:
+    """Files with variables can only be in an emptyDir: some container of the pod wrote them."""
+    errors: Errors = []
+    volumes = {volume.get("name"): volume for volume in spec.get("volumes") or ()}
+    for here, container in containers_with_paths(path, spec):
+        for at, variable in enumerate(container.get("env") or ()):
+            reference = (variable.get("valueFrom") or {}).get("fileKeyRef")
+            if reference is None:
+                continue
+            where = f"{here}.env[{at}].valueFrom.fileKeyRef.volumeName"
+            name = reference.get("volumeName") or ""
+            if name not in volumes:
+                errors.append(FieldError("NotFound", where, name))
+            elif "emptyDir" not in volumes[name]:
+                errors += invalid(where, name, "referenced volume must be of type emptyDir")
     return errors
 
 
@@ -143,11 +164,7 @@ def _file_key(path: str, reference: Json) -> Errors:
     file = reference.get("path") or ""
     if not file:
         return errors + required(f"{path}.path")
-    if file.startswith("/"):
-        return errors + invalid(f"{path}.path", file, "must be a relative path")
-    if ".." in file.split("/"):
-        return errors + invalid(f"{path}.path", file, "must not contain '..'")
-    return errors
+    return errors + no_backsteps(f"{path}.path", file)
 
 
 def _subscripted(path: str, field: str, whole: str, key: str) -> Errors:

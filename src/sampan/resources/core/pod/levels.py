@@ -30,6 +30,10 @@ def container_requests(spec: Json) -> Amounts:
     return _aggregate(spec, "requests")
 
 
+def container_limits(spec: Json) -> Amounts:
+    return _aggregate(spec, "limits")
+
+
 def default_requests(spec: Json) -> None:
     """Limits without requests become requests: in containers, then for the pod as a whole."""
     for field in ("containers", "initContainers"):
@@ -77,7 +81,7 @@ def _default_huge_page_limits(spec: Json, needs: Json) -> None:
     if not needs.get("limits") and not needs.get("requests"):
         return
     limits = dict(needs.get("limits") or {})
-    for name, amount in _aggregate(spec, "limits").items():
+    for name, amount in container_limits(spec).items():
         if resource_names.is_huge_pages(name) and name not in limits:
             limits[name] = str(amount)
     if limits:

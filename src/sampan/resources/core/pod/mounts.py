@@ -32,7 +32,7 @@ def validate_mounts(path: str, container: Json, volumes: Mapping[str, Json]) -> 
             says = "must not already exist as a path in volumeDevices"
             errors += invalid(f"{here}.mountPath", point, says)
         if len(mount) > 2:
-            errors += _details(path, at, mount, container, volumes)
+            errors += _details(path, at, mount, container)
     return errors
 
 
@@ -58,17 +58,10 @@ def validate_devices(
     return errors
 
 
-def _details(
-    path: str, at: int, mount: Json, container: Json, volumes: Mapping[str, Json]
-) -> Errors:
-    """Upstream leaves the index out of the paths of all but the image rule."""
+def _details(path: str, at: int, mount: Json, container: Json) -> Errors:
+    """Upstream leaves the index out of most of these paths."""
     errors: Errors = []
     sub, expression = mount.get("subPath") or "", mount.get("subPathExpr") or ""
-    if "image" in volumes.get(mount.get("name") or "", ()):
-        for field, value in (("subPath", sub), ("subPathExpr", expression)):
-            if value:
-                says = "not allowed in image volume sources"
-                errors += invalid(f"{path}[{at}].{field}", value, says)
     if sub:
         errors += descending_path(f"{path}.subPath", sub)
     if expression:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from sampan.api import names
 from sampan.api.meta import Json
 from sampan.resources import addresses
-from sampan.resources.rules import Errors, each, forbidden, invalid, not_supported, required
+from sampan.resources.rules import (
+    Errors,
+    each,
+    forbidden,
+    invalid,
+    not_supported,
+    required,
+    too_long,
+)
 
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 NAMESERVERS_LIMIT = 3
@@ -68,13 +76,13 @@ def validate_hostname_override(path: str, spec: Json) -> Errors:
     if name is None:
         return []
     here = f"{path}.hostnameOverride"
-    errors = each(here, name, names.dns1123_subdomain(name))
-    if len(name) > HOSTNAME_LIMIT:
-        errors += invalid(here, name, f"must be no more than {HOSTNAME_LIMIT} characters")
+    errors: Errors = []
     for field in ("setHostnameAsFQDN", "hostNetwork"):
         if spec.get(field):
-            errors += forbidden(here, f"may not be specified when `{field}` is true")
-    return errors
+            errors += forbidden(here, f"may not be specified when {field} is true")
+    if len(name) > HOSTNAME_LIMIT:
+        errors += too_long(here, HOSTNAME_LIMIT)
+    return errors + each(here, name, names.dns1123_subdomain(name))
 
 
 def validate_host_aliases(path: str, spec: Json) -> Errors:

@@ -8,11 +8,24 @@ from sampan.api import names
 from sampan.api.meta import Json
 from sampan.resources.core.pod import env
 from sampan.resources.file_paths import local_path
-from sampan.resources.rules import Errors, each, forbidden, invalid, label_selector, required
+from sampan.resources.metadata import annotation_rules
+from sampan.resources.rules import (
+    Errors,
+    forbidden,
+    invalid,
+    label_selector,
+    not_supported,
+    required,
+)
+from sampan.resources.signers import is_upstreams, signer_name
 
 MODE_SAYS = "must be a number between 0 and 0777 (octal), both inclusive"
 SHORTEST_TOKEN_S = 600
 LONGEST_TOKEN_S = 2**32
+KEY_TYPES = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
+SHORTEST_CERTIFICATE_S = 3600
+LONGEST_CERTIFICATE_S = 91 * 86400
+LONGEST_OF_UPSTREAM_S = 86400
 TWICE = "conflicting duplicate paths"
 
 
@@ -73,6 +86,7 @@ def _projection(path: str, here: str, source: Json, seen: set[str]) -> Errors:
         errors += _once(path, {"items": [held]}, seen, None)
     if (held := source.get("podCertificate")) is not None:
         errors += _certificate(f"{here}.podCertificate", held)
+        errors += _certificate_files(path, f"{here}.podCertificate", held, seen)
     return errors
 
 
@@ -134,6 +148,7 @@ def _bundle(path: str, source: Json) -> Errors:
     elif signer is not None:
         if not signer:
             errors += required(f"{path}.signerName", "must be a valid signer name")
+        errors += signer_name(f"{path}.signerName", signer)
         errors += label_selector(f"{path}.labelSelector", selector)
     else:
         errors += required(path, "either name or signerName must be specified")
@@ -143,22 +158,32 @@ def _bundle(path: str, source: Json) -> Errors:
 
 
 def _certificate(path: str, source: Json) -> Errors:
-    signer = source.get("signerName") or ""
-    errors: Errors = [] if signer else required(f"{path}.signerName")
-    kind = source.get("keyType") or ""
-    if not kind:
-        errors += required(f"{path}.keyType")
-    paths = [
-        (field, source.get(field) or "")
-        for field in ("credentialBundlePath", "keyPath", "certificateChainPath")
-    ]
-    if not any(place for _, place in paths):
+    signer, kind = source.get("signerName") or "", source.get("keyType") or ""
+    errors = signer_name(f"{path}.signerName", signer)
+    errors += annotation_rules(f"{path}.userAnnotations", source.get("userAnnotations"))
+    if kind not in KEY_TYPES:
+        errors += not_supported(f"{path}.keyType", kind, KEY_TYPES)
+    life = source.get("maxExpirationSeconds")
+    if life is None:
+        return errors
+    most = LONGEST_OF_UPSTREAM_S if is_upstreams(signer) else LONGEST_CERTIFICATE_S
+    here, says = f"{path}.maxExpirationSeconds", "if provided, maxExpirationSeconds must be"
+    if life < SHORTEST_CERTIFICATE_S:
+        errors += invalid(here, life, f"{says} >= {SHORTEST_CERTIFICATE_S}")
+    if life > most:
+        errors += invalid(here, life, f"{says} <= {most}")
+    return errors
+
+
+def _certificate_files(path: str, here: str, source: Json, seen: set[str]) -> Errors:
+    errors: Errors = []
+    found = False
+    for field in ("credentialBundlePath", "keyPath", "certificateChainPath"):
+        if place := source.get(field):
+            found = True
+            errors += local_path(f"{here}.{field}", place)
+            errors += _once(path, {"items": [{"path": place}]}, seen, None)
+    if not found:
         says = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath"
-        errors += required(path, says)
-    for field, place in paths:
-        if place:
-            errors += local_path(f"{path}.{field}", place)
-    domain = signer.partition("/")[0]
-    return errors + (
-        each(f"{path}.signerName", signer, names.dns1123_subdomain(domain)) if signer else []
-    )
+        errors += required(here, says)
+    return errors

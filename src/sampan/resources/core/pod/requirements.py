@@ -49,23 +49,14 @@ def validate_pod_level(path: str, spec: Json, claims: frozenset[str]) -> Errors:
     needs = spec.get("resources")
     if needs is None:
         return []
+    if (spec.get("os") or {}).get("name") == "windows":
+        return forbidden(path, "may not be set for a windows pod")
     errors: Errors = []
     if needs.get("claims") is not None:
-        says = "claims cannot be set for Resources at pod-level"
+        says = "claims may not be set for Resources at pod-level"
         errors += forbidden(f"{path}.claims", says)
     errors += validate_requirements(path, needs, claims, _pod_level_name)
-    requests, limits = needs.get("requests") or {}, needs.get("limits") or {}
-    for name, total in levels.container_requests(spec).items():
-        mine = quantity.parse(requests.get(name, "0"))
-        if total > mine:
-            says = f"must be greater than or equal to aggregate container requests of {total}"
-            errors += invalid(f"{path}.requests[{name}]", str(mine), says)
-    for at, container in enumerate(spec.get("containers") or ()):
-        for name, text in ((container.get("resources") or {}).get("limits") or {}).items():
-            if name in limits and quantity.parse(text) > quantity.parse(limits[name]):
-                says = f"must be less than or equal to pod limits of {limits[name]}"
-                errors += invalid(f"{path}.containers[{at}][{name}].limits", text, says)
-    return errors
+    return errors + _covers(path, needs, spec)
 
 
 def validate_resize_policy(path: str, policies: Sequence[Json], pod_restart: str) -> Errors:
@@ -79,8 +70,29 @@ def validate_resize_policy(path: str, policies: Sequence[Json], pod_restart: str
         errors += _choice(path, resource, ("cpu", "memory"))
         errors += _choice(path, restart, ("NotRequired", "RestartContainer"))
         if pod_restart == "Never" and restart != "NotRequired":
-            says = "must be 'NotRequired' when `restartPolicy` is 'Never'"
+            says = "must be 'NotRequired' when pod `restartPolicy` is 'Never'"
             errors += invalid(path, restart, says)
+    return errors
+
+
+def _covers(path: str, needs: Json, spec: Json) -> Errors:
+    """What is said for the pod must be enough for its containers."""
+    errors: Errors = []
+    requests, limits = needs.get("requests") or {}, needs.get("limits") or {}
+    for name, total in levels.container_requests(spec).items():
+        if name in requests and total > quantity.parse(requests[name]):
+            says = f"must be greater than or equal to aggregate container requests of {total}"
+            errors += invalid(f"{path}.requests[{name}]", requests[name], says)
+    for name, total in levels.container_limits(spec).items():
+        huge = resource_names.is_huge_pages(name)
+        if huge and name in limits and total > quantity.parse(limits[name]):
+            says = f"must be greater than or equal to aggregate container limits of {total}"
+            errors += invalid(f"{path}.limits[{name}]", limits[name], says)
+    for at, container in enumerate(spec.get("containers") or ()):
+        for name, text in ((container.get("resources") or {}).get("limits") or {}).items():
+            if name in limits and quantity.parse(text) > quantity.parse(limits[name]):
+                says = f"must be less than or equal to pod limits of {limits[name]}"
+                errors += invalid(f"{path}.containers[{at}][{name}].limits", text, says)
     return errors
 
 

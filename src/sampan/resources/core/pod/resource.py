@@ -16,11 +16,12 @@ from sampan.resources.core.pod.annotations import (
 )
 from sampan.resources.core.pod.containers import validate_image
 from sampan.resources.core.pod.defaults import default_pod
+from sampan.resources.core.pod.resize import cannot_resize, validate_resize
 from sampan.resources.core.pod.spec import validate_spec
 from sampan.resources.core.pod.status import validate_status
 from sampan.resources.core.pod.update import (
+    cannot_be_looked_into,
     validate_ephemeral_update,
-    validate_resize,
     validate_update,
 )
 from sampan.resources.core.pod.warnings import pod_warnings
@@ -41,9 +42,9 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if subresource == "status":
         return errors + validate_status(new, old)
     if subresource == "ephemeralcontainers":
-        return errors + validate_ephemeral_update(new, old)
+        return cannot_be_looked_into(old) or errors + validate_ephemeral_update(new, old)
     if subresource == "resize":
-        return errors + validate_resize(new, old)
+        return cannot_resize(old) or errors + validate_resize(new, old)
     return errors + validate_update(new["spec"], old["spec"])
 
 

@@ -18,6 +18,7 @@ from sampan.resources.rules import (
 )
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+EQUALITY = ("Equal", "Exists")
 NO_OPERATOR = "not a valid selector operator"
 
 
@@ -234,7 +235,9 @@ def _toleration(path: str, toleration: Json) -> Errors:
             says = "value must be empty when `operator` is 'Exists'"
             errors += invalid(f"{path}.operator", value, says)
     else:
-        errors += not_supported(f"{path}.operator", operator, ("Equal", "Exists"))
+        # Upstream names the comparisons, which are off, only to those who ask for one.
+        allowed = ("Equal", "Exists", "Lt", "Gt") if operator in ("Lt", "Gt") else EQUALITY
+        errors += not_supported(f"{path}.operator", operator, allowed)
     return errors + (taint_effect(f"{path}.effect", effect) if effect else [])
 
 
@@ -265,7 +268,7 @@ def _spread(path: str, constraint: Json, rest: Sequence[Json]) -> Errors:
             errors += not_supported(f"{path}.{field}", policy, ("Honor", "Ignore"))
     selector, keys = constraint.get("labelSelector"), constraint.get("matchLabelKeys") or ()
     errors += _label_keys(f"{path}.matchLabelKeys", keys, selector)
-    errors += _merged_twice(f"{path}.matchLabelKeys", keys, selector)
+    errors += _merged_twice(path, keys, selector)
     return errors + label_selector(f"{path}.labelSelector", selector)
 
 

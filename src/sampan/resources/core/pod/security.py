@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from sampan.api import names
 from sampan.api.meta import Json
-from sampan.resources.core.pod.windows import validate_options
+from sampan.resources.core.pod.windows import containers_with_paths, validate_options
 from sampan.resources.file_paths import descending_path
 from sampan.resources.rules import (
     Errors,
@@ -30,9 +30,7 @@ IPC_SYSCTLS = ("kernel.sem", "kernel.shm", "kernel.msg", "fs.mqueue.")
 
 
 def validate_pod(path: str, rights: Json, spec: Json) -> Errors:
-    """`spec.securityContext`; nearly always empty."""
-    if not rights:
-        return []
+    """`spec.securityContext`, and what is about the host beside it."""
     errors: Errors = []
     for field in ("fsGroup", "runAsUser", "runAsGroup"):
         errors += _id(f"{path}.{field}", rights.get(field))
@@ -194,7 +192,7 @@ def validate_host_users(path: str, spec: Json) -> Errors:
     """A user namespace of its own and the host's other namespaces exclude each other."""
     if spec.get("hostUsers") is not False:
         return []
-    says = "when `pod.Spec.HostUsers` is false"
+    says = "when `hostUsers` is false"
     errors: Errors = []
     for field, shown in (
         ("hostNetwork", "hostNetwork"),
@@ -203,4 +201,7 @@ def validate_host_users(path: str, spec: Json) -> Errors:
     ):
         if spec.get(field):
             errors += forbidden(f"{path}.{shown}", says)
+    for here, container in containers_with_paths(path, spec):
+        if container.get("volumeDevices"):
+            errors += forbidden(f"{here}.volumeDevices", says)
     return errors

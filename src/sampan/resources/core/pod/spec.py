@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.api import names
 from sampan.api.meta import Json
-from sampan.resources.core.pod import containers, network, requirements, scheduling, security
+from sampan.resources.core.pod import containers, env, network, requirements, scheduling, security
 from sampan.resources.core.pod.context import Context
 from sampan.resources.core.pod.volumes import validate_volumes
 from sampan.resources.core.pod.windows import validate_host_process, validate_os
@@ -91,7 +91,8 @@ def _placement(path: str, spec: Json) -> Errors:
         here = f"{path}.topologySpreadConstraints"
         errors += scheduling.validate_spread(here, constraints)
     errors += validate_host_process(path, spec)
-    return errors + security.validate_host_users(path, spec)
+    errors += security.validate_host_users(path, spec)
+    return errors + network.validate_hostname_override(path, spec)
 
 
 def _names(path: str, spec: Json) -> Errors:
@@ -120,7 +121,7 @@ def _names(path: str, spec: Json) -> Errors:
         needs, none = {"limits": overhead}, frozenset[str]()
         errors += requirements.validate_requirements(f"{path}.overhead", needs, none)
     errors += validate_os(path, spec)
-    return errors + network.validate_hostname_override(path, spec)
+    return errors + env.validate_files(path, spec)
 
 
 def _resource_claims(path: str, claims: list[Json]) -> Errors:

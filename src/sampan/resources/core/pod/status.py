@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from sampan.api import names
 from sampan.api.meta import Json
 from sampan.resources import addresses
-from sampan.resources.core.pod.levels import is_sidecar
 from sampan.resources.core.pod.security import MAX_ID
 from sampan.resources.rules import (
     Errors,
@@ -27,13 +26,17 @@ def validate_status(new: Json, old: Json) -> Errors:
     status, before, spec = new.get("status") or {}, old.get("status") or {}, old["spec"]
     errors: Errors = []
     for at, condition in enumerate(status.get("conditions") or ()):
-        kind = condition.get("type") or ""
+        kind, here = condition.get("type") or "", f"status.conditions[{at}]"
+        errors += _generation(f"{here}.observedGeneration", condition)
         if kind not in OWN_CONDITIONS:
-            complaints = names.qualified_name(kind)
-            errors += each(f"metadata.conditions[{at}].Type", kind, complaints)
+            errors += each(f"{here}.Type", kind, names.qualified_name(kind))
     node = status.get("nominatedNodeName") or ""
     if node and node != before.get("nominatedNodeName"):
         errors += each("status.nominatedNodeName", node, names.dns1123_subdomain(node))
+        if spec.get("nodeName"):
+            says = "may not be set on pods that are already bound to a node"
+            errors += forbidden("status.nominatedNodeName", says)
+    errors += _generation("status.observedGeneration", status)
     errors += immutable("status.qosClass", status.get("qosClass"), before.get("qosClass"))
     errors += _transitions(status, before, spec)
     errors += _claims(status.get("resourceClaimStatuses") or (), spec)
@@ -51,36 +54,55 @@ def validate_status(new: Json, old: Json) -> Errors:
     return errors
 
 
+def _generation(path: str, holder: Json) -> Errors:
+    seen = holder.get("observedGeneration") or 0
+    return invalid(path, seen, "must be a non-negative integer") if seen < 0 else []
+
+
 def _transitions(status: Json, before: Json, spec: Json) -> Errors:
     """What ended and may not start again stays ended."""
-    policy = spec.get("restartPolicy") or "Always"
-    sidecars = {c.get("name") for c in spec.get("initContainers") or () if is_sidecar(c)}
-    own = {
-        c.get("name")
-        for field in ("containers", "initContainers")
-        for c in spec.get(field) or ()
-        if c.get("restartPolicy") is not None
-    }
     errors: Errors = []
-    for field, rule, free in (
-        ("containerStatuses", policy, own),
-        ("initContainerStatuses", policy, own | sidecars),
-        ("ephemeralContainerStatuses", "Never", set()),
+    restartable = _all_restart(spec)
+    for field, containers in (
+        ("containerStatuses", "containers"),
+        ("initContainerStatuses", "initContainers"),
+        ("ephemeralContainerStatuses", ""),
     ):
-        if rule == "Always":
+        if restartable and containers:
             continue
+        known = {container.get("name"): container for container in spec.get(containers) or ()}
         now = {entry.get("name"): entry for entry in status.get(field) or ()}
         for at, entry in enumerate(before.get(field) or ()):
             ended = (entry.get("state") or {}).get("terminated")
-            if ended is None or entry.get("name") in free:
-                continue
-            if ended.get("exitCode") and rule == "OnFailure":
-                continue
             newer = now.get(entry.get("name"))
-            if newer is not None and (newer.get("state") or {}).get("terminated") is None:
+            if ended is None or newer is None or "terminated" in (newer.get("state") or {}):
+                continue
+            container = known.get(entry.get("name"))
+            if container is None or not _restarts(container, spec, ended.get("exitCode", 0)):
                 says = "may not be transitioned to non-terminated state"
                 errors += forbidden(f"status.{field}[{at}].state", says)
     return errors
+
+
+def _all_restart(spec: Json) -> bool:
+    """One container may be able to restart all of the pod."""
+    return any(
+        rule.get("action") == "RestartAllContainers"
+        for field in ("containers", "initContainers")
+        for container in spec.get(field) or ()
+        for rule in container.get("restartPolicyRules") or ()
+    )
+
+
+def _restarts(container: Json, spec: Json, code: int) -> bool:
+    """By its rules, else by its own policy, else by the pod's."""
+    for rule in container.get("restartPolicyRules") or ():
+        codes = rule.get("exitCodes") or {}
+        listed = code in (codes.get("values") or ())
+        if listed == (codes.get("operator") == "In"):
+            return True
+    policy = container.get("restartPolicy") or spec.get("restartPolicy") or "Always"
+    return bool(policy == "Always" or (policy == "OnFailure" and code))
 
 
 def _claims(entries: Sequence[Json], spec: Json) -> Errors:
@@ -96,7 +118,8 @@ def _claims(entries: Sequence[Json], spec: Json) -> Errors:
             errors += duplicate(path, name)
         seen.add(name)
         if (claim := entry.get("resourceClaimName")) is not None:
-            errors += each(path, claim, names.dns1123_subdomain(claim))
+            here = f"status.resourceClaimStatuses[{at}].resourceClaimName"
+            errors += each(here, claim, names.dns1123_subdomain(claim))
     return errors
 
 

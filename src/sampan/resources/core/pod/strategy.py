@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sampan.api.meta import Json
 from sampan.resources.core.pod.levels import qos_class
@@ -78,10 +78,10 @@ def _only_part(new: Json, old: Json, subresource: str) -> None:
         _put(kept, "ephemeralContainers", spec.get("ephemeralContainers"))
     else:
         for field in ("containers", "initContainers"):
-            now, was = spec.get(field) or [], before.get(field) or []
-            if len(now) == len(was):
-                _put(kept, field, [_resized(*pair) for pair in zip(now, was, strict=True)])
-        _put(kept, "resources", spec.get("resources") or before.get("resources"))
+            known = {container.get("name"): container for container in before.get(field) or ()}
+            resized = [_resized(now, known) for now in spec.get(field) or ()]
+            _put(kept, field, resized)
+        _put(kept, "resources", spec.get("resources"))
     new["spec"] = kept
     new["status"] = old.get("status") or {}
     managed = new["metadata"].get("managedFields")
@@ -89,9 +89,11 @@ def _only_part(new: Json, old: Json, subresource: str) -> None:
     _put(new["metadata"], "managedFields", managed)
 
 
-def _resized(now: Json, was: Json) -> Json:
-    if now.get("name") != was.get("name"):
-        return was
+def _resized(now: Json, known: Mapping[str, Json]) -> Json:
+    """Only the size counts; the order, and who is there, is for the rules to refuse."""
+    was = known.get(now.get("name", ""))
+    if was is None:
+        return now
     out = dict(was)
     for field in ("resources", "resizePolicy"):
         _put(out, field, now.get(field))

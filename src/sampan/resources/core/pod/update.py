@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sampan.api import names, quantity
+from sampan.api import names
 from sampan.api.meta import Json
 from sampan.resources.core.difference import difference
 from sampan.resources.core.pod.annotations import MIRROR
-from sampan.resources.core.pod.levels import is_sidecar, qos_class
 from sampan.resources.core.pod.scheduling import validate_tolerations
 from sampan.resources.rules import Errors, each, forbidden, invalid, required
 
@@ -56,9 +54,14 @@ def validate_update(spec: Json, before: Json) -> Errors:
     return errors
 
 
-def validate_ephemeral_update(new: Json, old: Json) -> Errors:
+def cannot_be_looked_into(old: Json) -> Errors:
+    """Pods that take no ephemeral containers; nothing else is told then."""
     if MIRROR in (old["metadata"].get("annotations") or {}):
         return forbidden("", "static pods do not support ephemeral containers")
+    return []
+
+
+def validate_ephemeral_update(new: Json, old: Json) -> Errors:
     path = "spec.ephemeralContainers"
     now = {c.get("name"): c for c in new["spec"].get("ephemeralContainers") or ()}
     errors: Errors = []
@@ -70,23 +73,6 @@ def validate_ephemeral_update(new: Json, old: Json) -> Errors:
         elif now[name] != container:
             changed = difference(container, now[name], "EphemeralContainer")
             errors += forbidden(path, f"{shown} changed\n{changed}")
-    return errors
-
-
-def validate_resize(new: Json, old: Json) -> Errors:
-    if MIRROR in (old["metadata"].get("annotations") or {}):
-        return forbidden("", "static pods cannot be resized")
-    spec, before = new["spec"], old["spec"]
-    if (before.get("os") or {}).get("name") == "windows":
-        return forbidden("", "windows pods cannot be resized")
-    errors: Errors = []
-    if qos_class(spec) != ((old.get("status") or {}).get("qosClass") or qos_class(before)):
-        says = "Pod QOS Class may not change as a result of resizing"
-        errors += invalid("spec", (new.get("status") or {}).get("qosClass"), says)
-    for field in ("initContainers", "containers"):
-        pairs = zip(spec.get(field) or (), before.get(field) or (), strict=True)
-        for at, (now, was) in enumerate(pairs):
-            errors += _container_resize(f"spec.{field}[{at}].resources", field, now, was)
     return errors
 
 
@@ -207,34 +193,6 @@ def _only_added(now: Json, was: Json) -> bool:
         (now.get(field) or [])[: len(was.get(field) or [])] == (was.get(field) or [])
         for field in fields
     )
-
-
-def _container_resize(path: str, field: str, now: Json, was: Json) -> Errors:
-    needs, had = now.get("resources") or {}, was.get("resources") or {}
-    if field == "initContainers" and not is_sidecar(was):
-        if now == was:
-            return []
-        return forbidden("spec", "resources for non-sidecar init containers are immutable")
-    errors: Errors = []
-    for kind, said in (("requests", "resource requests"), ("limits", "resource limits")):
-        if set(had.get(kind) or ()) - set(needs.get(kind) or ()):
-            errors += forbidden(f"{path}.{kind}", f"{said} cannot be removed")
-    if _others(needs) != _others(had):
-        which = " for sidecar containers" if field == "initContainers" else ""
-        errors += forbidden("spec", f"only cpu and memory resources{which} are mutable")
-    return errors
-
-
-def _others(needs: Json) -> dict[str, Any]:
-    """What cannot be changed in place."""
-    return {
-        kind: {
-            name: quantity.parse(text)
-            for name, text in (needs.get(kind) or {}).items()
-            if name not in ("cpu", "memory")
-        }
-        for kind in ("requests", "limits")
-    }
 
 
 def _take(holder: Json, field: str, source: Json) -> None:

@@ -35,6 +35,8 @@ SOURCES: Mapping[str, str] = {
     )
 } | {"gcePersistentDisk": "persistentDisk"}  # fmt: skip
 """Each source and its name in paths, in the order of complaints."""
+SECOND = {"cephfs": "cephFS", "downwardAPI": "downwarAPI"}
+"""What upstream calls a source that is one too many, where that is not its name."""
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
@@ -81,7 +83,7 @@ def _source(path: str, volume: Json, name: str, pod_name: str) -> Errors:
             continue
         if found:
             says = "may not specify more than 1 volume type"
-            errors += forbidden(f"{path}.{kind}", says)
+            errors += forbidden(f"{path}.{SECOND.get(kind, kind)}", says)
             continue
         found = True
         rule = OWN.get(kind)
