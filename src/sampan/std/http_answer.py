@@ -63,20 +63,29 @@ def chunk_of(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+class Stalls(Protocol):
+    stalled_since: float
+    """When the peer stopped taking what was written; 0: it has not."""
+
+
 class ConnectionSink:
     """A pushed body's way out: each chunk is written at once, nobody waits."""
 
-    __slots__ = ("ended", "transport")
+    __slots__ = ("ended", "owner", "transport")
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, owner: Stalls, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.transport = transport
+        self.owner = owner
         self.ended: asyncio.Future[None] = loop.create_future()
 
     def send(self, chunk: bytes) -> None:
         self.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
 
     def waiting(self) -> int:
-        return self.transport.get_write_buffer_size()
+        # Asking the transport costs as much as a small write; it tells when it is behind.
+        return self.transport.get_write_buffer_size() if self.owner.stalled_since else 0
 
     def end(self) -> None:
         if not self.ended.done():

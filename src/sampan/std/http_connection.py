@@ -232,7 +232,7 @@ class Connection(asyncio.Protocol):
             await _forget(response)
             return
         if isinstance(body, Feed):
-            self.pushing = ConnectionSink(self.transport, self.loop)
+            self.pushing = ConnectionSink(self.transport, self, self.loop)
             self.detach = body.attach(self.pushing)
             await self.pushing.ended
             if self.detach is not None:

@@ -101,7 +101,7 @@ class Cacher:
             return
         for listener in self._listeners.get(prefix, ()):
             listener(event)
-        for taker in list(found.takers):
+        for taker in tuple(found.takers):
             taker.take(event)
 
     def _advance(self, revision: int) -> None:
