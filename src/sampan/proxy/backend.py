@@ -6,14 +6,16 @@ keeps between calls is a shadow of what the kernel holds, and `resync` makes it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from sampan.api.meta import Key
 from sampan.proxy.model import Rules
 from sampan.proxy.settings import Settings
 
 Ops = TypeVar("Ops")
+Aside = Callable[..., Awaitable[Any]]
+"""Runs blocking work beside the event loop: `asyncio.to_thread`, or at once in tests of time."""
 
 
 class BackendError(Exception):

@@ -20,7 +20,7 @@ from sampan.api.meta import Json, Key
 from sampan.linux.base.conntrack import Conntrack
 from sampan.loop.informers import Informers
 from sampan.proxy import conntrack as stale_flows
-from sampan.proxy.backend import Backend, BackendError
+from sampan.proxy.backend import Aside, Backend, BackendError
 from sampan.proxy.config import settings
 from sampan.proxy.conntrack import Stale
 from sampan.proxy.health import HealthPorts, Wellbeing
@@ -58,6 +58,7 @@ class Proxy:
     wellbeing: Wellbeing
     others: Sequence[Backend[Any]] = ()
     local_ips: Callable[[], Sequence[str]] = lambda: ()
+    aside: Aside = asyncio.to_thread
     name: str = field(default="proxy", init=False)
 
     def __post_init__(self) -> None:
@@ -265,7 +266,7 @@ class Proxy:
             return
         ips = frozenset(self.local_ips())
         try:
-            count = await asyncio.to_thread(stale_flows.cut, self.conntrack, flows, ips)
+            count = await self.aside(stale_flows.cut, self.conntrack, flows, ips)
         except OSError as error:
             _LOG.warning("stale UDP flows cannot be cut off", error=error)
             return

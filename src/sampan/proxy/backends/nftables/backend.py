@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sampan.api.meta import Key
 from sampan.linux.base.nft import Element, Nft, NftError, SetRef, Watch, pack_field
 from sampan.linux.base.nft_text import Script, Table, difference, parse, text
-from sampan.proxy.backend import BackendError
+from sampan.proxy.backend import Aside, BackendError
 from sampan.proxy.backends.nftables.layout import (
     GROUPS,
     HUBS,
@@ -40,8 +40,9 @@ class NftablesBackend:
 
     name = "nftables"
 
-    def __init__(self, nft: Nft, settings: Settings) -> None:
+    def __init__(self, nft: Nft, settings: Settings, *, aside: Aside = asyncio.to_thread) -> None:
         self._nft = nft
+        self._aside = aside
         self._settings = settings
         self._shared: Counter[tuple[int, str, bytes]] = Counter()
         self._classes: dict[int, Counter[str]] = {}
@@ -65,7 +66,7 @@ class NftablesBackend:
         size = sum(len(one.add) + len(one.delete) for one in ops)
         try:
             if size > LARGE:
-                await asyncio.to_thread(self._load, ops)
+                await self._aside(self._load, ops)
             else:
                 self._load(ops)
         except NftError as error:
@@ -73,7 +74,7 @@ class NftablesBackend:
 
     async def resync(self, model: Mapping[Key, Rules]) -> None:
         try:
-            await asyncio.to_thread(self._resync, model)
+            await self._aside(self._resync, model)
         except NftError as error:
             raise BackendError(f"nftables: {error}") from error
 
@@ -81,7 +82,7 @@ class NftablesBackend:
         self._unwatch()
         lines = [f"add table {words} {NAME}\ndelete table {words} {NAME}" for words in FAMILIES]
         try:
-            await asyncio.to_thread(self._nft.run, "\n".join(lines))
+            await self._aside(self._nft.run, "\n".join(lines))
         except NftError as error:
             raise BackendError(f"nftables: {error}") from error
 
