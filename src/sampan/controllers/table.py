@@ -14,6 +14,7 @@ from sampan.controllers.endpoints import endpoints
 from sampan.controllers.endpointslice import endpointslice
 from sampan.controllers.endpointslicemirroring import endpointslicemirroring
 from sampan.controllers.garbagecollector import garbagecollector
+from sampan.controllers.horizontalpodautoscaling import horizontalpodautoscaling
 from sampan.controllers.job import job
 from sampan.controllers.namespace import namespace
 from sampan.controllers.nodeipam import nodeipam
@@ -45,6 +46,7 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "cronjob": cronjob,
     "ttl-after-finished": ttlafterfinished,
     "disruption": disruption,
+    "horizontalpodautoscaling": horizontalpodautoscaling,
     "resourcequota": resourcequota,
     "certificatesigningrequest-approving": approving,
     "certificatesigningrequest-signing": signing,
