@@ -1,0 +1,130 @@
+"""KubeProxyConfiguration and flags: upstream's names and defaults, ours over them."""
+
+from __future__ import annotations
+
+import pytest
+
+from sampan.cli.proxy_flags import FLAGS, BadFlag, help_text, layer, parse
+from sampan.proxy.config import BadConfig, configuration, defaults, seconds, settings
+from sampan.proxy.settings import Detector
+
+NODE = {
+    "metadata": {"name": "n1"},
+    "spec": {"podCIDR": "10.244.1.0/24", "podCIDRs": ["10.244.1.0/24", "fd00:1::/64"]},
+    "status": {
+        "addresses": [
+            {"type": "Hostname", "address": "n1"},
+            {"type": "InternalIP", "address": "192.168.77.1"},
+            {"type": "InternalIP", "address": "fd00:77::1"},
+        ]
+    },
+}
+LOCAL = ("127.0.0.1", "192.168.77.1", "192.168.77.3", "fd00:77::1")
+
+
+def families(**config: object):  # type: ignore[no-untyped-def]
+    made = settings(configuration(config), node_name="n1", node=NODE, local_ips=LOCAL)
+    return made.families
+
+
+def test_a_file_lies_over_the_defaults_and_flags_over_the_file() -> None:
+    config = configuration(
+        {"mode": "iptables", "iptables": {"masqueradeBit": 5}}, {"mode": "nftables"}
+    )
+    assert config["mode"] == "nftables"
+    assert config["iptables"]["masqueradeBit"] == 5
+    assert config["iptables"]["syncPeriod"] == "30s"
+    assert defaults()["mode"] == "nftables"
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({"mode": "kernelspace"}, "mode"),
+        ({"iptable": {}}, "iptable"),
+        ({"iptables": {"masqueradeBits": 1}}, "iptables.masqueradeBits"),
+        ({"nftables": {"masqueradeBit": 32}}, "nftables.masqueradeBit"),
+        ({"clusterCIDR": "10.244.0.0"}, "10.244.0.0/33"),
+        ({"clusterCIDR": "pods"}, "clusterCIDR"),
+    ],
+)
+def test_a_mistake_is_named_by_its_field(config: dict[str, object], field: str) -> None:
+    if field.endswith("/33"):
+        config = {"clusterCIDR": field}
+        field = "clusterCIDR"
+    with pytest.raises(BadConfig, match=field.replace(".", r"\.")):
+        configuration(config)
+
+
+def test_durations_are_gos() -> None:
+    assert seconds("1h0m0s") == 3600
+    assert seconds("500ms") == 0.5
+    assert seconds("0") == 0
+    with pytest.raises(BadConfig, match="duration"):
+        seconds("soon")
+
+
+def test_node_ports_are_served_where_upstream_serves_them() -> None:
+    assert [one.node_port_ips for one in families(mode="nftables")] == [
+        ("192.168.77.1",),
+        ("fd00:77::1",),
+    ]
+    assert [one.node_port_ips for one in families(mode="iptables")] == [None, None]
+    chosen = families(mode="iptables", nodePortAddresses=["192.168.77.3/32"])
+    assert [one.node_port_ips for one in chosen] == [("192.168.77.3",), None]
+    everywhere = families(mode="nftables", nodePortAddresses=["0.0.0.0/0"])
+    assert everywhere[0].node_port_ips is None
+    words = families(mode="nftables", nodePortAddresses=["primary", "localhost"])
+    assert words[0].node_port_ips == ("192.168.77.1", "127.0.0.1")
+
+
+def test_only_iptables_mode_serves_node_ports_at_the_loopback() -> None:
+    assert [one.localhost_node_ports for one in families(mode="iptables")] == [True, False]
+    assert not families(mode="nftables")[0].localhost_node_ports
+    closed = families(mode="iptables", iptables={"localhostNodePorts": False})
+    assert not closed[0].localhost_node_ports
+    bound = families(mode="iptables", nodePortAddresses=["192.168.77.1/32"])
+    assert not bound[0].localhost_node_ports
+
+
+def test_pods_are_told_from_others_by_the_chosen_mode() -> None:
+    both = families(clusterCIDR="10.244.0.0/16,fd00:1::/48")
+    assert [one.detector.cidrs for one in both] == [("10.244.0.0/16",), ("fd00:1::/48",)]
+    node = families(detectLocalMode="NodeCIDR")
+    assert [one.detector.cidrs for one in node] == [("10.244.1.0/24",), ("fd00:1::/64",)]
+    prefix = families(
+        detectLocalMode="InterfaceNamePrefix", detectLocal={"interfaceNamePrefix": "veth"}
+    )
+    assert prefix[0].detector == Detector(interface="veth*")
+    with pytest.raises(BadConfig, match="detectLocalMode"):
+        families(detectLocalMode="Magic")
+
+
+def test_flags_become_configuration() -> None:
+    flags, words = parse(
+        ["--proxy-mode=iptables", "--masquerade-all", "--nodeport-addresses", "10.0.0.0/8", "-v=4"]
+    )
+    assert words == []
+    config = configuration(layer(flags))
+    assert config["mode"] == "iptables"
+    assert config["iptables"]["masqueradeAll"] is True
+    assert config["nodePortAddresses"] == ["10.0.0.0/8"]
+    assert config["logging"]["verbosity"] == 4
+
+
+@pytest.mark.parametrize("argv", [["--proxymode", "x"], ["--proxy-mode"], ["--conntrack-min=many"]])
+def test_a_bad_flag_is_said(argv: list[str]) -> None:
+    with pytest.raises(BadFlag, match="--"):
+        layer(parse(argv)[0])
+
+
+def test_every_flag_of_the_help_lands_somewhere_or_says_that_it_does_not() -> None:
+    text = help_text()
+    for flag in FLAGS:
+        assert f"--{flag.name}" in text
+        if flag.path:
+            place: object = defaults()
+            for part in flag.path.split(",")[0].split("."):
+                assert isinstance(place, dict)
+                assert part in place, flag
+                place = place[part]

@@ -1,0 +1,89 @@
+"""Which UDP flows are cut off, exactly."""
+
+from __future__ import annotations
+
+from sampan.api.meta import Key
+from sampan.linux.base.conntrack import Flow
+from sampan.linux.fake.conntrack import FakeConntrack
+from sampan.proxy.conntrack import cut, everything, stale
+from sampan.proxy.model import Frontend, Port, Rules, Target
+
+NODE = frozenset({"192.168.77.1"})
+
+
+def rules(*serving: str, ip: str = "10.96.0.1", node_port: int = 0, protocol: str = "udp") -> Rules:
+    targets = tuple(Target(one, 8080, True) for one in serving)
+    port = Port(
+        "",
+        protocol,
+        4,
+        ip,
+        53,
+        node_port,
+        (),
+        (),
+        (),
+        False,
+        False,
+        0,
+        targets,
+        (),
+        bool(targets),
+        frozenset((one, 8080) for one in serving),
+    )
+    return Rules(Key("default", "dns"), (port,), None, "")
+
+
+def flow(to: str, port: int, answering: str, number: int = 8080) -> Flow:
+    return Flow(4, "10.244.1.10", 5000, to, port, answering, number)
+
+
+def frontends(old: Rules | None, new: Rules | None) -> list[Frontend]:
+    return [one.frontend for one in stale(old, new)]
+
+
+VIP = Frontend(4, "10.96.0.1", "udp", 53)
+
+
+def test_an_endpoint_that_came_leaves_flows_alone() -> None:
+    assert frontends(rules("10.0.0.1"), rules("10.0.0.1", "10.0.0.2")) == []
+
+
+def test_an_endpoint_that_went_is_looked_for() -> None:
+    assert frontends(rules("10.0.0.1", "10.0.0.2"), rules("10.0.0.2")) == [VIP]
+
+
+def test_the_first_endpoint_frees_clients_that_asked_too_early() -> None:
+    assert frontends(rules(), rules("10.0.0.1")) == [VIP]
+    assert frontends(None, rules("10.0.0.1")) == [VIP]
+
+
+def test_a_deleted_service_and_a_closed_node_port_are_looked_for() -> None:
+    assert frontends(rules("10.0.0.1"), None) == [VIP]
+    node_port = Frontend(4, "", "udp", 30053)
+    assert frontends(rules("10.0.0.1", node_port=30053), rules("10.0.0.1")) == [node_port]
+
+
+def test_tcp_is_left_alone() -> None:
+    assert frontends(rules("10.0.0.1", protocol="tcp"), None) == []
+
+
+def test_only_flows_that_lead_nowhere_are_cut() -> None:
+    flows = [
+        flow("10.96.0.1", 53, "10.0.0.1"),
+        flow("10.96.0.1", 53, "10.0.0.2"),
+        flow("10.96.0.1", 53, "10.96.0.1", 53),
+        flow("10.96.0.1", 54, "10.0.0.1"),
+        flow("192.168.77.1", 30053, "10.0.0.1"),
+        flow("8.8.8.8", 30053, "8.8.8.8", 30053),
+    ]
+    conntrack = FakeConntrack(flows)
+    old, new = rules("10.0.0.1", "10.0.0.2", node_port=30053), rules("10.0.0.2", node_port=30053)
+    assert cut(conntrack, stale(old, new), NODE) == 3
+    assert conntrack.known == [flows[1], flows[3], flows[5]]
+
+
+def test_many_frontends_are_looked_for_in_one_dump() -> None:
+    several = [rules("10.0.0.1", ip=f"10.96.0.{number}") for number in range(1, 40)]
+    conntrack = FakeConntrack([flow(f"10.96.0.{n}", 53, "10.0.0.9") for n in range(1, 40)])
+    assert cut(conntrack, everything(several), NODE) == 39

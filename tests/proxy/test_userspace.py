@@ -1,0 +1,251 @@
+"""Userspace mode: portals before rules, and a process that moves bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from sampan.api.meta import Key
+from sampan.linux.base.helper import HelperError
+from sampan.linux.fake.nft import FakeNft
+from sampan.linux.walk.nft import Walker
+from sampan.linux.walk.packet import Host, Outcome, Packet
+from sampan.proxy.backends.nftables.backend import NftablesBackend
+from sampan.proxy.backends.userspace.backend import UserspaceBackend
+from sampan.proxy.backends.userspace.mover import Choice, Mover
+from sampan.proxy.backends.userspace.portals import portals
+from sampan.proxy.model import Port, Rules, Target
+from sampan.proxy.settings import FamilySettings, Settings
+
+NODE = "192.168.77.1"
+SETTINGS = Settings("n1", (FamilySettings(4, node_port_ips=(NODE,), node_ips=(NODE,)),))
+KEY = Key("default", "web")
+
+
+def rules(*ips: str, affinity_s: int = 0, protocol: str = "tcp") -> Rules:
+    targets = tuple(Target(ip, 8080, True) for ip in ips)
+    port = Port(
+        "",
+        protocol,
+        4,
+        "10.96.0.1",
+        80,
+        30080,
+        (),
+        (),
+        (),
+        False,
+        False,
+        affinity_s,
+        targets,
+        (),
+        bool(ips),
+        frozenset(),
+    )
+    return Rules(KEY, (port,), None, "")
+
+
+class FakeHelper:
+    """Answers like the moving process; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.questions: list[dict[str, Any]] = []
+        self.broken = False
+        self._number = 40000
+
+    async def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        if self.broken:
+            raise HelperError("gone")
+        self.questions.append(question)
+        numbers = {}
+        for portal in question["portals"]:
+            self._number += 1
+            numbers[portal["name"]] = self._number
+        return {"numbers": numbers, "errors": {}}
+
+    async def ended(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        self.questions.clear()
+
+
+def test_rules_lead_to_the_portal_and_not_to_endpoints() -> None:
+    nft, helper = FakeNft(), FakeHelper()
+    backend = UserspaceBackend(NftablesBackend(nft, SETTINGS), helper, SETTINGS)
+
+    async def main() -> None:
+        await backend.resync({})
+        await backend.load([backend.render(KEY, None, rules("10.244.1.11", "10.244.1.12"))])
+
+    asyncio.run(main())
+    walker = Walker(nft.tables["ip", "kube-proxy"], Host(frozenset({NODE})))
+    found = walker.outcomes(Packet("10.244.1.10", "10.96.0.1", "tcp", 80, "veth0"))
+    assert found == {Outcome("to", NODE, 40001)}
+
+
+def test_a_new_endpoint_changes_the_portal_and_no_rule() -> None:
+    nft, helper = FakeNft(), FakeHelper()
+    backend = UserspaceBackend(NftablesBackend(nft, SETTINGS), helper, SETTINGS)
+
+    async def main() -> None:
+        one, two = rules("10.244.1.11"), rules("10.244.1.11", "10.244.1.12")
+        await backend.resync({KEY: one})
+        helper._number = 40000
+        writes = nft.writes
+        await backend.load([backend.render(KEY, one, two)])
+        assert nft.writes == writes
+        assert len(helper.questions[-1]["portals"][0]["targets"]) == 2
+        await backend.load([backend.render(KEY, two, None)])
+        assert helper.questions[-1]["close"] == ["default/web/tcp/4/cluster"]
+
+    asyncio.run(main())
+
+
+def test_cluster_ip_and_node_port_share_the_clients_that_stay() -> None:
+    found = portals(rules("10.244.1.11", affinity_s=60))
+    assert {one.affinity for one in found.values()} == {"default/web/tcp/4/"}
+
+
+def test_sctp_has_no_portal() -> None:
+    assert portals(rules("10.244.1.11", protocol="sctp")) == {}
+
+
+def test_endpoints_take_turns_and_clients_with_affinity_stay() -> None:
+    choice = Choice({})
+    choice.targets = [("a", 1), ("b", 1)]
+    assert [choice.order("x", 0)[0][0] for _ in range(4)] == ["a", "b", "a", "b"]
+    choice.affinity, choice.affinity_s = "svc", 60
+    choice.answered("x", ("b", 1), 0)
+    assert [choice.order("x", 59)[0][0] for _ in range(3)] == ["b", "b", "b"]
+    assert {choice.order("x", 61)[0][0] for _ in range(2)} == {"a", "b"}
+
+
+class Echo:
+    """A TCP server that repeats what it hears behind its name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name.encode()
+        self._talks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> int:
+        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+        number: int = self._server.sockets[0].getsockname()[1]
+        return number
+
+    async def finish(self) -> None:
+        """Wait until every client has left."""
+        self._server.close()
+        await asyncio.wait_for(asyncio.gather(*self._talks), 5)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._talks.add(task)
+        while data := await reader.read(1000):
+            writer.write(self._name + b":" + data)
+            await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+
+def portal(protocol: str, *ports: int) -> dict[str, Any]:
+    targets = [["127.0.0.1", port] for port in ports]
+    return {
+        "name": f"p/{protocol}",
+        "protocol": protocol,
+        "family": 4,
+        "targets": targets,
+        "affinity": "",
+        "affinity_s": 0,
+    }
+
+
+def question(*some: dict[str, Any]) -> dict[str, Any]:
+    return {"portals": list(some), "addresses": {"4": "127.0.0.1"}}
+
+
+def closed_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        number: int = sock.getsockname()[1]
+        return number
+
+
+async def said(port: int, words: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(words)
+    writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+def test_bytes_are_moved_both_ways_and_dead_endpoints_are_skipped() -> None:
+    async def main() -> None:
+        server = Echo("a")
+        port = await server.start()
+        mover = Mover()
+        number = mover.answer(question(portal("tcp", closed_port(), port)))["numbers"]["p/tcp"]
+        answers = [await said(number, b"hello") for _ in range(4)]
+        assert set(answers) == {b"a:hello"}
+        large = b"x" * 500_000
+        assert len(await said(number, large)) >= len(large)
+        await server.finish()
+        mover.answer({"only": []})
+
+    asyncio.run(main())
+
+
+def test_open_connections_outlive_their_portal() -> None:
+    async def main() -> None:
+        server = Echo("a")
+        port = await server.start()
+        mover = Mover()
+        number = mover.answer(question(portal("tcp", port)))["numbers"]["p/tcp"]
+        reader, writer = await asyncio.open_connection("127.0.0.1", number)
+        writer.write(b"one")
+        assert await reader.read(100) == b"a:one"
+        mover.answer({"close": ["p/tcp"]})
+        writer.write(b"two")
+        assert await reader.read(100) == b"a:two"
+        writer.close()
+        await writer.wait_closed()
+        await server.finish()
+
+    asyncio.run(main())
+
+
+def test_datagrams_follow_the_endpoints() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        servers = []
+        for name in (b"a", b"b"):
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.setblocking(False)
+            sock.bind(("127.0.0.1", 0))
+
+            def answer(sock: socket.socket = sock, name: bytes = name) -> None:
+                data, peer = sock.recvfrom(100)
+                sock.sendto(name + data, peer)
+
+            loop.add_reader(sock.fileno(), answer)
+            servers.append(sock)
+        one, two = (sock.getsockname()[1] for sock in servers)
+        mover = Mover()
+        number = mover.answer(question(portal("udp", one)))["numbers"]["p/udp"]
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        client.setblocking(False)
+        await loop.sock_connect(client, ("127.0.0.1", number))
+        for wanted, port in ((b"a", one), (b"b", two)):
+            mover.answer(question(portal("udp", port)))
+            await loop.sock_sendall(client, b"?")
+            assert await asyncio.wait_for(loop.sock_recv(client, 100), 2) == wanted + b"?"
+        mover.answer({"only": []})
+        for sock in (*servers, client):
+            loop.remove_reader(sock.fileno())
+            sock.close()
+
+    asyncio.run(main())
