@@ -7,6 +7,7 @@ two of them can understand a request differently.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qs, unquote
 
 METHOD_VERBS = {
@@ -43,8 +44,19 @@ class RequestInfo:
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
 
+REMEMBERED = 4096
+REMEMBERED_LENGTH = 256
+"""Longer ones are no everyday paths, and must not fill the memory."""
+
+
 def read_path(method: str, path: str, query: str) -> RequestInfo:
     """Take a request apart. A path that is no resource's is itself what is asked for."""
+    if len(path) + len(query) <= REMEMBERED_LENGTH:
+        return _remembered(method, path, query)
+    return _read_path(method, path, query)
+
+
+def _read_path(method: str, path: str, query: str) -> RequestInfo:
     verb = METHOD_VERBS.get(method, method.lower())
     parts = [part for part in path.split("/") if part]
     plain = RequestInfo(unquote(path), method.lower())
@@ -63,6 +75,9 @@ def read_path(method: str, path: str, query: str) -> RequestInfo:
         legacy, tail = tail[0], tail[1:]
         verb = legacy if legacy == "watch" else verb
     return _resource(plain.path, verb, legacy, (group, version), tail, query)
+
+
+_remembered = lru_cache(maxsize=REMEMBERED)(_read_path)
 
 
 def _resource(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sampan.api.meta import Json
 from sampan.apiserver.authn.tokens import BadToken, SigningKey, issuer_of, sign, verify
-from sampan.apiserver.authn.user import User, service_account_user
+from sampan.apiserver.authn.user import User, known, service_account_user
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.std.clock import Clock
 
@@ -98,5 +98,5 @@ class AccountTokens:
             extra[EXTRA + "node-name"] = (node["name"],)
             if node.get("uid"):
                 extra[EXTRA + "node-uid"] = (node["uid"],)
-        user = service_account_user(namespace, name, uid)
+        user = known(service_account_user(namespace, name, uid))
         return replace(user, extra=extra, audiences=tuple(claims.get("aud") or ()))

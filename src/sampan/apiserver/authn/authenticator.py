@@ -14,10 +14,9 @@ from sampan.apiserver.authn.static import StaticTokens
 from sampan.apiserver.authn.tokens import BadToken
 from sampan.apiserver.authn.user import (
     ANONYMOUS,
-    AUTHENTICATED,
     NOBODY,
-    UNAUTHENTICATED,
     User,
+    known,
     service_account_user,
     split_service_account,
 )
@@ -48,13 +47,13 @@ class Authenticator:
         if request.certificate is not None:
             user = certificate.user_of(request.certificate)
             if user is not None:
-                return known(user)
+                return user
         header = request.headers.get("authorization", "")
         scheme, _, token = header.partition(" ")
         if scheme.lower() == "bearer" and token.strip():
-            return known(self.of_token(token.strip(), self.accounts.audiences))
+            return self.of_token(token.strip(), self.accounts.audiences)
         if token := websocket_token(request):
-            return known(self.of_token(token, self.accounts.audiences))
+            return self.of_token(token, self.accounts.audiences)
         if not self.anonymous:
             raise Unauthorized("Unauthorized")
         return NOBODY
@@ -78,7 +77,7 @@ class Authenticator:
         """The user behind a token, or the complaint that TokenReview shows."""
         wanted = audiences or self.accounts.audiences
         try:
-            user = known(self.of_token(token, wanted))
+            user = self.of_token(token, wanted)
         except Unauthorized:
             return None, self._complaint(token, wanted)
         return replace(user, audiences=tuple(a for a in wanted if a in user.audiences)), ""
@@ -94,13 +93,6 @@ class Authenticator:
             f"[{INVALID_TOKEN}, token audiences {_quoted(has)} is invalid for the target "
             f"audiences {_quoted(wanted)}]"
         )
-
-
-def known(user: User) -> User:
-    """With the group of everyone who proved who they are."""
-    if user.name == ANONYMOUS or AUTHENTICATED in user.groups or UNAUTHENTICATED in user.groups:
-        return user
-    return replace(user, groups=(*user.groups, AUTHENTICATED))
 
 
 def websocket_token(request: Request) -> str:
@@ -125,6 +117,8 @@ Check = Callable[[User, str, str, str, str, str], None]
 def impersonated(request: Request, asker: User, allowed: Check) -> User:
     """Whom the request is to be done as; the asker where no header says otherwise."""
     headers = request.headers
+    if not any(key.startswith("impersonate-") for key in headers):
+        return asker
     name = headers.get("impersonate-user", "")
     groups = tuple(g.strip() for g in headers.get("impersonate-group", "").split(",") if g.strip())
     uid = headers.get("impersonate-uid", "")

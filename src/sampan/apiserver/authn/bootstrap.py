@@ -7,7 +7,7 @@ import hmac
 import re
 from datetime import UTC, datetime
 
-from sampan.apiserver.authn.user import BOOTSTRAPPERS, User
+from sampan.apiserver.authn.user import BOOTSTRAPPERS, User, known
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.std.clock import Clock
 
@@ -40,7 +40,7 @@ class BootstrapTokens:
         )
         if not good:
             return None
-        return User(f"system:bootstrap:{form[1]}", groups=(BOOTSTRAPPERS, *sorted(named)))
+        return known(User(f"system:bootstrap:{form[1]}", groups=(BOOTSTRAPPERS, *sorted(named))))
 
     def _expired(self, text: str) -> bool:
         if not text:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from sampan.apiserver.authn.user import User
+from sampan.apiserver.authn.user import User, known
 
 _COMMON_NAME = bytes.fromhex("550403")
 _ORGANIZATION = bytes.fromhex("55040a")
@@ -25,7 +25,7 @@ def user_of(certificate: bytes) -> User | None:
             name = text
         elif oid == _ORGANIZATION:
             groups.append(text)
-    return User(name, groups=tuple(groups)) if name else None
+    return known(User(name, groups=tuple(groups))) if name else None
 
 
 def _subject(certificate: bytes) -> Iterator[tuple[bytes, str]]:

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 
-from sampan.apiserver.authn.user import User
+from sampan.apiserver.authn.user import User, known
 
 
 class StaticTokens:
@@ -25,7 +25,7 @@ class StaticTokens:
             self.add(row[0], User(row[1], row[2], groups))
 
     def add(self, token: str, user: User) -> None:
-        self._users[_digest(token)] = user
+        self._users[_digest(token)] = known(user)
 
     def user(self, token: str) -> User | None:
         return self._users.get(_digest(token))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 ANONYMOUS = "system:anonymous"
 UNAUTHENTICATED = "system:unauthenticated"
@@ -45,6 +45,13 @@ class User:
 
 
 NOBODY = User(ANONYMOUS, groups=(UNAUTHENTICATED,))
+
+
+def known(user: User) -> User:
+    """With the group of everyone who proved who they are."""
+    if user.name == ANONYMOUS or AUTHENTICATED in user.groups or UNAUTHENTICATED in user.groups:
+        return user
+    return replace(user, groups=(*user.groups, AUTHENTICATED))
 
 
 def service_account_user(namespace: str, name: str, uid: str = "") -> User:
