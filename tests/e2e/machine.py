@@ -81,6 +81,7 @@ class Machine:
 
     def environment(self) -> dict[str, str]:
         return {
+            **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
             "HOME": str(self.home), "SAMPAN_ROOT": str(self.root), "LANG": "C.UTF-8",
             "PATH": f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         }  # fmt: skip

@@ -128,7 +128,11 @@ def test_a_killed_process_is_back_and_pods_live_on(machine: Machine, component: 
     assert eventually(back, within_s=10)
     machine.sampan("up", "-q")
     assert eventually(container) == before
-    assert machine.sampan("exec", "client", "--", "hostname").stdout.strip() == "client"
+
+    def answers() -> bool:
+        return machine.sampan("exec", "client", "--", "hostname").stdout == "client\n"
+
+    assert eventually(answers, within_s=5)
 
 
 def test_down_keeps_the_objects_and_up_goes_on_counting(machine: Machine) -> None:
