@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 from sampan.linux.real import launcher
 
 
 def start(run_dir: str, cgroup: str, state_dir: str) -> None:
     """Leave one running, whoever started it. Raises OSError."""
-    if not launcher.serving(run_dir):
+    pid = launcher.serving(run_dir)
+    if not pid:
         launcher.spawn(run_dir, cgroup=cgroup, state_dir=state_dir)
+    elif os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"):
+        text = f"the launcher of {run_dir} (pid {pid}) sees other mounts than this process: "
+        raise OSError(f"{text}start both in one mount namespace, or end it with --cleanup")
 
 
 def clean_up(run_dir: str) -> None:
