@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     add("--service-account-private-key-file", default="", help="key that signs token Secrets")
     _boolean(made, "--leader-elect", default=True, text="work only while holding the lease")
     add("--bind-address", default="0.0.0.0", help="where the health page listens")
-    add("--http-port", type=int, default=0, help="port of /healthz and /metrics; 0: none")
+    add("--secure-port", type=int, default=10257, help="of /healthz and /metrics; 0: none")
     add("-v", "--v", type=int, default=0, help="4 and more: debug logs")
     return made
 
@@ -104,7 +104,7 @@ def _flags(options: argparse.Namespace) -> Flags:
         service_account_private_key_file=options.service_account_private_key_file,
         leader_elect=options.leader_elect,
         bind_address=options.bind_address,
-        http_port=options.http_port,
+        secure_port=options.secure_port,
     )
 
 

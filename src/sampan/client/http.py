@@ -8,7 +8,6 @@ at once, and a GET that met one is sent again on a fresh one.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from sampan.client.transport import Request, Response, Unreachable
+from sampan.std.tls import load_pair
 
 IDLE_CONNECTIONS = 32
 BUFFER_HIGH = 1 << 20
@@ -292,17 +292,7 @@ def tls_context(ca: bytes, cert: bytes, key: bytes, *, insecure: bool) -> ssl.SS
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if cert:
-            _load_pair(context, cert, key)
+            load_pair(context, cert, key)
     except (ssl.SSLError, UnicodeDecodeError) as error:
         raise ValueError(f"cannot use the TLS certificates: {error}") from error
     return context
-
-
-def _load_pair(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
-    """OpenSSL reads pairs from files only; this one is in memory and has no name."""
-    descriptor = os.memfd_create("client-certificate")
-    try:
-        os.write(descriptor, cert + b"\n" + key)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from sampan.controllers.deps import Deps
 from sampan.controllers.table import CONTROLLERS, OFF_BY_DEFAULT
 from sampan.loop.component import Component
+from sampan.loop.reconciler import Controller
 from sampan.std import log
+from sampan.std.metrics import Registry
 
 _LOG = log.get("controllers")
 
@@ -25,6 +27,12 @@ class Controllers:
     def __init__(self, deps: Deps, names: Sequence[str] = ("*",)) -> None:
         self._deps = deps
         self.controllers: list[Component] = [CONTROLLERS[name](deps) for name in chosen(names)]
+
+    def measure(self, registry: Registry) -> None:
+        """Every queue on a metrics page."""
+        for controller in self.controllers:
+            if isinstance(controller, Controller):
+                controller.measure(registry)
 
     async def run(self, started: Callable[[], None]) -> None:
         waiting = len(self.controllers)

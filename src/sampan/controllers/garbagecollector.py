@@ -86,6 +86,11 @@ class Collector:
             await self._clock.sleep(1)
             self._refresh.set()
             return
+        present = {one.rid for one in served}
+        for rid in [rid for rid in self._watched if rid not in present]:
+            del self._watched[rid]
+            self._rids.pop((rid.api_version, rid.kind), None)
+            self._deps.informers.drop(rid)
         for one in served:
             self._rids[one.rid.api_version, one.rid.kind] = one.rid
             wanted = {"list", "watch", "delete"} <= one.verbs and one.rid not in IGNORED

@@ -29,7 +29,7 @@ Indexer = Callable[[Json], Iterable[str]]
 _LOG = log.get("informer")
 
 
-@dataclass
+@dataclass(eq=False)
 class Informer:
     """`run` for ever; until `synced` is set the cache is not whole."""
 
@@ -84,6 +84,10 @@ class Informer:
                 index = self._indexes[name] = _Index(fn)
                 for key, obj in self._objects.items():
                     index.change(key, None, obj)
+
+    def clear(self) -> None:
+        """Forget everything and say so: the resource is gone, and all its objects with it."""
+        self._replace({})
 
     # Keeping it current.
 

@@ -21,6 +21,7 @@ class Informers:
         self._clock = clock
         self._informers: dict[tuple[ResourceId, str, str, str], Informer] = {}
         self._fresh: asyncio.Queue[Informer] = asyncio.Queue()
+        self._tasks: dict[Informer, asyncio.Task[None]] = {}
 
     def of(
         self,
@@ -54,7 +55,18 @@ class Informers:
             started()
             while True:
                 informer = await self._fresh.get()
-                group.create_task(informer.run(), name=f"informer {informer.rid.qualified}")
+                if informer in self._informers.values():
+                    name = f"informer {informer.rid.qualified}"
+                    self._tasks[informer] = group.create_task(informer.run(), name=name)
+
+    def drop(self, rid: ResourceId) -> None:
+        """Stop following a resource that is served no longer. Its objects are reported as gone."""
+        for key in [key for key in self._informers if key[0] == rid]:
+            informer = self._informers.pop(key)
+            task = self._tasks.pop(informer, None)
+            if task is not None:
+                task.cancel()
+            informer.clear()
 
     async def synced(self) -> None:
         """Until every informer asked for so far has listed once."""

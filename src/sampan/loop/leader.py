@@ -77,7 +77,9 @@ class Leader:
             self.leading = False
 
     async def release(self) -> None:
-        """Give the Lease back, so that the next one need not wait; for an orderly end."""
+        """Give the Lease back if it is ours, so that the next one need not wait; for an orderly
+        end, when the component has stopped.
+        """
         election = self._election
         lease = await self._client.find(kinds.LEASES, election.name, election.namespace)
         if lease is None or lease["spec"].get("holderIdentity") != election.identity:

@@ -34,6 +34,9 @@ class Queue(Generic[Item]):
         self._getters: deque[asyncio.Future[None]] = deque()
         self._delayed: dict[Item, tuple[float, asyncio.TimerHandle]] = {}
         self._failures: dict[Item, int] = {}
+        self.adds = 0
+        self.retries = 0
+        """For metrics."""
 
     def __len__(self) -> int:
         """How many items are ready and not yet in work."""
@@ -44,6 +47,7 @@ class Queue(Generic[Item]):
         if item in self._dirty:
             return
         self._dirty.add(item)
+        self.adds += 1
         if item not in self._in_work:
             self._waiting.append(item)
             self._wake()
@@ -91,6 +95,7 @@ class Queue(Generic[Item]):
         """Again after a pause that doubles with every failure since `forget`."""
         failures = self._failures.get(item, 0)
         self._failures[item] = failures + 1
+        self.retries += 1
         self.add_after(item, self._backoff.delay(failures))
 
     def forget(self, item: Item) -> None:

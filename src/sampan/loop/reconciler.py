@@ -9,14 +9,16 @@ informer -> key -> Queue -> reconcile(key) --> None         well, forget
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from sampan.api.errors import AlreadyExists, ApiError, Conflict, Forbidden
+from sampan.api.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
 from sampan.client.transport import Unreachable
 from sampan.loop.informer import Informer
 from sampan.loop.queue import Item, Queue
 from sampan.std import log
+from sampan.std.metrics import Distribution, Registry
 
 Item_contra = TypeVar("Item_contra", contravariant=True)
 
@@ -52,6 +54,21 @@ class Controller(Generic[Item]):
         self._workers = workers
         self._wait_for = wait_for
         self._log = log.get(reconciler.name)
+        self._took: Distribution | None = None
+
+    def measure(self, registry: Registry) -> None:
+        """Show the queue and the work on a metrics page, by the names that client-go has."""
+        queue, name = self._queue, self.name
+        family = registry.known_gauge("workqueue_depth", "Items that wait.", ("name",))
+        family.labels(name).read_from(lambda: len(queue))
+        counter = registry.known_counter("workqueue_adds_total", "Items added.", ("name",))
+        counter.labels(name).read_from(lambda: queue.adds)
+        counter = registry.known_counter("workqueue_retries_total", "Retries.", ("name",))
+        counter.labels(name).read_from(lambda: queue.retries)
+        took = registry.known_histogram(
+            "workqueue_work_duration_seconds", "How long one item took.", ("name",)
+        )
+        self._took = took.labels(name)
 
     @property
     def name(self) -> str:
@@ -71,10 +88,13 @@ class Controller(Generic[Item]):
     async def _work(self) -> None:
         while True:
             item = await self._queue.get()
+            begun = time.perf_counter()
             try:
                 await self._once(item)
             finally:
                 self._queue.done(item)
+                if self._took is not None:
+                    self._took.observe(time.perf_counter() - begun)
 
     async def _once(self, item: Item) -> None:
         try:
@@ -82,7 +102,7 @@ class Controller(Generic[Item]):
         except Terminal as error:
             self._queue.forget(item)
             self._log.error("given up until it changes", key=item, error=error)
-        except (Conflict, AlreadyExists) as error:
+        except (Conflict, AlreadyExists, NotFound) as error:
             # Somebody was quicker, or the cache is behind: the ordinary case under load.
             self._queue.retry(item)
             self._log.debug("again", key=item, error=error)

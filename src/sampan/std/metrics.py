@@ -165,6 +165,19 @@ class Registry:
         self._add(family)
         return family
 
+    def known_counter(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Counter:
+        """The counter of this name, registered by whoever comes first."""
+        found = self._families.get(name)
+        return found if isinstance(found, Counter) else self.counter(name, help_text, labels)
+
+    def known_gauge(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Gauge:
+        found = self._families.get(name)
+        return found if isinstance(found, Gauge) else self.gauge(name, help_text, labels)
+
+    def known_histogram(self, name: str, help_text: str, labels: Sequence[str] = ()) -> Histogram:
+        found = self._families.get(name)
+        return found if isinstance(found, Histogram) else self.histogram(name, help_text, labels)
+
     def process(self) -> None:
         """The usual figures about this process."""
         cpu = self.counter("process_cpu_seconds_total", "User and system CPU time, in seconds.")

@@ -5,6 +5,7 @@ leader election.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import socket
@@ -12,8 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sampan.api.errors import ApiError
 from sampan.client.client import Client
 from sampan.client.kubeconfig import Connection
+from sampan.client.transport import Unreachable
+from sampan.cluster import pki
 from sampan.controllers.assembly import Controllers
 from sampan.controllers.deps import Deps, Settings
 from sampan.loop.component import Component
@@ -21,8 +25,9 @@ from sampan.loop.informers import Informers
 from sampan.loop.leader import Election, Leader
 from sampan.std.clock import Clock, SystemClock
 from sampan.std.http import Request, Response
-from sampan.std.httpd import listener, serve
+from sampan.std.httpd import Server, listener, serve
 from sampan.std.metrics import CONTENT_TYPE, Registry
+from sampan.std.tls import server_context
 
 LEASE = "kube-controller-manager"
 USER = "system:kube-controller-manager"
@@ -52,8 +57,7 @@ class Flags:
     leader_elect: bool = True
     bind_address: str = "0.0.0.0"
     secure_port: int = 10257
-    http_port: int = 0
-    """The health page without TLS, for machines that probe it; 0 = none."""
+    """Of the health page, over TLS with a certificate made for this run; 0 = none."""
 
 
 def settings(flags: Flags) -> Settings:
@@ -109,50 +113,64 @@ class Alone:
     flags: Flags
     clock: Clock = field(default_factory=SystemClock)
     name: str = "controllers"
-    ready: bool = False
+    registry: Registry = field(default_factory=Registry)
 
     async def run(self, started: Callable[[], None]) -> None:
         client = self.connection.client("kube-controller-manager")
-        component: Component = build(
+        controllers = build(
             lambda user: client,
             settings(self.flags),
             names=self.flags.controllers,
             clock=self.clock,
         )
+        self.registry.process()
+        controllers.measure(self.registry)
+        component: Component = controllers
         leader: Leader | None = None
         if self.flags.leader_elect:
             identity = f"{socket.gethostname()}_{os.getpid()}"
             leader = Leader(Election(LEASE, identity), component, client, self.clock)
             component = leader
-        servers = [await serve(self.page, sock=sock) for sock in self._sockets()]
+        servers = await self._open()
         try:
             await component.run(started)
         finally:
-            if leader is not None and leader.leading:
-                async with asyncio.timeout(1):
-                    await leader.release()
+            if leader is not None:
+                await _release(leader)
             for server in servers:
                 await server.close(0)
             await client.close()
 
-    def _sockets(self) -> list[socket.socket]:
-        if not self.flags.http_port:
+    async def _open(self) -> list[Server]:
+        """The health page, if there is to be one. Raises BadFlag."""
+        port, host = self.flags.secure_port, self.flags.bind_address
+        if not port:
             return []
         try:
-            return [listener(self.flags.bind_address, self.flags.http_port)]
+            sock = listener(host, port)
         except OSError as error:
-            where = f"{self.flags.bind_address}:{self.flags.http_port}"
-            raise BadFlag(f"--http-port: cannot listen on {where}: {error.strerror}") from error
+            where = f"{host}:{port}"
+            text = f"--secure-port: cannot listen on {where}: {error.strerror}; 0 turns it off"
+            raise BadFlag(text) from error
+        pair = pki.new_authority(LEASE).issue(pki.Subject("localhost", names=("localhost",)))
+        tls = server_context(pair.certificate, pair.key)
+        return [await serve(self.page, sock=sock, tls=tls, name="health")]
 
     async def page(self, request: Request) -> Response:
         """`/healthz` and its siblings, `/metrics`."""
         if request.path in ("/healthz", "/livez", "/readyz"):
             return Response(200, {"content-type": "text/plain; charset=utf-8"}, b"ok")
         if request.path == "/metrics":
-            registry = Registry()
-            registry.process()
-            return Response(200, {"content-type": CONTENT_TYPE}, registry.render().encode())
+            page = self.registry.render().encode()
+            return Response(200, {"content-type": CONTENT_TYPE}, page)
         return Response(404, {"content-type": "text/plain; charset=utf-8"}, b"not found\n")
+
+
+async def _release(leader: Leader) -> None:
+    """An orderly end lets the next one lead at once; nobody waits for it long."""
+    with contextlib.suppress(ApiError, Unreachable, TimeoutError):
+        async with asyncio.timeout(0.5):
+            await leader.release()
 
 
 def _read(flag: str, path: str) -> bytes:
