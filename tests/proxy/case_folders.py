@@ -61,7 +61,9 @@ SERVERS = {
     "fd00:10:244:2::12": "r2",
     "203.0.113.250": "lb",
 }
-MANNERS: dict[str, Manners] = {"nftables": NFTABLES, "iptables": IPTABLES}
+MANNERS: dict[str, Manners] = {"nftables": NFTABLES, "iptables": IPTABLES, "ebpf": NFTABLES}
+KERNEL_MODES = {"nftables": "nftables", "iptables": "iptables", "ebpf": "ebpf", "userspace": "ebpf"}
+"""The modes that a kernel is asked about, and whose word in packets.yaml counts for them."""
 WORDS = {REJECT: "refused", DROP: "dropped", PASS: "passed"}
 
 

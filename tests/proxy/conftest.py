@@ -34,10 +34,29 @@ def lab() -> Iterator[ModuleType]:
 
 
 @pytest.fixture(scope="session")
-def load(lab: ModuleType) -> Iterator[Callable[[str, str], None]]:
+def cgroup() -> Iterator[str]:
+    """A control group with this process in it; its path below the unified hierarchy."""
+    root = next(
+        path
+        for path in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
+        if (path / "cgroup.procs").exists()
+    )
+    group = root / f"sampan-test-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        yield group.name
+    finally:
+        for pid in (group / "cgroup.procs").read_text().split():
+            (root / "cgroup.procs").write_text(pid)
+        group.rmdir()
+
+
+@pytest.fixture(scope="session")
+def load(lab: ModuleType, cgroup: str) -> Iterator[Callable[[str, str], None]]:
     """`load(mode, case)` programs a case folder in the node's namespace."""
     process = subprocess.Popen(
-        ["ip", "netns", "exec", NODE, sys.executable, "-m", "tests.proxy.load_case"],
+        ["ip", "netns", "exec", NODE, sys.executable, "-m", "tests.proxy.load_case", cgroup],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,5 +1,6 @@
 """Loads cases into the kernel of the network namespace in which it runs: a line `MODE CASE` on
-standard input, an answer line on standard output. For the kernel tests.
+standard input, an answer line on standard output. Its argument is the control group whose sockets
+are translated. For the kernel tests.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from tests.proxy.case_folders import ROOT, Case
 
 
 async def main() -> None:
-    kernel = real_kernel(configuration())
+    kernel = real_kernel(configuration(), cgroup=sys.argv[1])
     backends = {name: make() for name, make in kernel.backends.items()}
     loaded = ""
     for line in sys.stdin:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from sampan.cluster.parts.proxy_render import rendered
@@ -15,6 +17,7 @@ MODES = tuple(MANNERS)
 FILES = {
     "nftables": (("expect.nftables", ""),),
     "iptables": (("expect.iptables", "iptables"), ("expect.ip6tables", "ip6tables")),
+    "ebpf": (("expect.ebpf", ""),),
 }
 
 
@@ -55,12 +58,16 @@ def test_packets_walk_through_the_rules_as_the_story_says(case: Case, mode: str)
 
 
 def _walked(case: Case, mode: str, one: Packet) -> frozenset[Outcome]:
-    six = ":" in one.destination
-    if mode == "nftables":
+    return _walker(case, mode, ":" in one.destination).outcomes(one)
+
+
+@functools.lru_cache(maxsize=4)
+def _walker(case: Case, mode: str, six: bool) -> NftWalker | IptablesWalker:
+    if mode in ("nftables", "ebpf"):
         text = rendered(mode, case.planned(mode), "ip6" if six else "ip")
-        return NftWalker(parse(text)[0], HOST).outcomes(one)
+        return NftWalker(parse(text)[0], HOST)
     text = rendered(mode, case.planned(mode), "ip6tables" if six else "iptables")
-    return IptablesWalker(text, HOST).outcomes(one)
+    return IptablesWalker(text, HOST)
 
 
 def test_every_story_is_one_sentence(case: Case) -> None:

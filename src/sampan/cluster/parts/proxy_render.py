@@ -7,10 +7,12 @@ from collections.abc import Callable
 from sampan.linux.base.nft_text import text as nft_text
 from sampan.linux.fake.iptables import FakeIptables
 from sampan.linux.fake.nft import FakeNft
+from sampan.proxy.backends.ebpf.sockets import Ends, listing, sockets
 from sampan.proxy.backends.iptables.backend import IptablesBackend
 from sampan.proxy.backends.iptables.text import document
 from sampan.proxy.backends.nftables.backend import NftablesBackend
 from sampan.proxy.config import BadConfig
+from sampan.proxy.model import family_of
 from sampan.proxy.offline import Planned
 
 FAMILIES = {"": (4, 6), "iptables": (4,), "ip": (4,), "ip6tables": (6,), "ip6": (6,)}
@@ -39,7 +41,17 @@ def _iptables(plan: Planned, families: tuple[int, ...]) -> str:
     return "".join(document(backend.chains(plan.model, family)) for family in families)
 
 
+def _ebpf(plan: Planned, families: tuple[int, ...]) -> str:
+    """The sockets' part first, then the rules for everybody else."""
+    found: Ends = {}
+    for rules in plan.model.values():
+        found.update(sockets(rules, plan.settings))
+    own = {one: ends for one, ends in found.items() if family_of(one.ip) in families}
+    return listing(own) + _nftables(plan, families)
+
+
 RENDERERS: dict[str, Callable[[Planned, tuple[int, ...]], str]] = {
     "nftables": _nftables,
     "iptables": _iptables,
+    "ebpf": _ebpf,
 }

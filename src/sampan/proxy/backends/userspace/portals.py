@@ -75,6 +75,5 @@ def _through(
         cluster=cluster,
         local=local,
         affinity_s=0,
-        any=port.any and bool(cluster or local),
         serving=frozenset((one.ip, one.port) for one in (*cluster, *local)),
     )
