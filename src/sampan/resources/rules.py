@@ -22,6 +22,8 @@ Rule = Callable[[str], list[str]]
 _PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 
 IMMUTABLE = "field is immutable"
+WHOLE = "[]"
+"""The path of what is wrong with an object as a whole."""
 
 
 def none() -> Errors:

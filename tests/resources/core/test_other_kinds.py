@@ -61,7 +61,7 @@ def test_only_a_deleted_namespace_is_terminating(rig: Any) -> None:
 def test_a_config_map_has_a_size(rig: Any) -> None:
     big = base64.b64encode(b"x" * (1024 * 1024 + 1)).decode()
     assert rig(CONFIGMAP).refusal(named(binaryData={"a": big})) == (
-        "Too long: may not be more than 1048576 bytes"
+        "[]: Too long: may not be more than 1048576 bytes"
     )
     fits = base64.b64encode(b"x" * 1024 * 1024).decode()
     rig(CONFIGMAP).create(named(binaryData={"a": fits}))

@@ -181,6 +181,41 @@ def test_resize_changes_cpu_and_memory_only(rig: Any) -> None:
     assert "spec.containers[0].resources.requests: Forbidden: resource requests cannot be" in told
 
 
+def test_a_resize_neither_moves_nor_renames_containers(rig: Any) -> None:
+    pods = rig(POD)
+    pods.create(pod(containers=[{"name": "a", "image": "x:1"}, {"name": "b", "image": "x:1"}]))
+    swapped = [{"name": "b", "image": "x:1"}, {"name": "a", "image": "x:1"}]
+    told = pods.refusal_of_patch("p", {"spec": {"containers": swapped}}, sub="resize")
+    assert "spec.containers[0].name: Forbidden: containers may not be renamed or reordered" in told
+    told = pods.refusal_of_patch("p", {"spec": {"containers": swapped[:1]}}, sub="resize")
+    assert told == ("spec.containers: Forbidden: containers may not be added or removed on resize")
+
+
+def test_a_whole_pod_is_resized_too(rig: Any) -> None:
+    pods = rig(POD)
+    pods.create(pod(resources={"requests": {"cpu": "1"}}))
+    changed = pods.patch("p", {"spec": {"resources": {"requests": {"cpu": "2"}}}}, sub="resize")
+    assert changed["spec"]["resources"] == {"requests": {"cpu": "2"}}
+    told = pods.refusal_of_patch("p", {"spec": {"resources": None}}, sub="resize")
+    assert "spec.resources: Forbidden: pod-level resources cannot be removed" in told
+    more = {"requests": {"hugepages-2Mi": "2Mi"}, "limits": {"hugepages-2Mi": "2Mi"}}
+    told = pods.refusal_of_patch("p", {"spec": {"resources": more}}, sub="resize")
+    assert "spec: Forbidden: only cpu and memory resources are mutable at pod-level" in told
+
+
+def test_static_pods_are_told_only_that(rig: Any) -> None:
+    pods = rig(POD)
+    made = pod(nodeName="n")
+    made["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "hash"}
+    pods.create(made)
+    told = pods.refusal_of_patch("p", {"spec": {"containers": []}}, sub="resize")
+    assert told.endswith("[]: Forbidden: static pods cannot be resized")
+    told = pods.refusal_of_patch(
+        "p", {"spec": {"ephemeralContainers": [{"name": "C"}]}}, sub="ephemeralcontainers"
+    )
+    assert told.endswith("[]: Forbidden: static pods do not support ephemeral containers")
+
+
 def test_status_keeps_the_class_and_checks_addresses(rig: Any) -> None:
     pods = rig(POD)
     pods.create(pod())
@@ -191,6 +226,77 @@ def test_status_keeps_the_class_and_checks_addresses(rig: Any) -> None:
         "p", {"status": {"podIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]}}, sub="status"
     )
     assert "may specify no more than one IP for each IP family" in told
+
+
+def test_generations_that_a_client_does_not_know_stay(rig: Any) -> None:
+    pods = rig(POD)
+    pods.create(pod())
+    ready = {"type": "Ready", "status": "True"}
+    status = {"observedGeneration": 3, "conditions": [{**ready, "observedGeneration": 2}]}
+    pods.patch("p", {"status": status}, sub="status")
+    forgotten = {"observedGeneration": None, "conditions": [ready]}
+    changed = pods.patch("p", {"status": forgotten}, sub="status")["status"]
+    assert changed["observedGeneration"] == 3
+    assert changed["conditions"][0]["observedGeneration"] == 2
+
+
+def test_a_bound_pod_is_nominated_nowhere(rig: Any) -> None:
+    pods = rig(POD)
+    pods.create(pod(nodeName="n"))
+    told = pods.refusal_of_patch("p", {"status": {"nominatedNodeName": "m"}}, sub="status")
+    assert told == (
+        "status.nominatedNodeName: Forbidden: may not be set on pods that are already bound to "
+        "a node"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "again"),
+    [(0, False), (1, False), (42, True)],
+)
+def test_rules_tell_which_container_may_start_again(rig: Any, code: int, again: bool) -> None:
+    rule = {"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}
+    container = {
+        "name": "c", "image": "x:1", "restartPolicy": "Never", "restartPolicyRules": [rule],
+    }  # fmt: skip
+    pods = rig(POD)
+    pods.create(pod(containers=[container]))
+    entry = {"name": "c", "ready": False}
+    ended = {**entry, "state": {"terminated": {"exitCode": code}}}
+    pods.patch("p", {"status": {"containerStatuses": [ended]}}, sub="status")
+    body = {"status": {"containerStatuses": [{**entry, "state": {"running": {}}}]}}
+    if again:
+        assert pods.patch("p", body, sub="status")
+    else:
+        told = pods.refusal_of_patch("p", body, sub="status")
+        assert "may not be transitioned to non-terminated state" in told
+
+
+def test_an_old_profile_becomes_a_field(rig: Any) -> None:
+    made = pod()
+    key = "container.apparmor.security.beta.kubernetes.io/c"
+    made["metadata"]["annotations"] = {key: "localhost/mine"}
+    made = rig(POD).create(made)
+    assert made["spec"]["containers"][0]["securityContext"] == {
+        "appArmorProfile": {"type": "Localhost", "localhostProfile": "mine"}
+    }
+    assert POD.warnings(made, None) == [
+        f'metadata.annotations[{key}]: deprecated since v1.30; use the "appArmorProfile" field '
+        "instead"
+    ]
+
+
+def test_a_name_that_is_no_host_name_is_remarked_on(rig: Any) -> None:
+    made = pod()
+    made["metadata"]["name"] = "a.b"
+    (told,) = POD.warnings(rig(POD).create(made), None)
+    assert told.startswith("metadata.name: this is used in the Pod's hostname, which can result")
+
+
+def test_limits_of_all_containers_limit_the_pod(rig: Any) -> None:
+    container = {"name": "c", "image": "x", "resources": {"limits": {"cpu": "2", "memory": "1Gi"}}}
+    made = rig(POD).create(pod(containers=[container], resources={"requests": {"cpu": "2"}}))
+    assert made["spec"]["resources"]["limits"] == {"cpu": "2", "memory": "1Gi"}
 
 
 def test_what_ended_for_good_stays_ended(rig: Any) -> None:

@@ -273,6 +273,74 @@ CASES: dict[str, tuple[Json, str]] = {
         'metadata.annotations[kubernetes.io/config.mirror]: Invalid value: "h": '
         "must set spec.nodeName if mirror pod annotation is set",
     ),
+    "a restart rule needs a policy, an action and codes": (
+        pod({"restartPolicyRules": [{"action": "Rest", "exitCodes": {"operator": "Gt"}}, {}]}),
+        f"[{C0}.restartPolicy: Required value: must specify restartPolicy when restart rules are "
+        f'used, {C0}.restartPolicyRules[0].action: Unsupported value: "Rest": supported values: '
+        f'"Restart", "RestartAllContainers", {C0}.restartPolicyRules[0].exitCodes.operator: '
+        f'Unsupported value: "Gt": supported values: "In", "NotIn", '
+        f'{C0}.restartPolicyRules[1].action: Unsupported value: "": supported values: "Restart", '
+        f'"RestartAllContainers", {C0}.restartPolicyRules[1].exitCodes: Required value: must be '
+        "specified]",
+    ),
+    "there are few restart rules": (
+        pod({"restartPolicy": "Always", "restartPolicyRules": 21 * [
+            {"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}]}),
+        f"{C0}.restartPolicyRules: Too many: 21: must have at most 20 items",
+    ),
+    "an init container that ends is never restarted for a new size": (
+        pod(initContainers=[{"name": "i", "image": "x", "resizePolicy": [
+            {"resourceName": "cpu", "restartPolicy": "RestartContainer"}]}]),
+        "spec.initContainers[0].resizePolicy[0].restartPolicy: Invalid value: "
+        "\"RestartContainer\": must not be set to 'RestartContainer' for non-sidecar "
+        "initContainers",
+    ),
+    "files with variables are in an emptyDir": (
+        pod({"env": [{"name": "A", "valueFrom": {"fileKeyRef": {
+            "volumeName": "v", "path": "../f", "key": "A"}}}]},
+            volumes=[{"name": "v", "secret": {"secretName": "s"}}]),
+        f"[{C0}.env[0].valueFrom.fileKeyRef.path: Invalid value: \"../f\": must not contain '..', "
+        f'{C0}.env[0].valueFrom.fileKeyRef.volumeName: Invalid value: "v": referenced volume must '
+        "be of type emptyDir]",
+    ),
+    "the host's name is the host's": (
+        pod(hostNetwork=True, hostnameOverride="h" * 65),
+        "[spec.hostnameOverride: Forbidden: may not be specified when hostNetwork is true, "
+        "spec.hostnameOverride: Too long: may not be more than 64 bytes]",
+    ),
+    "comparisons of taints are off": (
+        pod(tolerations=[{"key": "a", "operator": "Gt", "value": "1"}]),
+        'spec.tolerations[0].operator: Unsupported value: "Gt": supported values: "Equal", '
+        '"Exists", "Lt", "Gt"',
+    ),
+    "block devices know no user namespace": (
+        pod({"volumeDevices": [{"name": "v", "devicePath": "/d"}]}, hostUsers=False,
+            volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]),
+        f"{C0}.volumeDevices: Forbidden: when `hostUsers` is false",
+    ),
+    "shared processes are the pod's or the host's": (
+        pod(hostPID=True, shareProcessNamespace=True),
+        "spec.securityContext.shareProcessNamespace: Invalid value: true: ShareProcessNamespace "
+        "and HostPID cannot both be enabled",
+    ),
+    "a pod's certificate": (
+        pod(volumes=[{"name": "v", "projected": {"sources": [{"podCertificate": {
+            "signerName": "kubernetes.io/x", "keyType": "DSA", "maxExpirationSeconds": 86401,
+            "keyPath": "k", "certificateChainPath": "k"}}]}}]),
+        "[spec.volumes[0].projected.sources[0].podCertificate.keyType: Unsupported value: "
+        '"DSA": supported values: "RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", '
+        '"ED25519", spec.volumes[0].projected.sources[0].podCertificate.maxExpirationSeconds: '
+        "Invalid value: 86401: if provided, maxExpirationSeconds must be <= 86400, "
+        'spec.volumes[0].projected: Invalid value: "k": conflicting duplicate paths]',
+    ),
+    "keys of a spread are there once": (
+        {"metadata": {"name": "p", "labels": {"app": "a"}}, "spec": {
+            "containers": [{"name": "c", "image": "x"}], "topologySpreadConstraints": [{
+                "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": {"matchLabels": {"app": "a"}}, "matchLabelKeys": ["app"]}]}},
+        'spec.topologySpreadConstraints[0][0]: Invalid value: "app": exists in both '
+        "matchLabelKeys and labelSelector",
+    ),
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import cells
-from sampan.resources.rules import Errors, each, forbidden, invalid, too_long
+from sampan.resources.rules import WHOLE, Errors, each, forbidden, invalid, too_long
 
 SIZE_LIMIT = 1024 * 1024
 FROZEN = "field is immutable when `immutable` is set"
@@ -25,7 +25,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         errors += each(f"binaryData[{key}]", key, names.config_key(key))
         size += decoded_size(value)
     if size > SIZE_LIMIT:
-        errors += too_long("", SIZE_LIMIT)
+        errors += too_long(WHOLE, SIZE_LIMIT)
     return errors
 
 

@@ -80,7 +80,7 @@ NAMESPACE = Resource(
     prepare=prepare,
     validate=validate,
     columns=(cells.NAME, cells.column("Status", _status), cells.AGE),
-    fields={"status.phase": _status, "name": lambda ns: str(ns["metadata"].get("name") or "")},
+    fields={"status.phase": _status},
     subresources=(
         Subresource("finalize", kinds.NAMESPACES, ("update",)),
         Subresource("status", kinds.NAMESPACES),

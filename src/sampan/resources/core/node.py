@@ -20,12 +20,14 @@ ONCE = 'node updates may not change {} except from "" to valid'
 
 
 def defaults(node: Json) -> None:
-    """podCIDR is the old name of podCIDRs[0]; all of the capacity can be given to pods."""
+    """podCIDR is the old name of podCIDRs[0], and what it says counts; all of the capacity can be
+    given to pods.
+    """
     spec, status = node.setdefault("spec", {}), node.setdefault("status", {})
     one, many = spec.get("podCIDR"), spec.get("podCIDRs")
-    if one and not many:
+    if one and (not many or many[0] != one):
         spec["podCIDRs"] = [one]
-    elif many and one != many[0]:
+    elif many:
         spec["podCIDR"] = many[0]
     if status.get("capacity") and not status.get("allocatable"):
         status["allocatable"] = dict(status["capacity"])

@@ -279,7 +279,6 @@ PERSISTENTVOLUME = Resource(
             "VolumeMode", cells.field("spec", "volumeMode", default=cells.UNSET), priority=1
         ),
     ),
-    fields={"name": lambda volume: str(volume["metadata"].get("name") or "")},
     subresources=(Subresource("status", kinds.PERSISTENTVOLUMES),),
     generation=False,
     returns_deleted=True,

@@ -232,7 +232,6 @@ PERSISTENTVOLUMECLAIM = Resource(
             "VolumeMode", cells.field("spec", "volumeMode", default=cells.UNSET), priority=1
         ),
     ),
-    fields={"name": lambda claim: str(claim["metadata"].get("name") or "")},
     subresources=(Subresource("status", kinds.PERSISTENTVOLUMECLAIMS),),
     generation=False,
     returns_deleted=True,

@@ -77,6 +77,33 @@ def validate_profiles_match(path: str, annotations: Mapping[str, str], spec: Jso
     return errors
 
 
+def move_profiles(annotations: Mapping[str, str], spec: Json) -> None:
+    """AppArmor profiles that only the old annotation names get their field."""
+    if (spec.get("os") or {}).get("name") == "windows":
+        return
+    of_pod = (spec.get("securityContext") or {}).get("appArmorProfile")
+    for _, container in containers_with_paths("", spec):
+        value = annotations.get(APP_ARMOR + (container.get("name") or ""))
+        own = (container.get("securityContext") or {}).get("appArmorProfile")
+        if value is None or own is not None:
+            continue
+        profile = profile_of(value)
+        if profile is not None and profile != of_pod:
+            container.setdefault("securityContext", {})["appArmorProfile"] = profile
+
+
+def profile_of(value: str) -> Json | None:
+    """What an AppArmor annotation says, as the field says it."""
+    if value == "unconfined":
+        return {"type": "Unconfined"}
+    if value == "runtime/default":
+        return {"type": "RuntimeDefault"}
+    local = value.removeprefix("localhost/")
+    if local == value or not local.strip() or local != local.strip():
+        return None
+    return {"type": "Localhost", "localhostProfile": local}
+
+
 def _agree(path: str, value: str, profile: Json, system: str) -> Errors:
     kind = profile.get("type")
     if kind == "Localhost" and value.startswith("localhost/"):

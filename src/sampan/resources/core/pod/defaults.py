@@ -168,13 +168,12 @@ def _take_host_ports(spec: Json) -> None:
 
 
 def _default_addresses(status: Json) -> None:
-    """podIP and podIPs, hostIP and hostIPs say the same; either may be written."""
-    for one, many in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
-        address, addresses = status.get(one), status.get(many)
-        if address and not addresses:
-            status[many] = [{"ip": address}]
-        elif addresses and not address:
-            status[one] = addresses[0].get("ip", "")
+    """podIP is the old name of podIPs[0], and what it says counts."""
+    address, addresses = status.get("podIP"), status.get("podIPs")
+    if address and (not addresses or addresses[0].get("ip") != address):
+        status["podIPs"] = [{"ip": address}]
+    elif addresses:
+        status["podIP"] = addresses[0].get("ip", "")
 
 
 @lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ from sampan.api.quantity import Quantity
 from sampan.resources import resource_names
 
 QOS_RESOURCES = ("cpu", "memory")
+CONTAINERS = ("containers", "initContainers")
 Amounts = dict[str, Quantity]
 
 
@@ -36,7 +37,7 @@ def container_limits(spec: Json) -> Amounts:
 
 def default_requests(spec: Json) -> None:
     """Limits without requests become requests: in containers, then for the pod as a whole."""
-    for field in ("containers", "initContainers"):
+    for field in CONTAINERS:
         for container in spec.get(field) or ():
             needs = container.get("resources") or {}
             if limits := needs.get("limits"):
@@ -49,6 +50,8 @@ def default_requests(spec: Json) -> None:
         _default_huge_page_limits(spec, needs)
     if needs.get("limits"):
         _default_pod_requests(spec, needs)
+    elif needs.get("requests"):
+        _default_pod_limits(spec, needs)
 
 
 def qos_class(spec: Json) -> str:
@@ -82,7 +85,8 @@ def _default_huge_page_limits(spec: Json, needs: Json) -> None:
         return
     limits = dict(needs.get("limits") or {})
     for name, amount in container_limits(spec).items():
-        if resource_names.is_huge_pages(name) and name not in limits:
+        asked = name in limits or name in (needs.get("requests") or ())
+        if resource_names.is_huge_pages(name) and not asked:
             limits[name] = str(amount)
     if limits:
         needs["limits"] = limits
@@ -100,8 +104,20 @@ def _default_pod_requests(spec: Json, needs: Json) -> None:
         needs["requests"] = requests
 
 
+def _default_pod_limits(spec: Json, needs: Json) -> None:
+    """Where no container could take more, the pod cannot either."""
+    containers = [c for field in CONTAINERS for c in spec.get(field) or ()]
+    limits = {
+        name: str(amount)
+        for name, amount in container_limits(spec).items()
+        if name in QOS_RESOURCES and all(name in _amounts(c, "limits") for c in containers)
+    }
+    if limits:
+        needs["limits"] = limits
+
+
 def _asked(spec: Json) -> Iterable[str]:
-    for field in ("containers", "initContainers"):
+    for field in CONTAINERS:
         for container in spec.get(field) or ():
             yield from (container.get("resources") or {}).get("limits") or ()
 

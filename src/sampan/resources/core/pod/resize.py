@@ -8,7 +8,7 @@ from sampan.api import quantity
 from sampan.api.meta import Json
 from sampan.resources.core.pod.annotations import MIRROR
 from sampan.resources.core.pod.levels import is_sidecar, qos_class
-from sampan.resources.rules import Errors, forbidden, invalid
+from sampan.resources.rules import WHOLE, Errors, forbidden, invalid
 
 RESIZABLE = ("cpu", "memory")
 ONLY = "only cpu and memory resources"
@@ -17,9 +17,9 @@ ONLY = "only cpu and memory resources"
 def cannot_resize(old: Json) -> Errors:
     """Pods for which no size is ever right; nothing else is told then."""
     if MIRROR in (old["metadata"].get("annotations") or {}):
-        return forbidden("", "static pods cannot be resized")
+        return forbidden(WHOLE, "static pods cannot be resized")
     if (old["spec"].get("os") or {}).get("name") == "windows":
-        return forbidden("", "windows pods cannot be resized")
+        return forbidden(WHOLE, "windows pods cannot be resized")
     return []
 
 

@@ -124,6 +124,7 @@ POD = Resource(
     columns=phase.COLUMNS,
     row_conditions=phase.row_conditions,
     fields={
+        "spec.host": _spec("nodeName"),
         "spec.nodeName": _spec("nodeName"),
         "spec.restartPolicy": _spec("restartPolicy"),
         "spec.schedulerName": _spec("schedulerName"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from sampan.api.meta import Json
+from sampan.resources.core.pod.annotations import move_profiles
 from sampan.resources.core.pod.levels import qos_class
 
 GATED = {
@@ -37,6 +38,8 @@ def _new_pod(pod: Json) -> None:
         _merge_keys(term, "mismatchLabelKeys", "NotIn", own)
     for constraint in spec.get("topologySpreadConstraints") or ():
         _merge_keys(constraint, "matchLabelKeys", "In", own)
+    if notes := pod["metadata"].get("annotations"):
+        move_profiles(notes, spec)
 
 
 def _pod_terms(affinity: Json) -> Iterable[Json]:
@@ -68,6 +71,22 @@ def _status(new: Json, old: Json) -> None:
     status, before = new.setdefault("status", {}), old.get("status") or {}
     if not status.get("qosClass") and before.get("qosClass"):
         status["qosClass"] = before["qosClass"]
+    _keep_generations(status, before)
+
+
+def _keep_generations(status: Json, before: Json) -> None:
+    """A client that knows nothing of observedGeneration takes it away from nobody."""
+    if not status.get("observedGeneration") and before.get("observedGeneration"):
+        status["observedGeneration"] = before["observedGeneration"]
+    seen: dict[str, list[int]] = {}
+    for condition in before.get("conditions") or ():
+        kind = condition.get("type", "")
+        seen.setdefault(kind, []).append(condition.get("observedGeneration") or 0)
+    for condition in status.get("conditions") or ():
+        held = seen.get(condition.get("type", ""))
+        generation = held.pop(0) if held else 0
+        if generation and not condition.get("observedGeneration"):
+            condition["observedGeneration"] = generation
 
 
 def _only_part(new: Json, old: Json, subresource: str) -> None:

@@ -9,7 +9,7 @@ from sampan.api.meta import Json
 from sampan.resources.core.difference import difference
 from sampan.resources.core.pod.annotations import MIRROR
 from sampan.resources.core.pod.scheduling import validate_tolerations
-from sampan.resources.rules import Errors, each, forbidden, invalid, required
+from sampan.resources.rules import WHOLE, Errors, each, forbidden, invalid, required
 
 MAX_INT32 = 2**31 - 1
 UPDATABLE = ",".join(
@@ -57,7 +57,7 @@ def validate_update(spec: Json, before: Json) -> Errors:
 def cannot_be_looked_into(old: Json) -> Errors:
     """Pods that take no ephemeral containers; nothing else is told then."""
     if MIRROR in (old["metadata"].get("annotations") or {}):
-        return forbidden("", "static pods do not support ephemeral containers")
+        return forbidden(WHOLE, "static pods do not support ephemeral containers")
     return []
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sampan.api import quantity
+from sampan.api import names, quantity
 from sampan.api.errors import quoted
 from sampan.api.meta import Json
-from sampan.resources.core.pod.annotations import APP_ARMOR, SECCOMP_CONTAINER, SECCOMP_POD
+from sampan.resources.address_warnings import ip_warnings
+from sampan.resources.core.pod.annotations import (
+    APP_ARMOR,
+    SECCOMP_CONTAINER,
+    SECCOMP_POD,
+    profile_of,
+)
 from sampan.resources.core.pod.windows import containers_with_paths
 
 Warnings = Iterator[str]
@@ -39,7 +45,26 @@ BYTES = ("memory", "ephemeral-storage")
 
 
 def pod_warnings(pod: Json, old: Json | None) -> list[str]:
-    return list(_all("", pod))
+    """Clients hardly change pods, but kubelets do all the time: only new addresses count then."""
+    if old is not None:
+        return _address_warnings(pod.get("status") or {}, old.get("status") or {})
+    found: list[str] = []
+    if complaints := names.dns1123_label(pod["metadata"].get("name") or ""):
+        found.append(
+            "metadata.name: this is used in the Pod's hostname, which can result in surprising "
+            f"behavior; a DNS label is recommended: [{' '.join(complaints)}]"
+        )
+    return [*found, *_all("", pod)]
+
+
+def _address_warnings(status: Json, before: Json) -> list[str]:
+    return [
+        text
+        for field in ("podIPs", "hostIPs")
+        if status.get(field) != before.get(field)
+        for at, entry in enumerate(status.get(field) or ())
+        for text in ip_warnings(f"status.{field}[{at}].ip", entry.get("ip") or "")
+    ]
 
 
 def template_warnings(template: Json, path: str, old: Json | None = None) -> list[str]:
@@ -47,9 +72,9 @@ def template_warnings(template: Json, path: str, old: Json | None = None) -> lis
     return list(_all(f"{path}.", template))
 
 
-def fractional(path: str, amounts: Mapping[str, str] | None, names: tuple[str, ...]) -> Warnings:
+def fractional(path: str, amounts: Mapping[str, str] | None, fields: tuple[str, ...]) -> Warnings:
     """Bytes come whole."""
-    for name in names:
+    for name in fields:
         text = (amounts or {}).get(name)
         if text is not None and quantity.parse(text).milli % 1000:
             shown = quoted(str(quantity.parse(text)))
@@ -187,8 +212,13 @@ def _profiles(prefix: str, notes: Mapping[str, str], spec: Json) -> Warnings:
         own, name = container.get("securityContext") or {}, container.get("name") or ""
         if SECCOMP_CONTAINER + name in notes and not own.get("seccompProfile"):
             yield f"{where}[{SECCOMP_CONTAINER}{name}]: {says}"
-        has_field = rights.get("appArmorProfile") or own.get("appArmorProfile")
-        if APP_ARMOR + name in notes and not has_field:
+        profile = own.get("appArmorProfile")
+        if prefix:
+            told = not profile and not rights.get("appArmorProfile")
+        else:  # A pod's annotation has become the field by now.
+            said = profile_of(notes.get(APP_ARMOR + name, ""))
+            told = said is None or profile == said
+        if APP_ARMOR + name in notes and told:
             text = 'deprecated since v1.30; use the "appArmorProfile" field instead'
             yield f"{where}[{APP_ARMOR}{name}]: {text}"
 
@@ -221,7 +251,7 @@ def _hides(name: str, variable: Json) -> bool:
 
 def _ports(path: str, spec: Json) -> Warnings:
     numbers: dict[str, list[tuple[str, Json]]] = {}
-    names: dict[str, str] = {}
+    named: dict[str, str] = {}
     for here, container in containers_with_paths(path, spec):
         for at, port in enumerate(container.get("ports") or ()):
             where = f"{here}.ports[{at}]"
@@ -232,12 +262,12 @@ def _ports(path: str, spec: Json) -> Warnings:
                 yield from _port_twice(where, port, other, its)
             numbers.setdefault(key, []).append((where, port))
             name = port.get("name") or ""
-            if name and name in names:
+            if name and name in named:
                 yield (
-                    f"{where}: duplicate port name {quoted(name)} with {names[name]}, services "
-                    f"and probes that select ports by name will use {names[name]}"
+                    f"{where}: duplicate port name {quoted(name)} with {named[name]}, services "
+                    f"and probes that select ports by name will use {named[name]}"
                 )
-            names.setdefault(name, where)
+            named.setdefault(name, where)
 
 
 def _port_twice(where: str, port: Json, other: str, its: Json) -> Warnings:
