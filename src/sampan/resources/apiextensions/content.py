@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import re
+
 from sampan.api.errors import FieldError
 from sampan.api.meta import Json
-from sampan.resources import regex, rules
+from sampan.resources import rules
 from sampan.resources.apiextensions import gotext
 from sampan.resources.cel import program, types
 from sampan.resources.custom import checks, validations
 from sampan.resources.custom.prune import prune
 from sampan.resources.rules import Errors
 
+_NEWLINES = re.compile(r"[\n\r]")
+_STEP = re.compile(r"(\.([A-Za-z_][\w-]*)|\['([^']+)'\])")
 _REASONS = [
     "FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired",
 ]  # fmt: skip
 
 
-def validate(schema: Json, path: str) -> Errors:
-    """Rules are only looked at once the rest is right: they would complain of the same."""
-    errors = _patterns(schema, path) + _defaults(schema, path)
-    return errors or _rules(schema, path, root=True, correlatable=True)
+def defaults(schema: Json, path: str) -> Errors:
+    """Defaults must be values that the schema takes as they are."""
+    errors = _default(schema, f"{path}.default") if "default" in schema else rules.none()
+    for _, below, here in _below(schema, path):
+        errors += defaults(below, here)
+    return errors
+
+
+def expressions(schema: Json, path: str) -> Errors:
+    """What can be told of rules without their types."""
+    errors: Errors = []
+    for at, rule in enumerate(schema.get(validations.VALIDATIONS) or ()):
+        errors += _texts(schema, rule, f"{path}.{validations.VALIDATIONS}[{at}]")
+    for _, below, here in _below(schema, path):
+        errors += expressions(below, here)
+    return errors
+
+
+def programs(schema: Json, path: str) -> Errors:
+    """Whether rules compile; only asked once everything else is right."""
+    return _programs(schema, path, root=True, uncorrelatable="")
 
 
 def _below(schema: Json, path: str) -> list[tuple[str, Json, str]]:
@@ -36,37 +57,12 @@ def _is_schema(schema: Json, part: str) -> bool:
     return isinstance(schema.get(part), dict)
 
 
-def _patterns(schema: Json, path: str) -> Errors:
-    errors: Errors = []
-    pattern = schema.get("pattern")
-    if pattern:
-        try:
-            regex.compiled(pattern)
-        except regex.RegexError as error:
-            says = f"must be a valid regular expression, but isn't: {error}"
-            errors += rules.invalid(f"{path}.pattern", pattern, says)
-    for _, below, here in _below(schema, path):
-        errors += _patterns(below, here)
-    return errors
-
-
-def _defaults(schema: Json, path: str) -> Errors:
-    errors: Errors = []
-    if "default" in schema:
-        errors += _default(schema, f"{path}.default")
-    for _, below, here in _below(schema, path):
-        errors += _defaults(below, here)
-    return errors
-
-
 def _default(schema: Json, path: str) -> Errors:
     value = schema["default"]
-    errors = checks.validate(value, schema)
-    if errors:
-        return [_at(error, path) for error in errors]
+    errors: Errors = []
     if isinstance(value, dict) and prune(value, schema)[1]:
-        return rules.invalid(path, value, "must not have unknown fields")
-    return []
+        errors += rules.invalid(path, value, "must not have unknown fields")
+    return errors + [_at(error, path) for error in checks.validate(value, schema)]
 
 
 def _at(error: FieldError, path: str) -> FieldError:
@@ -75,40 +71,71 @@ def _at(error: FieldError, path: str) -> FieldError:
     return FieldError(error.type, f"{path}{below}", error.value, error.detail)
 
 
-def _rules(schema: Json, path: str, *, root: bool, correlatable: bool) -> Errors:
+def _texts(schema: Json, rule: Json, path: str) -> Errors:
+    text, message = rule.get("rule", ""), rule.get("message", "")
+    errors: Errors = []
+    if not text.strip():
+        errors += rules.required(f"{path}.rule", "rule is not specified")
+    elif message and not message.strip():
+        errors += rules.invalid(f"{path}.message", message, "must be non-empty if specified")
+    elif _NEWLINES.search(message.strip()):
+        errors += rules.invalid(f"{path}.message", message, "must not contain line breaks")
+    elif _NEWLINES.search(text.strip()) and not message.strip():
+        says = "message must be specified if rule contains line breaks"
+        errors += rules.required(f"{path}.message", says)
+    written, below = rule.get("messageExpression", ""), rule.get("fieldPath", "")
+    if written and not written.strip():
+        says = "messageExpression must be non-empty if specified"
+        errors += rules.required(f"{path}.messageExpression", says)
+    reason = rule.get("reason")
+    errors += rules.one_of(f"{path}.reason", reason, _REASONS, needed=False)
+    if below and not below.strip():
+        errors += rules.invalid(f"{path}.fieldPath", below, "must be non-empty if specified")
+    if _NEWLINES.search(below):
+        errors += rules.invalid(f"{path}.fieldPath", below, "must not contain line breaks")
+    if below and leads_to(schema, below) is None:
+        errors += rules.invalid(f"{path}.fieldPath", below, "must be a valid path")
+    return errors
+
+
+def leads_to(schema: Json, path: str) -> Json | None:
+    """The schema behind `.spec.name` or `.spec['a-b']`; None where there is none."""
+    found: Json | None = schema
+    steps = _STEP.findall(path)
+    if not steps or "".join(whole for whole, *_ in steps) != path:
+        return None
+    for _, plain, quoted in steps:
+        name = plain or quoted
+        if found is None:
+            return None
+        others = found.get("additionalProperties")
+        further = others if isinstance(others, dict) and quoted else None
+        found = (found.get("properties") or {}).get(name, further)
+    return found
+
+
+def _programs(schema: Json, path: str, *, root: bool, uncorrelatable: str) -> Errors:
     errors: Errors = []
     for at, rule in enumerate(schema.get(validations.VALIDATIONS) or ()):
         here = f"{path}.{validations.VALIDATIONS}[{at}]"
         errors += _rule(schema, rule, here, root=root)
-        if validations.is_transition(rule.get("rule", "")) and not correlatable:
-            says = (
-                f"oldSelf cannot be used on the uncorrelatable portion of the schema within {path}"
-            )
-            errors += rules.invalid(f"{here}.rule", gotext.rule(rule), says)
+        if validations.is_transition(rule["rule"]) and uncorrelatable:
+            says = "oldSelf cannot be used on the uncorrelatable portion of the schema within "
+            errors += rules.invalid(f"{here}.rule", rule["rule"], says + uncorrelatable)
+        elif not validations.is_transition(rule["rule"]) and rule.get("optionalOldSelf"):
+            says = "may not be set if oldSelf is not used in rule"
+            errors += rules.invalid(f"{here}.optionalOldSelf", True, says)
     for part, below, here in _below(schema, path):
-        still = correlatable and (part != "items" or schema.get("x-kubernetes-list-type") == "map")
-        errors += _rules(below, here, root=False, correlatable=still)
+        broken = part == "items" and schema.get("x-kubernetes-list-type") != "map"
+        atomic = part == "properties" and schema.get("x-kubernetes-map-type") == "atomic"
+        where = uncorrelatable or (path if broken or atomic else "")
+        errors += _programs(below, here, root=False, uncorrelatable=where)
     return errors
 
 
 def _rule(schema: Json, rule: Json, path: str, *, root: bool) -> Errors:
-    text, message = rule.get("rule", ""), rule.get("message", "")
-    if not text.strip():
-        return rules.required(f"{path}.rule", "rule is not specified")
-    errors: Errors = []
-    if message and not message.strip():
-        says = "message must be non-empty if specified"
-        errors += rules.invalid(f"{path}.message", message, says)
-    elif "\n" in message.strip():
-        says = "message must not contain line breaks"
-        errors += rules.invalid(f"{path}.message", message, says)
-    elif "\n" in text.strip() and not message:
-        says = "message must be specified if rule contains line breaks"
-        errors += rules.required(f"{path}.message", says)
-    reason = rule.get("reason")
-    errors += rules.one_of(f"{path}.reason", reason, _REASONS, needed=False)
     names = validations.variables(schema, rule, root=root)
-    errors += _compiles(f"{path}.rule", text, names, types.BOOL, rule)
+    errors = _compiles(f"{path}.rule", rule["rule"], names, types.BOOL, rule)
     written = rule.get("messageExpression")
     if written:
         errors += _compiles(f"{path}.messageExpression", written, names, types.STRING, rule)

@@ -10,6 +10,7 @@ from sampan.api.meta import Json
 from sampan.api.resource import Resource, Subresource
 from sampan.resources import cells, rules
 from sampan.resources.apiextensions import spec as specs
+from sampan.resources.custom import formats
 from sampan.resources.rules import Errors
 
 APPROVED = "api-approved.kubernetes.io"
@@ -65,8 +66,30 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     errors += specs.validate(spec)
     if old is not None:
         errors += _unchanged(spec, old)
-    errors += _stored(status, spec)
-    return errors + _approval(new, old)
+    errors += _stored(status, spec) + _approval(new, old)
+    if spec.get("preserveUnknownFields") and not (old or {"spec": {}})["spec"].get(
+        "preserveUnknownFields"
+    ):
+        says = (
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in "
+            "spec.versions[*].schema instead"
+        )
+        errors += rules.invalid("spec.preserveUnknownFields", True, says)
+    return errors
+
+
+def warnings(new: Json, old: Json | None) -> list[str]:
+    """Formats that nobody checks; of an update, those that are new."""
+    before = _odd_formats(old) if old else []
+    found = [name for name in _odd_formats(new) if name not in before]
+    return [f'unrecognized format "{name}"' for name in dict.fromkeys(found)]
+
+
+def _odd_formats(obj: Json) -> list[str]:
+    schemas = [each.get("schema") or {} for each in obj["spec"].get("versions") or ()]
+    return [
+        name for schema in schemas for name in formats.unknown(schema.get("openAPIV3Schema") or {})
+    ]
 
 
 def _unchanged(spec: Json, old: Json) -> Errors:
@@ -95,7 +118,12 @@ def _stored(status: Json, spec: Json) -> Errors:
     errors: Errors = []
     for at, name in enumerate(stored):
         if name not in [each["name"] for each in versions]:
-            errors += rules.invalid(f"{path}[{at}]", name, "must appear in spec.versions")
+            says = (
+                f"missing from spec.versions; {name} was previously a storage version, and must "
+                "remain in spec.versions until a storage migration ensures no data remains "
+                f"persisted in {name} and removes {name} from status.storedVersions"
+            )
+            errors += rules.invalid(f"{path}[{at}]", name, says)
     if storing and storing[-1] not in stored:
         says = f"must have the storage version {storing[-1]}"
         errors += rules.invalid(path, stored, says)
@@ -144,6 +172,7 @@ CUSTOMRESOURCEDEFINITION = Resource(
     defaults=defaults,
     prepare=prepare,
     validate=validate,
+    warnings=warnings,
     columns=(cells.NAME, cells.CREATED_AT),
     subresources=(Subresource("status", kinds.CUSTOMRESOURCEDEFINITIONS),),
     unconditional_update=False,

@@ -10,7 +10,7 @@ from sampan.api import names
 from sampan.api.meta import Json
 from sampan.resources import rules
 from sampan.resources.admissionregistration import webhook
-from sampan.resources.apiextensions import content, gotext, structural
+from sampan.resources.apiextensions import allowed, content, gotext, structural
 from sampan.resources.rules import Errors
 
 _COLUMN_TYPES = ["boolean", "date", "integer", "number", "string"]
@@ -29,6 +29,7 @@ def validate(spec: Json) -> Errors:
     for field, check in _PARTS.items():
         if versions and _shared(versions, field) and versions[0].get(field) is not None:
             errors += check(versions[0][field], f"spec.{_TOP.get(field, field)}")
+    errors += _selectable(versions)
     if spec.get("conversion") is not None:
         errors += _conversion(spec["conversion"])
     return errors
@@ -83,19 +84,28 @@ def _deprecation(path: str, version: Json) -> Errors:
     text, where = version["deprecationWarning"], f"{path}.deprecationWarning"
     if not version.get("deprecated"):
         return rules.invalid(where, text, "can only be set for deprecated versions")
-    if not text:
-        return rules.invalid(where, text, "must not be an empty string")
+    faults = []
     if len(text.encode()) > 256:
-        return rules.too_long(where, 256)
-    return []
+        faults.append("must be <= 256 characters long")
+    if not text:
+        faults.append("must not be an empty string")
+    at = next((at for at, char in enumerate(text) if not char.isprintable()), None)
+    if at is not None:
+        says = (
+            f"must only contain printable UTF-8 characters; non-printable character found at {at}"
+        )
+        faults.append(says.replace("found at ", "found at index "))
+    return rules.each(where, text, faults)
 
 
 def _schema(value: Json, path: str) -> Errors:
     schema, where = value.get("openAPIV3Schema"), f"{path}.openAPIV3Schema"
     if schema is None:
         return []
-    errors = structural.validate(schema, where)
-    return errors or content.validate(schema, where)
+    errors = structural.validate(schema, where) or content.defaults(schema, where)
+    sound = not errors
+    errors += allowed.validate(schema, where) + content.expressions(schema, where)
+    return errors or (content.programs(schema, where) if sound else [])
 
 
 def _subresources(value: Json, path: str) -> Errors:
@@ -106,15 +116,16 @@ def _subresources(value: Json, path: str) -> Errors:
     for field, below, needed in (
         ("specReplicasPath", "spec", True),
         ("statusReplicasPath", "status", True),
-        ("labelSelectorPath", "status", False),
+        ("labelSelectorPath", "", False),
     ):
         text, where = scale.get(field), f"{path}.scale.{field}"
         if not text:
             errors += rules.required(where) if needed else []
             continue
         faults = _simple_path(where, text)
-        if not faults and not text.startswith((f".{below}.", ".spec.")[: 1 if needed else 2]):
-            faults = rules.invalid(where, text, f"should be a json path under .{below}")
+        if not faults and not text.startswith(f".{below}." if below else (".spec.", ".status.")):
+            under = f".{below}" if below else "either .spec or .status"
+            faults = rules.invalid(where, text, f"should be a json path under {under}")
         errors += faults
     return errors
 
@@ -146,31 +157,46 @@ def _columns(value: Sequence[Json], path: str) -> Errors:
     return errors
 
 
-def _selectable(value: Sequence[Json], path: str) -> Errors:
+def _selectable(versions: list[Json]) -> Errors:
+    """Field selectors: plain fields of the schema, and not too many."""
+    shared = _shared(versions, "selectableFields") and _shared(versions, "schema")
     errors: Errors = []
-    if len(value) > MAX_SELECTABLE:
-        errors += rules.too_many(path, len(value), MAX_SELECTABLE)
-    seen: set[str] = set()
-    for at, each in enumerate(value):
-        text, where = each.get("jsonPath", ""), f"{path}[{at}].jsonPath"
-        if not text:
-            errors += rules.required(where)
-            continue
-        errors += _simple_path(where, text)
-        if text in (".metadata", ".apiVersion", ".kind") or text.startswith(".metadata."):
-            says = "must not point to fields in metadata"
-            errors += rules.invalid(where, text, says)
-        if text in seen:
-            errors += rules.duplicate(where, text)
-        seen.add(text)
+    for at, version in enumerate(versions[:1] if shared else versions):
+        path = "spec.selectableFields" if shared else f"spec.versions[{at}].selectableFields"
+        fields = version.get("selectableFields") or ()
+        schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+        distinct = {each.get("jsonPath", "") for each in fields}
+        for number, each in enumerate(fields):
+            before = [other.get("jsonPath") for other in fields[:number]]
+            errors += _selected(f"{path}[{number}].jsonPath", each, schema, before)
+        if len(distinct) > MAX_SELECTABLE:
+            errors += rules.too_many(path, len(distinct), MAX_SELECTABLE)
     return errors
+
+
+def _selected(path: str, field: Json, schema: Json, before: list[Any]) -> Errors:
+    text = field.get("jsonPath", "")
+    if not text:
+        return rules.required(path)
+    found = content.leads_to(schema, text)
+    if text.startswith(".metadata"):
+        return rules.invalid(path, text, "must not point to fields in metadata")
+    if found is None:
+        return rules.invalid(path, text, "is an invalid path: does not refer to a valid field")
+    errors: Errors = []
+    if found.get("type") not in ("string", "boolean", "integer"):
+        says = (
+            "must point to a field of type string, boolean or integer. Enum string fields and "
+            "strings with formats are allowed."
+        )
+        errors += rules.invalid(path, text, says)
+    return errors + (rules.duplicate(path, text) if text in before else [])
 
 
 _PARTS: dict[str, Callable[[Any, str], Errors]] = {
     "schema": _schema,
     "subresources": _subresources,
     "additionalPrinterColumns": _columns,
-    "selectableFields": _selectable,
 }
 _TOP = {"schema": "validation"}
 """What upstream calls the shared part, where that differs."""
@@ -215,6 +241,9 @@ def _conversion(conversion: Json) -> Errors:
         if hook is not None:
             says = "should not be set when strategy is not set to Webhook"
             errors += rules.forbidden(f"{path}.webhookClientConfig", says)
+        if (hook or {}).get("conversionReviewVersions"):
+            says = "should not be set when strategy is not set to Webhook"
+            errors += rules.forbidden(f"{path}.conversionReviewVersions", says)
         return errors
     client = (hook or {}).get("clientConfig")
     where = f"{path}.webhookClientConfig"

@@ -11,15 +11,12 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
+from sampan.api import names
+from sampan.api.meta import Json
 from sampan.resources.cel import times
 from sampan.resources.cel.errors import EvaluationError
 
-_RANGES = {
-    "int32": (-(1 << 31), (1 << 31) - 1),
-    "int64": (-(1 << 63), (1 << 63) - 1),
-    "uint32": (0, (1 << 32) - 1),
-    "uint64": (0, (1 << 64) - 1),
-}
+_RANGES = {"int32": (-(1 << 31), (1 << 31) - 1), "int64": (-(1 << 63), (1 << 63) - 1)}
 
 
 def fits(value: Any, name: str) -> bool:
@@ -28,8 +25,28 @@ def fits(value: Any, name: str) -> bool:
     if isinstance(value, int | float):
         low, high = _RANGES.get(name, (None, None))
         return low is None or high is None or low <= value <= high
-    check = _CHECKS.get(name)
+    check = _CHECKS.get(name.replace("-", ""))
     return check is None or not isinstance(value, str) or check(value)
+
+
+def is_known(name: str, kind: str) -> bool:
+    """Whether a format means something for values of the type."""
+    by_type = {"integer": ("int32", "int64"), "number": ("float", "double")}
+    if kind in by_type:
+        return name in by_type[kind]
+    return kind in ("", "string") and name.replace("-", "") in (*_CHECKS, "password")
+
+
+def unknown(schema: Json) -> list[str]:
+    """Every format of a schema that means nothing."""
+    name, found = schema.get("format"), list[str]()
+    if name and not is_known(name, schema.get("type", "")):
+        found.append(name)
+    below = [schema.get(part) for part in ("items", "additionalProperties", "not")]
+    below += (schema.get("properties") or {}).values()
+    for part in ("allOf", "anyOf", "oneOf"):
+        below += schema.get(part) or ()
+    return found + [each for part in below if isinstance(part, dict) for each in unknown(part)]
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:
@@ -87,7 +104,8 @@ _CHECKS: dict[str, Callable[[str], bool]] = {
     "rgbcolor": _matches(r"rgb\(\s*\d{1,3}\s*,\s*\d{1,3}\s*,\s*\d{1,3}\s*\)"),
     "byte": _parses(lambda value: base64.b64decode(value, validate=True)),
     "date": _parses(date.fromisoformat),
-    "date-time": _parses(times.timestamp),
+    "k8sshortname": lambda value: not names.dns1123_label(value),
+    "k8slongname": lambda value: not names.dns1123_subdomain(value),
     "datetime": _parses(times.timestamp),
     "duration": _parses(times.duration),
 }

@@ -30,13 +30,17 @@ def _twice(value: list[Any], schema: Json, path: str) -> Errors:
     kind, keys = (schema.get(f"x-kubernetes-{part}") for part in ("list-type", "list-map-keys"))
     if kind not in ("set", "map"):
         return []
+    if kind == "map":
+        for at, element in enumerate(value):
+            if element is not None and not isinstance(element, dict):
+                says = "must be an object for an array of list-type map"
+                return rules.invalid(f"{path}[{at}]", element, says)
     seen, told, errors = set[str](), set[str](), rules.none()
     for at, element in enumerate(value):
         identity = element
         if kind == "map":
-            if not isinstance(element, dict):
-                continue
-            identity = {key: element[key] for key in keys or () if key in element}
+            held = element or {}
+            identity = {key: held[key] for key in keys or () if key in held}
         text = json.dumps(identity, sort_keys=True)
         if text in seen and text not in told:
             errors += rules.duplicate(f"{path}[{at}]", identity)

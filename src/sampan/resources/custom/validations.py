@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from sampan.api.errors import FieldError
+from sampan.api.errors import OMITTED, FieldError
 from sampan.api.meta import Json
 from sampan.resources import rules
 from sampan.resources.cel import program, types
@@ -18,7 +18,7 @@ from sampan.resources.rules import Errors
 
 VALIDATIONS = "x-kubernetes-validations"
 _OLD = re.compile(r"\boldSelf\b")
-_BLOCKING = ("Required", "TooLong", "TooMany", "TypeInvalid")
+_BLOCKING = ("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid")
 _REASONS = {
     "FieldValueForbidden": "Forbidden",
     "FieldValueRequired": "Required",
@@ -104,9 +104,11 @@ def check(value: Json, tree: Tree | None, old: Any, so_far: Errors) -> Errors:
     return _check(value, tree, "", old)
 
 
-def _check(value: Any, tree: Tree, path: str, old: Any) -> Errors:
-    if value is None or (old is not MISSING and old == value and not _has_transitions(tree)):
+def _check(value: Any, tree: Tree, path: str, old: Any, *, same: bool = False) -> Errors:
+    """`same`: nothing changed here or above, so only rules about the old value still count."""
+    if value is None:
         return []
+    same = same or (old is not MISSING and old == value)
     errors: Errors = []
     if tree.rules:
         seen = celtypes.value_of(value, tree.schema, root=tree.root)
@@ -114,18 +116,12 @@ def _check(value: Any, tree: Tree, path: str, old: Any) -> Errors:
         if old is not MISSING and old is not None:
             before = celtypes.value_of(old, tree.schema, root=tree.root)
         for rule in tree.rules:
-            errors += _run(rule, tree.schema, path, seen, before)
-    return errors + _below(value, tree, path, old)
+            if rule.transition or not same:
+                errors += _run(rule, _Place(tree.schema, path, value), seen, before)
+    return errors + _below(value, tree, path, old, same=same)
 
 
-def _has_transitions(tree: Tree) -> bool:
-    below = [*tree.properties.values(), tree.items, tree.values]
-    return any(rule.transition for rule in tree.rules) or any(
-        branch is not None and _has_transitions(branch) for branch in below
-    )
-
-
-def _below(value: Any, tree: Tree, path: str, old: Any) -> Errors:
+def _below(value: Any, tree: Tree, path: str, old: Any, *, same: bool) -> Errors:
     errors: Errors = []
     if isinstance(value, dict):
         before = old if isinstance(old, dict) else {}
@@ -133,15 +129,29 @@ def _below(value: Any, tree: Tree, path: str, old: Any) -> Errors:
             branch = tree.properties.get(name) or tree.values
             if branch is not None:
                 here = f"{path}.{name}" if name in tree.properties else f"{path}[{name}]"
-                errors += _check(item, branch, here.lstrip("."), before.get(name, MISSING))
+                was = before.get(name, MISSING)
+                errors += _check(item, branch, here.lstrip("."), was, same=same)
     if isinstance(value, list) and tree.items is not None:
         of = correlated(value, old, tree.schema)
         for at, item in enumerate(value):
-            errors += _check(item, tree.items, f"{path}[{at}]", of(at))
+            errors += _check(item, tree.items, f"{path}[{at}]", of(at), same=same)
     return errors
 
 
-def _run(rule: Rule, schema: Json, path: str, value: Any, old: Any) -> Errors:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a rule is run, and on which value as JSON."""
+
+    schema: Json
+    path: str
+    value: Any
+
+    @property
+    def kind(self) -> str:
+        return str(self.schema.get("type", ""))
+
+
+def _run(rule: Rule, place: _Place, value: Any, old: Any) -> Errors:
     optional = bool(rule.spec.get("optionalOldSelf"))
     if rule.transition and old is MISSING and not optional:
         return []
@@ -150,13 +160,12 @@ def _run(rule: Rule, schema: Json, path: str, value: Any, old: Any) -> Errors:
         names["oldSelf"] = NOTHING if old is MISSING else Optional(old, present=True)
     elif old is not MISSING:
         names["oldSelf"] = old
-    kind = schema.get("type", "")
     try:
         if rule.test.run(names) is True:
             return []
     except EvaluationError as error:
-        return rules.invalid(path or NOWHERE, kind, _failure(str(error), rule))
-    return [_broken(rule, kind, path, names)]
+        return rules.invalid(place.path or NOWHERE, place.kind, _failure(str(error), rule))
+    return [_broken(rule, place, names)]
 
 
 def _failure(error: str, rule: Rule) -> str:
@@ -173,10 +182,10 @@ def _failure(error: str, rule: Rule) -> str:
     return f"{error} evaluating rule: {rule.source}"
 
 
-def _broken(rule: Rule, kind: str, path: str, names: Json) -> FieldError:
-    where = f"{path}{rule.spec.get('fieldPath', '')}".lstrip(".") or NOWHERE
+def _broken(rule: Rule, place: _Place, names: Json) -> FieldError:
+    where = f"{place.path}{rule.spec.get('fieldPath', '')}".lstrip(".") or NOWHERE
     reason = _REASONS.get(rule.spec.get("reason", ""), "Invalid")
-    value = None if reason in ("Forbidden", "Required") else kind
+    value = OMITTED if place.kind in ("object", "array") else place.value
     return FieldError(reason, where, value, _message(rule, names))
 
 
