@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sampan.scheduler.base import Filter, Prepared, Rejected, Score
+from sampan.scheduler.base import Check, Filter, Prepared, Rejected, Score
 from sampan.scheduler.filters import FILTERS
 from sampan.scheduler.pod import PodView
 from sampan.scheduler.scores import SCORES
@@ -73,6 +73,10 @@ class Question:
     pod: PodView
     cluster: ClusterState
     asked: list[tuple[str, Prepared]]
+    checks: list[tuple[str, Check]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.checks = [(name, p.check) for name, p in self.asked if p.check is not None]
 
     @property
     def refusal(self) -> tuple[str, str] | None:
@@ -93,23 +97,23 @@ class Question:
         """What the first filter has against the node, also if those who were promised a place
         there come first.
         """
-        promised = [
-            pod
-            for key, pod in self.cluster.nominated.get(node.name, {}).items()
-            if key != self.pod.key and pod.priority >= self.pod.priority
-        ]
-        if promised:
-            found = self.ask_alone(node.with_pods(promised))
+        nominated = self.cluster.nominated.get(node.name)
+        if nominated:
+            promised = [
+                pod
+                for key, pod in nominated.items()
+                if key != self.pod.key and pod.priority >= self.pod.priority
+            ]
+            found = self.ask_alone(node.with_pods(promised)) if promised else None
             if found is not None:
                 return found
         return self.ask_alone(node)
 
     def ask_alone(self, node: NodeState) -> tuple[str, Rejected] | None:
-        for name, prepared in self.asked:
-            if prepared.check is not None:
-                rejected = prepared.check(node)
-                if rejected is not None:
-                    return name, rejected
+        for name, check in self.checks:
+            rejected = check(node)
+            if rejected is not None:
+                return name, rejected
         return None
 
 

@@ -8,8 +8,6 @@ from sampan.scheduler.base import BEST
 from sampan.scheduler.pod import PodView
 from sampan.scheduler.state import ClusterState, NodeState
 
-_NAMES = ("cpu", "memory")
-
 
 def least_allocated(
     pod: PodView, nodes: Sequence[NodeState], cluster: ClusterState
@@ -18,13 +16,10 @@ def least_allocated(
     cpu, memory = pod.weight
 
     def free(node: NodeState) -> float:
-        wanted = (node.weight[0] + cpu, node.weight[1] + memory)
-        shares = [
-            _free(there, amount)
-            for there, amount in zip(_there(node), wanted, strict=True)
-            if there > 0
-        ]
-        return float(sum(shares) // len(shares)) if shares else 0.0
+        cpu_there, memory_there = _there(node)
+        cpu_used, memory_used = node.weight
+        total = _free(cpu_there, cpu_used + cpu) + _free(memory_there, memory_used + memory)
+        return float(total // ((cpu_there > 0) + (memory_there > 0) or 1))
 
     return [free(node) for node in nodes]
 
@@ -33,18 +28,18 @@ def balanced_allocation(
     pod: PodView, nodes: Sequence[NodeState], cluster: ClusterState
 ) -> list[float] | None:
     """How little the used shares of cpu and memory differ; no say for a pod without requests."""
-    asked = [pod.requests.get(name, 0) for name in _NAMES]
-    if not any(asked):
+    cpu, memory = pod.requests.get("cpu", 0), pod.requests.get("memory", 0)
+    if not cpu and not memory:
         return None
 
     def balance(node: NodeState) -> float:
-        shares = [
-            min(1.0, (node.used.get(name, 0) + amount) / there)
-            for name, amount, there in zip(_NAMES, asked, _there(node), strict=True)
-            if there > 0
-        ]
-        apart = abs(shares[0] - shares[1]) / 2 if len(shares) == 2 else 0.0
-        return float(int((1 - apart) * BEST))
+        cpu_there, memory_there = _there(node)
+        if cpu_there <= 0 or memory_there <= 0:
+            return float(BEST)
+        used = node.used
+        cpu_share = min(1.0, (used.get("cpu", 0) + cpu) / cpu_there)
+        memory_share = min(1.0, (used.get("memory", 0) + memory) / memory_there)
+        return float(int((1 - abs(cpu_share - memory_share) / 2) * BEST))
 
     return [balance(node) for node in nodes]
 
