@@ -74,9 +74,10 @@ class NodeLifecycle:
         self.pods = deps.informers.of(kinds.PODS, indexers={"node": by_node})
         self._hearts: dict[str, _Heart] = {}
         self._known: set[str] = set()
+        self._ready: set[str] = set()
+        """Nodes that were ready when last looked at."""
         self.nodes.on_change(self._node_changed)
         self.leases.on_change(lambda old, new: self._lease_changed(new))
-        self.pods.on_change(self._pod_changed)
 
     async def look_for_silence(self) -> None:
         """Ask for each node whose grace period ran out since the last look."""
@@ -91,6 +92,7 @@ class NodeLifecycle:
         if node is None:
             self._hearts.pop(key, None)
             self._known.discard(key)
+            self._ready.discard(key)
             return None
         if key not in self._known:
             self._known.add(key)
@@ -99,8 +101,12 @@ class NodeLifecycle:
         if self._is_silent(node):
             node = await self._make_unknown(node)
         await self._set_taints(node)
-        if status_of(node, "Ready") != "True":
+        if status_of(node, "Ready") == "True":
+            self._ready.add(key)
+        elif key in self._ready:
+            # It was ready until now. Later it is the kubelet's word against nobody's.
             await self._unready_pods(key)
+            self._ready.discard(key)
         return None
 
     # Silence.
@@ -215,16 +221,6 @@ class NodeLifecycle:
             self._tell_not_ready(new, name)
         if old is None or _judgement(old) != _judgement(new):
             self.queue.add(name)
-
-    def _pod_changed(self, old: Json | None, new: Json | None) -> None:
-        # A pod that turns ready on a node that is not: the report was on its way.
-        if new is None or not new["spec"].get("nodeName"):
-            return
-        node = self.nodes.get(Key("", new["spec"]["nodeName"]))
-        if node is not None and status_of(node, "Ready") != "True":
-            ready = condition(new, "Ready")
-            if ready is not None and ready["status"] == "True":
-                self.queue.add(node["metadata"]["name"])
 
 
 def _ready(node: Json) -> Json | None:

@@ -30,6 +30,8 @@ from sampan.controllers.ttlafterfinished import ttlafterfinished
 from sampan.loop.component import Component
 
 CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
+    # First to hear of a pod: traffic waits for slices, everything else can wait for them.
+    "endpointslice": endpointslice,
     "serviceaccount": serviceaccount,
     "root-ca-certificate-publisher": rootca,
     "serviceaccount-token": token,
@@ -51,7 +53,6 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "certificatesigningrequest-approving": approving,
     "certificatesigningrequest-signing": signing,
     "certificatesigningrequest-cleaner": cleaning,
-    "endpointslice": endpointslice,
     "endpoints": endpoints,
     "endpointslicemirroring": endpointslicemirroring,
     "garbagecollector": garbagecollector,
