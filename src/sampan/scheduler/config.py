@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from sampan.api.meta import Json
+from sampan.scheduler import filters
+from sampan.scheduler import scores as scored
 from sampan.scheduler.decision import Profile
 from sampan.scheduler.filters import FILTERS
 from sampan.scheduler.scores import SCORES
@@ -26,6 +28,7 @@ _OTHERS = frozenset(
     )
 )  # fmt: skip
 """Plugins that are always on here."""
+_KNOWN = _OTHERS | FILTERS.keys() | SCORES.keys() | filters.BY_ARGUMENTS.keys()
 
 
 class BadConfig(ValueError):
@@ -55,16 +58,24 @@ def profiles(path: str) -> tuple[Profile, ...]:
 
 def _profile(given: Json, share: int) -> Profile:
     plugins = given.get("plugins") or {}
-    filters = _without(FILTERS, plugins, ("multiPoint", "filter"))
+    args = {entry["name"]: entry.get("args") or {} for entry in given.get("pluginConfig") or ()}
+    chosen = _without(FILTERS, plugins, ("multiPoint", "filter"))
     scores = _without(SCORES, plugins, ("multiPoint", "score"))
     for entry in _enabled(plugins, "filter"):
-        if _known(entry["name"]) in FILTERS:
-            filters[entry["name"]] = FILTERS[entry["name"]]
+        name = _known(entry["name"])
+        if name in filters.BY_ARGUMENTS:
+            chosen[name] = filters.BY_ARGUMENTS[name](args.get(name, {}))
+        elif name in FILTERS:
+            chosen[name] = FILTERS[name]
     for entry in _enabled(plugins, "score"):
-        if _known(entry["name"]) in SCORES:
-            weight, score = SCORES[entry["name"]]
-            scores[entry["name"]] = (entry.get("weight") or weight, score)
-    ordered = {name: check for name, check in FILTERS.items() if name in filters}
+        name = _known(entry["name"])
+        weight, score = SCORES.get(name, (1, None))
+        if name in scored.BY_ARGUMENTS:
+            score = scored.BY_ARGUMENTS[name](args.get(name, {}))
+        if score is not None:
+            scores[name] = (entry.get("weight") or weight, score)
+    order = (*FILTERS, *filters.BY_ARGUMENTS)
+    ordered = {name: chosen[name] for name in order if name in chosen}
     share = given.get("percentageOfNodesToScore") or share
     return Profile(given.get("schedulerName") or "default-scheduler", ordered, scores, share)
 
@@ -87,7 +98,7 @@ def _without(table: Mapping[str, T], plugins: Json, points: tuple[str, ...]) -> 
 
 
 def _known(name: Any) -> str:
-    if name not in FILTERS and name not in SCORES and name not in _OTHERS:
+    if name not in _KNOWN:
         raise BadConfig(f"there is no plugin {name!r}")
     return str(name)
 

@@ -1,12 +1,17 @@
 """Which nodes can take a pod at all: one file per filter, asked in the order of this table."""
 
+from collections.abc import Callable
+
+from sampan.api.meta import Json
 from sampan.scheduler.base import Filter
 from sampan.scheduler.filters.node_affinity import node_affinity
+from sampan.scheduler.filters.node_label import node_label
 from sampan.scheduler.filters.node_name import node_name
 from sampan.scheduler.filters.node_unschedulable import node_unschedulable
 from sampan.scheduler.filters.pod_affinity import pod_affinity
 from sampan.scheduler.filters.ports import ports
 from sampan.scheduler.filters.resources import resources
+from sampan.scheduler.filters.service_affinity import service_affinity
 from sampan.scheduler.filters.spread import spread
 from sampan.scheduler.filters.taints import taints
 from sampan.scheduler.filters.volumes import (
@@ -31,3 +36,9 @@ FILTERS: dict[str, Filter] = {
     "InterPodAffinity": pod_affinity,
 }
 """Upstream's order: the first that rejects a node gives the reason, so the order is behaviour."""
+
+BY_ARGUMENTS: dict[str, Callable[[Json], Filter]] = {
+    "NodeLabel": node_label,
+    "ServiceAffinity": service_affinity,
+}
+"""Off by default; a profile enables them, with arguments in its `pluginConfig`."""

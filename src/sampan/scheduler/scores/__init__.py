@@ -1,6 +1,10 @@
 """Which of the possible nodes suits a pod best: one file per score, with the weights here."""
 
+from collections.abc import Callable
+
+from sampan.api.meta import Json
 from sampan.scheduler.base import Score
+from sampan.scheduler.scores import labels
 from sampan.scheduler.scores.image_locality import image_locality
 from sampan.scheduler.scores.node_affinity import node_affinity
 from sampan.scheduler.scores.pod_affinity import pod_affinity
@@ -18,3 +22,9 @@ SCORES: dict[str, tuple[int, Score]] = {
     "ImageLocality": (1, image_locality),
 }
 """Name, weight and score: upstream's default profile."""
+
+BY_ARGUMENTS: dict[str, Callable[[Json], Score]] = {
+    "NodeLabel": labels.node_label,
+    "ServiceAffinity": labels.service_affinity,
+}
+"""Off by default; a profile enables them, with arguments in its `pluginConfig`."""
