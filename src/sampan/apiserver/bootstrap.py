@@ -125,6 +125,17 @@ def _own_objects(cluster: Cluster) -> Iterable[tuple[tuple[str, str, str], Json]
             }],
         },
     }  # fmt: skip
+    # Nobody allocated this address, so nobody else may.
+    yield ("networking.k8s.io", "v1", "ipaddresses"), {
+        "metadata": {
+            "name": cluster.kubernetes_ips[0],
+            "labels": {
+                "ipaddress.kubernetes.io/ip-family": families[0],
+                "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+            },
+        },
+        "spec": {"parentRef": {"resource": "services", **place}},
+    }  # fmt: skip
     ports = [{"name": "https", "port": cluster.endpoint_port, "protocol": "TCP"}]
     mirror = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     same = [ip for ip in cluster.endpoint_ips if (":" in ip) == (families[0] == "IPv6")]
