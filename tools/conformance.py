@@ -162,8 +162,8 @@ def api(only: str, *, verbose: bool) -> tuple[int, list[str]]:
 def _cluster(area: str) -> Callable[..., tuple[int, list[str]]]:
     def play(only: str, *, verbose: bool) -> tuple[int, list[str]]:
         with servers() as made:
-            if area != "scheduler":
-                made.with_controllers()
+            # The scheduler's cases need accounts for their pods, which a controller makes.
+            made.with_controllers()
             if area != "controllers":
                 made.with_scheduler()
             words = [str(RECORDED / area), "--server", made.url, "--token", TOKEN, "--only", only]
