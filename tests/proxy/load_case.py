@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from sampan.cluster.parts.proxy import real_kernel
-from sampan.proxy.config import configuration
+from sampan.cluster.parts.proxy_kernel import real_kernel
 from tests.proxy.case_folders import ROOT, Case
 
 
 async def main() -> None:
-    kernel = real_kernel(configuration(), cgroup=sys.argv[1])
+    kernel = real_kernel(sys.argv[1])
     backends = {name: make() for name, make in kernel.backends.items()}
     loaded = ""
     for line in sys.stdin:

@@ -80,10 +80,11 @@ def _write(path: str, config: Json) -> int:
 def _serve(flags: dict[str, str], config: Json) -> int:
     from sampan.client.kubeconfig import BadKubeconfig
     from sampan.cluster.parts import proxy as part
+    from sampan.cluster.parts.proxy_kernel import real_kernel
     from sampan.linux.base.nft import NftError
 
     try:
-        kernel = part.real_kernel(config, flags.get("ebpf-cgroup", ""))
+        kernel = real_kernel(flags.get("ebpf-cgroup", ""))
         if flags.get("cleanup") == "true":
             asyncio.run(part.clean(kernel))
             return 0

@@ -7,28 +7,24 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 from sampan.api.meta import Json
 from sampan.client.client import Client
+from sampan.cluster.parts.proxy_kernel import Kernel, real_kernel
 from sampan.linux.base.conntrack import Conntrack
 from sampan.linux.base.links import Links
 from sampan.linux.base.nft import NftError
 from sampan.loop.informers import Informers
 from sampan.proxy.backend import Backend
-from sampan.proxy.backends.ebpf.backend import EbpfBackend
 from sampan.proxy.backends.iptables.backend import IptablesBackend
-from sampan.proxy.backends.nftables.backend import NftablesBackend
-from sampan.proxy.backends.userspace.backend import UserspaceBackend
 from sampan.proxy.config import configuration, seconds
 from sampan.proxy.health import Wellbeing, health_pages
 from sampan.proxy.metrics import Metrics
 from sampan.proxy.pages import metrics_pages
 from sampan.proxy.proxy import Proxy
-from sampan.proxy.settings import Settings
 from sampan.std import log
 from sampan.std.clock import Clock, SystemClock
 from sampan.std.httpd import Server, listener, serve
@@ -58,57 +54,6 @@ class ProxySettings:
     """In eBPF mode the sockets of this control group are translated; empty for all of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """What a proxy needs of the node's network namespace; made inside of it."""
-
-    conntrack: Conntrack
-    links: Links
-    backends: Mapping[str, Callable[[], Backend[Any]]]
-
-
-def real_kernel(config: Json, cgroup: str = "") -> Kernel:
-    """The kernel parts of the network namespace in which this thread is. Sockets are translated for
-    the processes of `cgroup`, of the whole machine if it is empty.
-    """
-    from sampan.linux.real.conntrack import RealConntrack
-    from sampan.linux.real.links import NetlinkLinks
-
-    backends: dict[str, Callable[[], Backend[Any]]] = {
-        "nftables": _nftables,
-        "iptables": _iptables,
-        "userspace": _userspace,
-        "ebpf": lambda: _ebpf(cgroup),
-    }
-    return Kernel(RealConntrack(), NetlinkLinks(), backends)
-
-
-def _nftables() -> Backend[Any]:
-    from sampan.linux.real.nft import RealNft
-
-    return NftablesBackend(RealNft(), Settings(""))
-
-
-def _iptables() -> Backend[Any]:
-    from sampan.linux.real.iptables import RealIptables
-
-    return IptablesBackend([RealIptables(4), RealIptables(6)], Settings(""))
-
-
-def _userspace() -> Backend[Any]:
-    from sampan.linux.real.helper import RealHelper
-
-    mover = RealHelper("sampan.proxy.backends.userspace.mover")
-    return UserspaceBackend(_nftables(), mover, Settings(""))
-
-
-def _ebpf(cgroup: str) -> Backend[Any]:
-    from sampan.linux.real.bpf import RealSocketBalancer
-
-    image = resources.files("sampan.proxy.backends.ebpf").joinpath("sockets.o").read_bytes()
-    return EbpfBackend(_nftables(), RealSocketBalancer(cgroup, image), Settings(""))
-
-
 def build(
     client: Client,
     settings: ProxySettings,
@@ -119,7 +64,7 @@ def build(
     Raises CannotRun.
     """
     config = settings.config
-    kernel = kernel or real_kernel(config, settings.cgroup)
+    kernel = kernel or real_kernel(settings.cgroup)
     clock = clock or SystemClock()
     backend = _backend(kernel, config["mode"])
     wellbeing = Wellbeing(clock, patience_s=2 * seconds(_period(config)))
@@ -140,7 +85,7 @@ def build(
         others=_others(kernel, config["mode"]),
         local_ips=lambda: local_ips(kernel.links),
     )
-    return ProxyPart(proxy, informers, config)
+    return ProxyPart(proxy, informers, config, kernel)
 
 
 @dataclass
@@ -150,6 +95,7 @@ class ProxyPart:
     proxy: Proxy
     informers: Informers
     config: Json
+    kernel: Kernel
     name: str = "proxy"
 
     async def run(self, started: Callable[[], None]) -> None:
@@ -161,6 +107,7 @@ class ProxyPart:
         finally:
             for server in servers:
                 await server.close(0)
+            self.kernel.close()
 
     async def _open(self) -> list[Server]:
         """The health and metrics ports; one that is taken is said, and fatal only if asked so."""

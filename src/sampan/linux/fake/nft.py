@@ -252,7 +252,7 @@ def _commands(script: str) -> list[str]:
     """The commands of a script; a `table` block stays whole."""
     found: list[str] = []
     block: list[str] = []
-    for line in script.replace("; delete table", "\ndelete table").splitlines():
+    for line in script.splitlines():
         if block or line.startswith("table "):
             block.append(line)
             if line == "}":

@@ -55,7 +55,7 @@ class RealIptables:
     def fingerprint(self) -> bytes:
         """The generation of nftables, or the sizes of the legacy tables."""
         if "nf_tables" in self.version():
-            return _generation()
+            return generation()
         kind = socket.AF_INET6 if self.family == 6 else socket.AF_INET
         level = socket.IPPROTO_IPV6 if self.family == 6 else socket.IPPROTO_IP
         with socket.socket(kind, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
@@ -102,7 +102,7 @@ def _info(sock: socket.socket, level: int, ask: bytes) -> bytes:
     return buffer.raw if code == 0 else b""
 
 
-def _generation() -> bytes:
+def generation() -> bytes:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as sock:
         sock.settimeout(5)
         sock.send(struct.pack("=IHHIIBBH", 20, GETGEN, 1, 1, 0, 0, 0, 0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import stat
 import struct
 import threading
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,10 @@ ATTRIBUTE_LIMIT = 60_000
 STATELESS, TERSE = 1 << 2, 1 << 11
 
 
+LIBRARY = threading.Lock()
+"""libnftables keeps state of its own between its contexts: one thread at a time."""
+
+
 class RealNft:
     """Implements `Nft`; keeps one netlink socket and one libnftables context."""
 
@@ -37,6 +42,7 @@ class RealNft:
         self._sequence = 0
         self._script = _Script()
         self._lock = threading.Lock()
+        self._watches: list[RealWatch] = []
 
     def run(self, script: str) -> str:
         with self._lock:
@@ -66,9 +72,13 @@ class RealNft:
 
     def watch(self, tables: Sequence[tuple[str, str]]) -> RealWatch:
         ports = (self._socket.getsockname()[0], self._script.port)
-        return RealWatch(tables, ports)
+        made = RealWatch(tables, ports)
+        self._watches.append(made)
+        return made
 
     def close(self) -> None:
+        for one in self._watches:
+            one.close()
         self._socket.close()
         self._script.close()
 
@@ -169,17 +179,20 @@ class _Script:
         self._context, self.port = _context(library)
 
     def run(self, script: str, flags: int = 0) -> str:
-        self._library.nft_ctx_output_set_flags(self._context, flags)
-        code = self._library.nft_run_cmd_from_buffer(self._context, script.encode())
-        output: bytes = self._library.nft_ctx_get_output_buffer(self._context) or b""
-        error: bytes = self._library.nft_ctx_get_error_buffer(self._context) or b""
+        library, context = self._library, self._context
+        with LIBRARY:
+            library.nft_ctx_output_set_flags(context, flags)
+            code = library.nft_run_cmd_from_buffer(context, script.encode())
+            output: bytes = library.nft_ctx_get_output_buffer(context) or b""
+            error: bytes = library.nft_ctx_get_error_buffer(context) or b""
         if code:
             lines = error.decode(errors="replace").strip().splitlines()
             raise NftError(" ".join(lines[:2]) or "libnftables failed without a word")
         return output.decode()
 
     def close(self) -> None:
-        self._library.nft_ctx_free(self._context)
+        with LIBRARY:
+            self._library.nft_ctx_free(self._context)
 
 
 def _context(library: ctypes.CDLL) -> tuple[ctypes.c_void_p, int]:
@@ -200,13 +213,16 @@ def _own_ports() -> set[int]:
     """The ports of all nfnetlink sockets of this process."""
     ports = set()
     for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
         try:
-            with socket.socket(fileno=os.dup(int(name))) as twin:
-                if twin.family == socket.AF_NETLINK and twin.proto == NETLINK_NETFILTER:
-                    ports.add(twin.getsockname()[0])
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue
         except OSError:
-            # Not a socket, or the directory's own descriptor, which is closed by now.
+            # The descriptor of the listing itself, which is closed by now.
             continue
+        with socket.socket(fileno=os.dup(descriptor)) as twin:
+            if twin.family == socket.AF_NETLINK and twin.proto == NETLINK_NETFILTER:
+                ports.add(twin.getsockname()[0])
     return ports
 
 

@@ -1,0 +1,83 @@
+"""The kernel that a proxy programs: one network namespace, and every mode that can run in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from typing import Any
+
+from sampan.linux.base.conntrack import Conntrack
+from sampan.linux.base.links import Links
+from sampan.linux.real.bpf import RealSocketBalancer
+from sampan.linux.real.conntrack import RealConntrack
+from sampan.linux.real.helper import RealHelper
+from sampan.linux.real.iptables import RealIptables
+from sampan.linux.real.links import NetlinkLinks
+from sampan.linux.real.nft import RealNft
+from sampan.proxy.backend import Backend
+from sampan.proxy.backends.ebpf.backend import EbpfBackend
+from sampan.proxy.backends.iptables.backend import IptablesBackend
+from sampan.proxy.backends.nftables.backend import NftablesBackend
+from sampan.proxy.backends.userspace.backend import UserspaceBackend
+from sampan.proxy.settings import Settings
+
+MOVER = "sampan.proxy.backends.userspace.mover"
+NOTHING = Settings("")
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """What a proxy needs; `close` gives the descriptors back, and changes no rule."""
+
+    conntrack: Conntrack
+    links: Links
+    backends: Mapping[str, Callable[[], Backend[Any]]]
+    close: Callable[[], None] = lambda: None
+
+
+def real_kernel(cgroup: str = "") -> Kernel:
+    """The network namespace in which this thread is. Sockets are translated for the processes of
+    `cgroup`, of the whole machine if it is empty.
+    """
+    parts = _Real(cgroup)
+    backends: dict[str, Callable[[], Backend[Any]]] = {
+        "nftables": parts.nftables,
+        "iptables": parts.iptables,
+        "userspace": parts.userspace,
+        "ebpf": parts.ebpf,
+    }
+    return Kernel(parts.conntrack, parts.links, backends, parts.close)
+
+
+class _Real:
+    """Makes backends; they share one way into nftables."""
+
+    def __init__(self, cgroup: str) -> None:
+        self._cgroup = cgroup
+        self.conntrack = RealConntrack()
+        self.links = NetlinkLinks()
+
+    @cached_property
+    def nft(self) -> RealNft:
+        return RealNft()
+
+    def nftables(self) -> Backend[Any]:
+        return NftablesBackend(self.nft, NOTHING)
+
+    def iptables(self) -> Backend[Any]:
+        return IptablesBackend([RealIptables(4), RealIptables(6)], NOTHING)
+
+    def userspace(self) -> Backend[Any]:
+        return UserspaceBackend(self.nftables(), RealHelper(MOVER), NOTHING)
+
+    def ebpf(self) -> Backend[Any]:
+        image = resources.files("sampan.proxy.backends.ebpf").joinpath("sockets.o").read_bytes()
+        return EbpfBackend(self.nftables(), RealSocketBalancer(self._cgroup, image), NOTHING)
+
+    def close(self) -> None:
+        self.conntrack.close()
+        self.links.close()
+        if "nft" in self.__dict__:
+            self.nft.close()
