@@ -1,0 +1,175 @@
+"""The component at work, against a fake API server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from sampan.api import kinds
+from sampan.api.errors import InternalError
+from sampan.client.client import Client
+from sampan.cluster.parts.scheduler import build
+from sampan.std.http import Request
+from sampan.testing.api import FakeApi
+from sampan.testing.clock import JumpingClock, run_jumping
+from tests.scheduler.clusters import node
+
+Scene = Callable[[FakeApi], Awaitable[None]]
+
+
+def play(scene: Scene) -> None:
+    """Run a scene with a scheduler beside it."""
+
+    async def main() -> None:
+        api = FakeApi()
+        part = build(Client(api), clock=JumpingClock())
+        started = asyncio.Event()
+        task = asyncio.create_task(part.run(started.set))
+        await started.wait()
+        try:
+            await scene(api)
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    run_jumping(main())
+
+
+def waiting(name: str, cpu: str = "1", **more: Any) -> dict[str, Any]:
+    container = {"name": "c", "image": "x", "resources": {"requests": {"cpu": cpu}}}
+    return {
+        "metadata": {"name": name, "namespace": "d", "generation": 1},
+        "spec": {"schedulerName": "default-scheduler", "containers": [container], **more},
+        "status": {"phase": "Pending"},
+    }
+
+
+def bindings(api: FakeApi) -> list[tuple[str, str]]:
+    """(pod, node) of every binding that was asked for."""
+    found = []
+    for request in api.requests:
+        if request.path.endswith("/binding"):
+            body = orjson.loads(request.body)
+            found.append((body["metadata"]["name"], body["target"]["name"]))
+    return found
+
+
+def bind(api: FakeApi, name: str, where: str) -> None:
+    """What the API server does with a binding."""
+    obj = next(p for p in api.all(kinds.PODS) if p["metadata"]["name"] == name)
+    api.put(kinds.PODS, {**obj, "spec": {**obj["spec"], "nodeName": where}})
+
+
+def messages(api: FakeApi) -> list[str]:
+    return [f"{event['reason']}: {event['message']}" for event in api.all(kinds.EVENTS)]
+
+
+def test_a_pod_is_bound_and_an_event_tells_of_it() -> None:
+    async def scene(api: FakeApi) -> None:
+        api.put(kinds.NODES, node("n1"))
+        api.put(kinds.PODS, waiting("p"))
+        await asyncio.sleep(1)
+        assert bindings(api) == [("p", "n1")]
+        assert messages(api) == ["Scheduled: Successfully assigned d/p to n1"]
+
+    play(scene)
+
+
+def test_pods_of_other_schedulers_and_gated_ones_are_left_alone() -> None:
+    async def scene(api: FakeApi) -> None:
+        api.put(kinds.NODES, node("n1"))
+        api.put(kinds.PODS, waiting("p", schedulerName="mine"))
+        api.put(kinds.PODS, waiting("q", schedulingGates=[{"name": "g"}]))
+        await asyncio.sleep(5)
+        assert bindings(api) == []
+        assert messages(api) == []
+
+    play(scene)
+
+
+def test_room_that_was_promised_is_not_given_twice() -> None:
+    async def scene(api: FakeApi) -> None:
+        api.put(kinds.NODES, node("n1", capacity={"cpu": "1"}))
+        api.put(kinds.PODS, waiting("p"))
+        api.put(kinds.PODS, waiting("q"))
+        await asyncio.sleep(0.5)
+        assert len(bindings(api)) == 1
+
+    play(scene)
+
+
+def test_an_unschedulable_pod_says_why_and_is_bound_when_a_node_comes() -> None:
+    async def scene(api: FakeApi) -> None:
+        api.put(kinds.PODS, waiting("p"))
+        await asyncio.sleep(1)
+        assert messages(api) == ["FailedScheduling: no nodes available to schedule pods"]
+        (pod,) = api.all(kinds.PODS)
+        (condition,) = pod["status"]["conditions"]
+        assert (condition["type"], condition["status"]) == ("PodScheduled", "False")
+        assert condition["observedGeneration"] == 1
+        api.put(kinds.NODES, node("n1"))
+        await asyncio.sleep(12)
+        assert bindings(api) == [("p", "n1")]
+
+    play(scene)
+
+
+def test_a_pod_waits_until_another_one_goes() -> None:
+    async def scene(api: FakeApi) -> None:
+        api.put(kinds.NODES, node("n1", capacity={"cpu": "1"}))
+        api.put(kinds.PODS, waiting("p", nodeName="n1"))
+        await asyncio.sleep(0.1)
+        api.put(kinds.PODS, waiting("q"))
+        await asyncio.sleep(30)
+        assert bindings(api) == []
+        api.drop(kinds.PODS, "p", "d")
+        await asyncio.sleep(12)
+        assert bindings(api) == [("q", "n1")]
+
+    play(scene)
+
+
+def test_a_binding_that_fails_is_tried_again() -> None:
+    async def scene(api: FakeApi) -> None:
+        refused: list[Request] = []
+
+        def refuse(request: Request) -> InternalError | None:
+            if request.path.endswith("/binding") and not refused:
+                refused.append(request)
+                return InternalError("not now")
+            return None
+
+        api.fail = refuse
+        api.put(kinds.NODES, node("n1"))
+        api.put(kinds.PODS, waiting("p"))
+        await asyncio.sleep(12)
+        assert refused
+        assert bindings(api) == [("p", "n1")] * 2
+
+    play(scene)
+
+
+def test_victims_go_and_the_place_is_kept_for_the_more_important() -> None:
+    async def scene(api: FakeApi) -> None:
+        api.put(kinds.NODES, node("n1", capacity={"cpu": "1"}))
+        low = waiting("low", nodeName="n1", priority=1)
+        low["metadata"]["finalizers"] = ["kubelet"]  # it takes its time
+        api.put(kinds.PODS, low)
+        await asyncio.sleep(0.1)
+        api.put(kinds.PODS, waiting("high", priority=10))
+        api.put(kinds.PODS, waiting("small", "1m"))
+        await asyncio.sleep(1)
+        pods = {pod["metadata"]["name"]: pod for pod in api.all(kinds.PODS)}
+        assert "deletionTimestamp" in pods["low"]["metadata"]
+        assert pods["low"]["status"]["conditions"][0]["type"] == "DisruptionTarget"
+        assert pods["high"]["status"]["nominatedNodeName"] == "n1"
+        assert "FailedScheduling: 0/1 nodes are available: 1 Insufficient cpu." in messages(api)
+        api.drop(kinds.PODS, "low", "d")
+        await asyncio.sleep(12)
+        assert bindings(api)[0] == ("high", "n1")
+        bind(api, "high", "n1")
+
+    play(scene)
