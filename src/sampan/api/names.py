@@ -77,32 +77,20 @@ def dns1123_label(value: str) -> list[str]:
 
 
 def dns1123_subdomain(value: str) -> list[str]:
-    errors = _length(value, SUBDOMAIN_MAX)
-    if not _whole(_SUBDOMAIN, value):
-        errors.append(_says(_SUBDOMAIN_SAYS, _SUBDOMAIN, "example.com"))
-    return errors
+    return _rule(value, SUBDOMAIN_MAX, _SUBDOMAIN, _SUBDOMAIN_SAYS, "example.com")
 
 
 def dns1123_subdomain_with_underscore(value: str) -> list[str]:
-    errors = _length(value, SUBDOMAIN_MAX)
-    if not _whole(_SUBDOMAIN_UNDERSCORED, value):
-        errors.append(_says(_UNDERSCORED_SAYS, _SUBDOMAIN_UNDERSCORED, "example.com"))
-    return errors
+    return _rule(value, SUBDOMAIN_MAX, _SUBDOMAIN_UNDERSCORED, _UNDERSCORED_SAYS, "example.com")
 
 
 def dns1035_label(value: str) -> list[str]:
-    errors = _length(value, LABEL_MAX)
-    if not _whole(_LABEL_1035, value):
-        errors.append(_says(_LABEL_1035_SAYS, _LABEL_1035, "my-name", "abc-123"))
-    return errors
+    return _rule(value, LABEL_MAX, _LABEL_1035, _LABEL_1035_SAYS, "my-name", "abc-123")
 
 
 def wildcard_subdomain(value: str) -> list[str]:
     """`*.example.com`, as hosts of an Ingress may be."""
-    errors = _length(value, SUBDOMAIN_MAX)
-    if not _whole(_WILDCARD, value):
-        errors.append(_says(_WILDCARD_SAYS, _WILDCARD, "*.example.com"))
-    return errors
+    return _rule(value, SUBDOMAIN_MAX, _WILDCARD, _WILDCARD_SAYS, "*.example.com")
 
 
 def fully_qualified_name(value: str) -> list[str]:
@@ -121,6 +109,8 @@ def fully_qualified_name(value: str) -> list[str]:
 def qualified_name(value: str) -> list[str]:
     """`example.com/my-name`: keys of labels and annotations, resource names, taint keys."""
     parts = value.split("/")
+    if len(value) <= LABEL_MAX and _whole(_QUALIFIED, value):
+        return []  # nearly always
     says = _says(_QUALIFIED_SAYS, _QUALIFIED, "MyName", "my.name", "123-abc")
     errors: list[str] = []
     if len(parts) > 2:
@@ -239,6 +229,14 @@ def name_is_path_segment(name: str, prefix: bool) -> list[str]:
 
 def _mask_hyphen(name: str) -> str:
     return name[:-1] + "a" if len(name) > 1 and name.endswith("-") else name
+
+
+def _rule(value: str, most: int, pattern: str, says: str, *examples: str) -> list[str]:
+    """A length and a pattern."""
+    errors = _length(value, most)
+    if not _whole(pattern, value):
+        errors.append(_says(says, pattern, *examples))
+    return errors
 
 
 def _length(value: str, most: int, unit: str = "characters") -> list[str]:
