@@ -211,9 +211,9 @@ def _in_scope(term: Json, pod: Json) -> bool:
     name, spec = term["scopeName"], pod.get("spec") or {}
     if name in ("Terminating", "NotTerminating"):
         deadline = spec.get("activeDeadlineSeconds")
-        return (deadline is not None) == (name == "Terminating")
+        return bool((deadline is not None) == (name == "Terminating"))
     if name in ("BestEffort", "NotBestEffort"):
-        return (not compute(pod)) == (name == "BestEffort")
+        return bool((not compute(pod)) == (name == "BestEffort"))
     if name == "PriorityClass":
         return _selects(term, spec.get("priorityClassName") or "")
     if name == "CrossNamespacePodAffinity":
