@@ -195,4 +195,7 @@ def _same(existing: Json, wished: Json) -> bool:
     truncated = OVER_CAPACITY in (existing["metadata"].get("annotations") or {})
     wants = OVER_CAPACITY in (wished["metadata"].get("annotations") or {})
     same_labels = (existing["metadata"].get("labels") or {}) == wished["metadata"]["labels"]
-    return same_labels and truncated == wants and shape(existing) == shape(wished)
+    if not same_labels or truncated != wants:
+        return False
+    subsets = existing.get("subsets") or []
+    return bool(subsets == wished["subsets"]) or shape(existing) == shape(wished)

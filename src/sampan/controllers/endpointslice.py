@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from sampan.api import kinds
-from sampan.api.errors import NotFound
+from sampan.api.errors import ApiError, Conflict, NotFound
 from sampan.api.meta import Json, Key
 from sampan.controllers import endpoint_pods as facts
 from sampan.controllers.deps import Deps
@@ -21,7 +21,7 @@ from sampan.controllers.slice_layout import Layout, Wish, identity, layout, port
 from sampan.controllers.stamps import stamp
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
-from sampan.loop.reconciler import Controller
+from sampan.loop.reconciler import Controller, namespace_is_leaving
 
 COMPONENT = "endpoint-slice-controller"
 ACCOUNT = "endpointslice-controller"
@@ -93,13 +93,25 @@ class EndpointSlices:
             item for item in self.slices.by("service", str(key)) if managed_by(item) == MANAGER
         ]
         steps = self._steps(service, key, (existing, pods), since)
-        results = await asyncio.gather(*(step() for step in steps), return_exceptions=True)
+        if len(steps) == 1:
+            # At once, not in a task of its own, which would wait for everyone else's turn.
+            await self._guarded(service, key, steps[0])
+            return None
+        guarded = (self._guarded(service, key, step) for step in steps)
+        results = await asyncio.gather(*guarded, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
-                text = f"Error updating Endpoint Slices for Service {key}: {result}"
-                self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
                 raise result
         return None
+
+    async def _guarded(self, service: Json, key: Key, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except ApiError as error:
+            text = f"Error updating Endpoint Slices for Service {key}: {error}"
+            if not isinstance(error, Conflict) and not namespace_is_leaving(error):
+                self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
+            raise
 
     def _steps(
         self, service: Json, key: Key, found: tuple[list[Json], list[Json]], since: float | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sampan.controllers.certificates import approving, cleaning, signing
+from sampan.controllers.clusterroleaggregation import clusterroleaggregation
 from sampan.controllers.cronjob import cronjob
 from sampan.controllers.daemonset import daemonset
 from sampan.controllers.deployment import deployment
@@ -57,6 +58,7 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "endpointslicemirroring": endpointslicemirroring,
     "garbagecollector": garbagecollector,
     "podgc": podgc,
+    "clusterrole-aggregation": clusterroleaggregation,
 }
 
 OFF_BY_DEFAULT: frozenset[str] = frozenset()

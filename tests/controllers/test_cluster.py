@@ -1,0 +1,225 @@
+"""Controllers against the real API server, in one process and in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sampan.api import kinds
+from sampan.api.meta import Json
+from sampan.apiserver.assemble import Options, assemble
+from sampan.apiserver.authn.static import StaticTokens
+from sampan.apiserver.authn.tokens import load_key
+from sampan.apiserver.authn.user import User
+from sampan.apiserver.bootstrap import Cluster
+from sampan.client.client import Client
+from sampan.client.inproc import InProcTransport
+from sampan.cluster import pki
+from sampan.cluster.parts.controllers import build
+from sampan.controllers.deps import Settings
+from sampan.resources.catalog import CATALOG
+from sampan.std.clock import SystemClock
+from sampan.store.memory import MemoryStore
+
+POD: Json = {"containers": [{"name": "c", "image": "x:1"}]}
+
+
+@asynccontextmanager
+async def cluster() -> AsyncIterator[Client]:
+    """An API server with all controllers; a client that may do anything."""
+    tokens = StaticTokens()
+    tokens.add("t", User("admin", groups=("system:masters", "system:authenticated")))
+    key = pki.key_pem(pki.new_key())
+    options = Options(
+        Cluster(("10.96.0.0/12",), ("10.96.0.1",), ("127.0.0.1",), 6443, "CA"),
+        "https://kubernetes.default.svc",
+        (),
+        (30000, 32767),
+        tokens,
+    )
+    store = MemoryStore()
+    api = await assemble(store, CATALOG, load_key(key), options, SystemClock())
+    client = Client(InProcTransport(api.app.handle, {"authorization": "Bearer t"}))
+    settings = Settings(
+        root_ca="CA",
+        service_account_key=key,
+        allocate_node_cidrs=True,
+        cluster_cidrs=("10.244.0.0/16",),
+    )
+    started = asyncio.Event()
+    tasks = [
+        asyncio.create_task(api.run()),
+        asyncio.create_task(build(lambda user: client, settings).run(started.set)),
+    ]
+    try:
+        await started.wait()
+        yield client
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await store.close()
+
+
+async def until(check: Callable[[], Awaitable[Any]]) -> Any:
+    """What the check answers once it is true; it is asked often, and not for ever."""
+    async with asyncio.timeout(10):
+        while True:
+            found = await check()
+            if found:
+                return found
+            await asyncio.sleep(0.005)
+
+
+def deployment(name: str) -> Json:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": POD}
+    spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    return {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
+
+
+async def names(client: Client, rid: Any, namespace: str = "default") -> list[str]:
+    page = await client.list(rid, namespace)
+    return sorted(item["metadata"]["name"] for item in page["items"])
+
+
+async def test_a_namespace_gets_its_account_and_goes_with_all_it_holds() -> None:
+    async with cluster() as client:
+        await client.create(kinds.NAMESPACES, {"metadata": {"name": "shop"}})
+        await until(lambda: client.find(kinds.SERVICEACCOUNTS, "default", "shop"))
+        root = await until(lambda: client.find(kinds.CONFIGMAPS, "kube-root-ca.crt", "shop"))
+        assert root["data"] == {"ca.crt": "CA"}
+        held: Json = {"metadata": {"name": "held", "finalizers": ["example.org/hold"]}}
+        await client.create(kinds.CONFIGMAPS, held, namespace="shop")
+        await client.create(kinds.SECRETS, {"metadata": {"name": "s"}}, namespace="shop")
+        await client.delete(kinds.NAMESPACES, "shop")
+
+        async def remaining() -> Json | None:
+            found = await client.get(kinds.NAMESPACES, "shop")
+            conditions = {c["type"]: c for c in found["status"].get("conditions") or ()}
+            return conditions.get("NamespaceFinalizersRemaining")
+
+        condition = await until(remaining)
+        assert "example.org/hold in 1 resource instances" in condition["message"]
+        assert await names(client, kinds.SECRETS, "shop") == []
+        await client.patch(
+            kinds.CONFIGMAPS, "held", {"metadata": {"finalizers": None}}, namespace="shop"
+        )
+
+        async def gone() -> bool:
+            return await client.find(kinds.NAMESPACES, "shop") is None
+
+        await until(gone)
+
+
+async def test_dependents_go_with_their_owner_or_are_freed() -> None:
+    async with cluster() as client:
+        await until(lambda: client.find(kinds.SERVICEACCOUNTS, "default", "default"))
+        for name in ("background", "foreground", "orphan"):
+            await client.create(kinds.DEPLOYMENTS, deployment(name))
+
+        async def six() -> bool:
+            return len(await names(client, kinds.PODS)) == 6
+
+        await until(six)
+        for name in ("background", "foreground", "orphan"):
+            await client.delete(kinds.DEPLOYMENTS, name, "default", propagation=name.capitalize())
+
+        async def only_orphans() -> bool:
+            left = await names(client, kinds.DEPLOYMENTS)
+            pods = await names(client, kinds.PODS)
+            return not left and len(pods) == 2 and all(p.startswith("orphan") for p in pods)
+
+        await until(only_orphans)
+        (left,) = (await client.list(kinds.REPLICASETS, "default"))["items"]
+        assert "ownerReferences" not in left["metadata"]
+
+
+async def test_a_token_secret_is_filled_and_goes_with_its_account() -> None:
+    async with cluster() as client:
+        await client.create(kinds.SERVICEACCOUNTS, {"metadata": {"name": "bot"}},
+                            namespace="default")  # fmt: skip
+        secret: Json = {
+            "metadata": {
+                "name": "tok",
+                "annotations": {"kubernetes.io/service-account.name": "bot"},
+            },
+            "type": "kubernetes.io/service-account-token",
+        }
+        await client.create(kinds.SECRETS, secret, namespace="default")
+
+        async def filled() -> bool:
+            found = await client.get(kinds.SECRETS, "tok", "default")
+            return set(found.get("data") or ()) == {"token", "ca.crt", "namespace"}
+
+        await until(filled)
+        await client.delete(kinds.SERVICEACCOUNTS, "bot", "default")
+
+        async def gone() -> bool:
+            return await client.find(kinds.SECRETS, "tok", "default") is None
+
+        await until(gone)
+
+
+async def finish(client: Client, pod: Json, phase: str) -> None:
+    meta = pod["metadata"]
+    body = {"status": {"phase": phase}}
+    await client.patch(kinds.PODS, meta["name"], body, namespace="default", subresource="status")
+
+
+async def test_a_job_counts_each_pod_once() -> None:
+    async with cluster() as client:
+        await until(lambda: client.find(kinds.SERVICEACCOUNTS, "default", "default"))
+        template = {"spec": {**POD, "restartPolicy": "Never"}}
+        job: Json = {
+            "metadata": {"name": "j"},
+            "spec": {"completions": 4, "parallelism": 2, "template": template},
+        }
+        await client.create(kinds.JOBS, job, namespace="default")
+
+        async def complete() -> bool:
+            for pod in (await client.list(kinds.PODS, "default"))["items"]:
+                if pod["status"]["phase"] == "Pending":
+                    await finish(client, pod, "Succeeded")
+            found = await client.get(kinds.JOBS, "j", "default")
+            conditions = found.get("status", {}).get("conditions") or ()
+            return any(c["type"] == "Complete" for c in conditions)
+
+        await until(complete)
+        status = (await client.get(kinds.JOBS, "j", "default"))["status"]
+        assert status["succeeded"] == 4
+        pods = (await client.list(kinds.PODS, "default"))["items"]
+        assert len(pods) == 4
+        assert not any(pod["metadata"].get("finalizers") for pod in pods)
+
+
+async def test_a_quota_falls_when_something_goes() -> None:
+    async with cluster() as client:
+        quota: Json = {"metadata": {"name": "q"}, "spec": {"hard": {"count/secrets": "3"}}}
+        await client.create(kinds.RESOURCEQUOTAS, quota, namespace="default")
+
+        async def used(count: str) -> bool:
+            found = await client.get(kinds.RESOURCEQUOTAS, "q", "default")
+            return (found.get("status", {}).get("used") or {}).get("count/secrets") == count
+
+        await until(lambda: used("0"))
+        for name in ("a", "b", "c"):
+            await client.create(kinds.SECRETS, {"metadata": {"name": name}}, namespace="default")
+        assert await used("3")
+        await client.delete(kinds.SECRETS, "b", "default")
+        await until(lambda: used("2"))
+
+
+async def test_aggregated_roles_gain_the_rules_of_new_ones() -> None:
+    async with cluster() as client:
+        rule = {"apiGroups": ["stable.example.com"], "resources": ["things"], "verbs": ["get"]}
+        label = {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+        role: Json = {"metadata": {"name": "things", "labels": label}, "rules": [rule]}
+        await client.create(kinds.CLUSTERROLES, role)
+
+        async def holds() -> bool:
+            return rule in (await client.get(kinds.CLUSTERROLES, "view"))["rules"]
+
+        await until(holds)
