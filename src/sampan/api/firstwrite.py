@@ -42,6 +42,11 @@ def fields_of_new(new: Json, empty: Json, kind: Type, ignored: tuple[Path, ...])
     return found
 
 
+def _is_apart(kind: Type) -> bool:
+    """A list whose items have owners of their own."""
+    return kind.kind == "list" and kind.list_type != "atomic"
+
+
 def _walk(old: Any, new: Any, kind: Type) -> Json | None:
     """The fields below; `{}` for a leaf, None where nothing was set."""
     if old is new or old == new:
@@ -50,9 +55,8 @@ def _walk(old: Any, new: Any, kind: Type) -> Json | None:
     if isinstance(new, dict):
         if new and not kind.atomic and kind.kind != "any" and _is_map_or_nothing(old):
             found = _members(old, new, kind)
-    elif isinstance(new, list) and new and kind.kind == "list" and kind.list_type != "atomic":
-        if old is _ABSENT or not old:
-            found = _items(new, kind)
+    elif isinstance(new, list) and new and _is_apart(kind) and (old is _ABSENT or not old):
+        found = _items(new, kind)
     if found is None:
         return {}
     if old is _ABSENT and found:
