@@ -39,6 +39,7 @@ _LEAVES: dict[str, Json] = {
     },
     _NAMED["raw"]: {"type": "object"},
     _META + "Patch": {"type": "object"},
+    _META + "FieldsV1": {"type": "object"},
 }
 _ZEROS: dict[str, Any] = {"string": "", "int32": 0, "int64": 0, "double": 0, "bool": False}
 
@@ -138,9 +139,17 @@ def _type(kind: Type) -> Json:
         return {"type": "array", "items": _element(kind.of)}
     if kind.kind == "map":
         return {"type": "object", "additionalProperties": _element(kind.of)}
-    if kind.kind in _NAMED:
-        return reference(_NAMED[kind.kind])
+    named = _named(kind)
+    if named:
+        return reference(named)
     return dict(_SCALARS[kind.kind])
+
+
+def _named(kind: Type) -> str:
+    """The component that a leaf type refers to, if it has one."""
+    if kind.go.endswith("FieldsV1"):
+        return _META + "FieldsV1"
+    return _NAMED.get(kind.kind, "")
 
 
 def _element(kind: Type) -> Json:
@@ -158,6 +167,6 @@ def _mentioned(shape: Struct) -> list[str]:
             kind = kind.item
         if kind.kind == "struct":
             out.append(kind.struct.full_name)
-        elif kind.kind in _NAMED:
-            out.append(_NAMED[kind.kind])
+        elif named := _named(kind):
+            out.append(named)
     return out
