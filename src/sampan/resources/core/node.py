@@ -148,6 +148,12 @@ def _unschedulable(node: Json) -> str:
     return "true" if node["spec"].get("unschedulable") else "false"
 
 
+def _kernel(node: Json) -> str:
+    """`6.1.0 (amd64)`."""
+    version, machine = _info(node, "kernelVersion"), _info(node, "architecture")
+    return f"{version or cells.UNKNOWN} ({machine})" if machine else version or cells.UNKNOWN
+
+
 NODE = Resource(
     id=kinds.NODES,
     schema="io.k8s.api.core.v1.Node",
@@ -166,7 +172,7 @@ NODE = Resource(
         cells.column("OS-Image", lambda node: _info(node, "osImage") or cells.UNKNOWN, priority=1),
         cells.column(
             "Kernel-Version",
-            lambda node: _info(node, "kernelVersion") or cells.UNKNOWN,
+            _kernel,
             priority=1,
         ),
         cells.column(
