@@ -30,6 +30,7 @@ from sampan.apiserver.admission.tolerations import (
     DefaultTolerationSeconds,
     TaintNodesByCondition,
 )
+from sampan.apiserver.admission.topology_labels import PodTopologyLabels
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.served import Catalog
@@ -71,6 +72,7 @@ PLUGINS: tuple[Row, ...] = (
     Row("CertificateApproval", lambda w: CertificateVerbs(w.authorizer)),
     Row("CertificateSubjectRestriction", lambda _: CertificateSubjectRestriction()),
     Row("DefaultIngressClass", lambda w: DefaultIngressClass(w.parts.cacher)),
+    Row("PodTopologyLabels", lambda w: PodTopologyLabels(w.parts.cacher)),
     Row("ValidatingAdmissionPolicy",
         lambda w: ValidatingAdmissionPolicies(w.parts.cacher, w.catalog)),
     Row("ResourceQuota", lambda w: ResourceQuota(w.parts.cacher)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sampan.api.body import read_json, read_yaml
+from sampan.api.body import read_json
 from sampan.api.errors import BadRequest, UnsupportedMediaType
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json
@@ -43,7 +43,7 @@ async def patch(served: Served, call: Call, parts: Parts) -> Response:
         from sampan.apiserver.verbs.apply import apply
 
         return await apply(served, call, parts, options)
-    sent = read_patch(call.request.body)
+    sent = read_patch(call.request.body, plain=media == STRATEGIC)
     change = Change(
         call.info.name,
         changer(served, call, media, sent, options),
@@ -54,12 +54,12 @@ async def patch(served: Served, call: Call, parts: Parts) -> Response:
     return written(served, call, done, 200)
 
 
-def read_patch(data: bytes, *, yaml: bool = False) -> Any:
+def read_patch(data: bytes, *, plain: bool = False) -> Any:
+    """The patch; upstream says what is wrong with a strategic one without an introduction."""
     try:
-        body = read_yaml(data) if yaml else read_json(data, duplicates=False)
+        return read_json(data, duplicates=False).value
     except DecodeError as error:
-        raise decoding_error(str(error)) from error
-    return body.value
+        raise BadRequest(str(error)) if plain else decoding_error(str(error)) from error
 
 
 def names_revision(sent: Any) -> bool:
