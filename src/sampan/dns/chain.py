@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from sampan.dns.corefile import Block, CorefileError
-from sampan.dns.plugin import Handler, Plugin, Query, Reply, nobody
+from sampan.dns.plugin import Handler, Plugin, Query, Reply, Span, nobody
 from sampan.dns.setup import Args, Settings, World, split_host_port
 
 Setup = Callable[[Args], Plugin | None]
@@ -101,8 +101,18 @@ def link(plugin: Plugin, following: Handler) -> Handler:
     name, answer = plugin.name, plugin.answer
 
     async def handler(query: Query) -> Reply:
-        reply = await answer(query, following)
+        if query.span is not None:
+            reply = await _traced(query, query.span)
+        else:
+            reply = await answer(query, following)
         return reply if reply.plugin else reply._replace(plugin=name)
+
+    async def _traced(query: Query, above: Span) -> Reply:
+        span = above.child(name)
+        try:
+            return await answer(query._replace(span=span), following)
+        finally:
+            span.end()
 
     return handler
 

@@ -50,6 +50,9 @@ def finish(query: Query, reply: Reply) -> bytes:
         message.id, flags, message.opcode, reply.rcode, message.question,
         reply.answer, reply.authority, reply.additional, edns,
     )  # fmt: skip
+    if reply.seal is not None:
+        limit = MAX_SIZE if query.client.proto != "udp" else max(512, edns.size if edns else 0)
+        return reply.seal.put(render(whole, limit - reply.seal.size))
     if query.client.proto != "udp":
         return render(whole, MAX_SIZE)
     limit = max(512, edns.size) if edns and message.edns else 512

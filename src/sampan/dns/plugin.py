@@ -45,6 +45,14 @@ class Server(Protocol):
     async def resolve(self, query: Query) -> Reply: ...
 
 
+class Span(Protocol):
+    """One step of a traced query."""
+
+    def child(self, name: str) -> Span: ...
+
+    def end(self) -> None: ...
+
+
 class Query(NamedTuple):
     """What is asked. `name` is folded to lower case for look-ups; `message` is what came."""
 
@@ -60,6 +68,10 @@ class Query(NamedTuple):
     depth: int = 0
     """How many look-ups led to this one; a limit ends CNAME loops."""
     metadata: Mapping[str, Callable[[], str]] | None = None
+    wire: bytes = b""
+    """As it came, for signatures."""
+    span: Span | None = None
+    """Where the time that it takes is noted, when it is traced."""
 
     @property
     def qname(self) -> str:
@@ -102,6 +114,13 @@ class Validity(NamedTuple):
     until: float = FOREVER
 
 
+class Seal(NamedTuple):
+    """What is put behind the finished bytes of a reply, and how long it is."""
+
+    size: int
+    put: Callable[[bytes], bytes]
+
+
 class Reply(NamedTuple):
     """An answer. `flags` are header bits; `edns` only where it adds to what the query's OPT asks.
 
@@ -131,6 +150,7 @@ class Reply(NamedTuple):
     seconds that each of them took."""
     stream: tuple[tuple[Record, ...], ...] = ()
     """A zone transfer: the answer sections of its messages."""
+    seal: Seal | None = None
 
 
 Handler = Callable[[Query], Awaitable[Reply]]

@@ -12,7 +12,6 @@ import struct
 from sampan.dns import codes, names
 from sampan.dns.message import COMPRESSED, HEADER, Edns, Message, Record
 
-MIN_SIZE = 512
 MAX_SIZE = 65535
 _TAIL = struct.Struct("!HHI")
 _OPT = struct.Struct("!BHHIH")
@@ -23,7 +22,6 @@ Offsets = dict[str, int]
 
 def render(message: Message, limit: int = MAX_SIZE, *, squeeze_over: int = MAX_SIZE) -> bytes:
     """The wire form within `limit` bytes; compressed when longer than `squeeze_over`."""
-    limit = max(limit, MIN_SIZE)
     plain = _plain(message)
     if len(plain) <= limit:
         return plain if len(plain) <= squeeze_over else _squeezed(message, limit)

@@ -22,16 +22,21 @@ from sampan.dns.kube.objects import (
 )
 
 NAMESPACE, SERVICE, SLICE, POD, IMPORT, IMPORT_SLICE = "n", "s", "e", "p", "i", "m"
-GONE, SYNCED, HEARD, REQUEST = "-", "synced", "heard", "request"
+GONE, BEGUN, SYNCED, HEARD = "-", "begun", "synced", "heard"
+REQUEST, WARNING = "request", "warning"
 Name = tuple[str, str]
 
 
 class Model:
-    """`apply` returns the tags of what changed. `told` hears of the watching half's requests."""
+    """`apply` returns the tags of what changed; `on_request` and `on_warning` hear of
+    the watching half's requests and troubles.
 
-    def __init__(self, now: Callable[[], float], *, zones: Iterable[str] = ()) -> None:
+    A watching half that begins anew (BEGUN) lists everything; what it has not named when it is
+    done (SYNCED) is gone.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
-        self.zones = tuple(zones)
         self.namespaces: set[str] = set()
         self.services: dict[Name, Service] = {}
         self.imports: dict[Name, Import] = {}
@@ -48,6 +53,8 @@ class Model:
         self.heard = 0.0
         self.modified = self.external_modified = self.multi_modified = 0
         self.on_request: Callable[[tuple[Any, ...]], None] = lambda row: None
+        self.on_warning: Callable[[str], None] = lambda text: None
+        self._unnamed: dict[str, set[Name]] = {}
         self._takers: dict[str, Callable[[tuple[Any, ...] | None, Name], Iterable[Hashable]]] = {
             NAMESPACE: self._namespace,
             SERVICE: self._service,
@@ -59,25 +66,53 @@ class Model:
 
     def apply(self, batch: bytes) -> list[Hashable]:
         """Take a batch; the tags of replies that no longer hold."""
+        return self.take(marshal.loads(batch))
+
+    def take(self, rows: Iterable[tuple[Any, ...]]) -> list[Hashable]:
         serials = (self.modified, self.external_modified, self.multi_modified)
         tags: list[Hashable] = []
-        for row in marshal.loads(batch):
+        for row in rows:
             kind = row[0]
             if kind == GONE:
                 tags += self._takers[row[1]](None, (row[2], row[3]))
             elif kind in self._takers:
                 data = row[1]
-                tags += self._takers[kind](data, (data[0], data[1] if len(data) > 1 else ""))
-            elif kind == SYNCED:
-                self.synced = True
-                tags.append("synced")
-            elif kind == HEARD:
-                self.heard = self.now()
-            elif kind == REQUEST:
-                self.on_request(row)
+                key = (data[0], data[1] if len(data) > 1 else "")
+                if self._unnamed:
+                    self._unnamed[kind].discard(key)
+                tags += self._takers[kind](data, key)
+            else:
+                tags += self._news(row)
         if serials != (self.modified, self.external_modified, self.multi_modified):
             tags.append("serial")
         return tags
+
+    def _news(self, row: tuple[Any, ...]) -> list[Hashable]:
+        """What a row says that is no object."""
+        if row[0] == BEGUN:
+            self._unnamed = self._known()
+        elif row[0] == SYNCED:
+            unnamed, self._unnamed = self._unnamed, {}
+            self.synced = True
+            gone = ((kind, key) for kind, keys in unnamed.items() for key in keys)
+            return ["synced", *(tag for kind, key in gone for tag in self._takers[kind](None, key))]
+        elif row[0] == HEARD:
+            self.heard = self.now()
+        elif row[0] == REQUEST:
+            self.on_request(row)
+        elif row[0] == WARNING:
+            self.on_warning(row[1])
+        return []
+
+    def _known(self) -> dict[str, set[Name]]:
+        return {
+            NAMESPACE: {(name, "") for name in self.namespaces},
+            SERVICE: set(self.services),
+            SLICE: set(self.slices),
+            POD: set(self.pods),
+            IMPORT: set(self.imports),
+            IMPORT_SLICE: set(self.import_slices),
+        }
 
     def endpoints(self, key: Name) -> list[Slice]:
         """The slices of a service, in the order of their names."""
@@ -94,6 +129,8 @@ class Model:
         name = key[0]
         if row is None:
             self.namespaces.discard(name)
+        elif name in self.namespaces:
+            return
         else:
             self.namespaces.add(name)
         yield "ns", name
@@ -102,6 +139,8 @@ class Model:
         old, new = self.services.pop(key, None), service_of(row) if row else None
         if new is not None:
             self.services[key] = new
+        if old == new:
+            return
         yield "svc", *key
         for index, before, after in (
             (self.service_ips, old.ips if old else (), new.ips if new else ()),
@@ -121,6 +160,8 @@ class Model:
         old, new = self.slices.pop(key, None), slice_of(row) if row else None
         if new is not None:
             self.slices[key] = new
+        if old == new:
+            return
         for one in (old, new):
             if one is not None and one.service:
                 yield "svc", one.namespace, one.service
@@ -145,16 +186,20 @@ class Model:
             self.modified = int(self.now())
 
     def _import(self, row: tuple[Any, ...] | None, key: Name) -> Iterator[Hashable]:
-        known = self.imports.pop(key, None) is not None
-        if row is not None:
-            self.imports[key] = import_of(row)
-        self._modified(multi=known and row is not None)
+        old, new = self.imports.pop(key, None), import_of(row) if row else None
+        if new is not None:
+            self.imports[key] = new
+        if old == new:
+            return
+        self._modified(multi=old is not None and new is not None)
         yield "import", *key
 
     def _import_slice(self, row: tuple[Any, ...] | None, key: Name) -> Iterator[Hashable]:
         old, new = self.import_slices.pop(key, None), slice_of(row) if row else None
         if new is not None:
             self.import_slices[key] = new
+        if old == new:
+            return
         _regroup(self.by_import, old, new)
         for one in (old, new):
             if one is not None:

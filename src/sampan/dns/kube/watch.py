@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import marshal
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from sampan.api.meta import Json, ResourceId
 from sampan.client.client import Client
 from sampan.client.kubeconfig import Connection
 from sampan.client.transport import Request, Response, Transport
-from sampan.dns.kube import model, objects
+from sampan.dns.kube import model, objects, snapshot
 from sampan.loop.informer import Informer
 from sampan.std.clock import Clock
+from sampan.std.http import Feed
 
 Send = Callable[[bytes], None]
 Row = Callable[[Json], Any]
@@ -27,6 +28,7 @@ SERVICE_IMPORTS = ResourceId("multicluster.x-k8s.io", "v1alpha1", "serviceimport
 LIVING = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"
 BATCH = 2000
 HEARD_S = 5.0
+SNAPSHOT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Wanted:
     imports: bool = False
     labels: str = ""
     namespace_labels: str = ""
+    snapshot: str = ""
+    """Where to keep what is known, for a start without an API server."""
 
 
 class Watcher:
@@ -51,21 +55,39 @@ class Watcher:
         self._rows: list[Any] = []
         self._send: Send = lambda batch: None
         self._due = False
+        self._unsaved = False
 
     async def run(self, send: Send) -> None:
         self._send = send
         transport = _Counted(self.connection.transport(), self._add, self.clock)
         client = Client(transport, user_agent="sampan-dns", token=self.connection.bearer())
-        informers = [self._informer(client, *what) for what in self._kinds()]
+        informers = {what[0]: self._informer(client, *what) for what in self._kinds()}
+        self._add((model.BEGUN,))
         async with asyncio.TaskGroup() as group:
-            for informer in informers:
+            for informer in informers.values():
                 group.create_task(informer.run())
-            for informer in informers:
+            for informer in informers.values():
                 await informer.synced.wait()
             self._add((model.SYNCED,))
+            if self.wanted.snapshot:
+                group.create_task(self._save_for_ever(informers))
             while True:
-                self._add((model.HEARD,))
+                if transport.living == len(informers):
+                    self._add((model.HEARD,))
                 await self.clock.sleep(HEARD_S)
+
+    async def _save_for_ever(self, informers: Mapping[str, Informer]) -> None:
+        while True:
+            if self._unsaved:
+                self._unsaved = False
+                try:
+                    snapshot.write(
+                        self.wanted.snapshot,
+                        ((kind, o["row"]) for kind, of in informers.items() for o in of.items()),
+                    )
+                except OSError as bad:
+                    self._add((model.WARNING, f"cannot write the snapshot: {bad}"))
+            await self.clock.sleep(SNAPSHOT_S)
 
     def _kinds(self) -> list[tuple[str, ResourceId, Row, str, str]]:
         """Kind of row, resource, what makes the row, label and field selector."""
@@ -111,6 +133,7 @@ class Watcher:
         return informer
 
     def _changed(self, kind: str, old: Json | None, new: Json | None) -> None:
+        self._unsaved = True
         if new is None:
             meta = (old or {})["metadata"]
             name = (meta["namespace"], meta["name"])
@@ -136,12 +159,13 @@ class Watcher:
 
 
 class _Counted:
-    """A transport that tells of every request: verb, host, code and seconds."""
+    """A transport that tells of every request (verb, code, seconds) and counts living streams."""
 
     def __init__(self, inner: Transport, tell: Callable[[Any], None], clock: Clock) -> None:
         self.inner = inner
         self.tell = tell
         self.clock = clock
+        self.living = 0
 
     async def request(self, request: Request, *, timeout_s: float = 30) -> Response:
         began = self.clock.monotonic()
@@ -149,9 +173,24 @@ class _Counted:
         try:
             response = await self.inner.request(request, timeout_s=timeout_s)
             code = str(response.status)
-            return response
         finally:
             self.tell((model.REQUEST, request.method, code, self.clock.monotonic() - began))
+        if "watch=true" in request.query and response.status == 200:
+            response.body = self._living(response.body)
+        return response
+
+    async def _living(self, body: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self.living += 1
+        try:
+            if isinstance(body, bytes):
+                yield body
+                return
+            async for chunk in body:
+                yield chunk
+        finally:
+            self.living -= 1
+            if isinstance(body, AsyncGenerator | Feed):
+                await body.aclose()
 
     async def close(self) -> None:
         await self.inner.close()

@@ -11,8 +11,9 @@ from sampan.dns import codes, names
 from sampan.dns.arguments import ONCE, BadDuration, Fall, duration
 from sampan.dns.backend import Asked, denial, look_up, reply_from
 from sampan.dns.corefile import CorefileError
+from sampan.dns.kube import snapshot
 from sampan.dns.kube.lookup import Cluster, Options, base_of, parse
-from sampan.dns.kube.model import Model
+from sampan.dns.kube.model import SYNCED, Model
 from sampan.dns.kube.watch import Wanted, Watcher
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure
 from sampan.dns.setup import Args, Closer, Settings, World
@@ -65,6 +66,10 @@ class Kubernetes(Plugin):
             self.connection = _in_cluster()
         watcher = Watcher(self.connection, self.wanted, self.world.clock)
         self.model.on_request = self._count_request
+        log = self.world.log
+        self.model.on_warning = lambda text: log.warning(f"plugin/kubernetes: {text}")
+        if self.wanted.snapshot:
+            self._take_snapshot(self.wanted.snapshot)
         self._close = self.world.feeds.start("kubernetes", watcher.run, self.take)
         await self._wait_for_sync()
 
@@ -74,6 +79,12 @@ class Kubernetes(Plugin):
         self.cluster.options.local_ips = tuple(
             ip for ip in found if not ip.startswith("127.") and ip != "::1" and "%" not in ip
         )
+
+    def _take_snapshot(self, path: str) -> None:
+        rows = snapshot.read(path)
+        if rows:
+            self.model.take([*rows, (SYNCED,)])
+            self.world.log.info(f"plugin/kubernetes: answering from {path} until the API is heard")
 
     async def _wait_for_sync(self) -> None:
         clock, log = self.world.clock, self.world.log
@@ -104,9 +115,10 @@ class Kubernetes(Plugin):
 
     async def run(self) -> None:
         """Say how long the API server has not been heard; what is known is served on."""
+        began = self.world.clock.now()
         while True:
             await self.world.clock.sleep(1)
-            silent = self.world.clock.now() - self.model.heard if self.model.heard else 0.0
+            silent = self.world.clock.now() - (self.model.heard or began)
             self.world.counters.behind.set(silent if silent > SILENT_S else 0)
 
     async def stop(self) -> None:
@@ -305,6 +317,9 @@ class _Reader:
     def _noendpoints(self) -> None:
         self.args.none()
         self.wanted["endpoints"] = False
+
+    def _snapshot(self) -> None:
+        self.wanted["snapshot"] = self.args.path(self.args.one())
 
     def _zonal(self) -> None:
         self.args.none()

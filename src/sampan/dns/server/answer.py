@@ -69,8 +69,9 @@ class Answerer:
         if message.edns is not None and message.edns.version != 0:
             return render(bad_version(message))
         return Query(
-            message, question.name.lower(), question.type, question.cls, client, self.routes
-        )
+            message, question.name.lower(), question.type, question.cls, client, self.routes,
+            wire=wire,
+        )  # fmt: skip
 
     async def _resolved(self, query: Query) -> Reply:
         try:

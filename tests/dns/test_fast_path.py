@@ -1,0 +1,140 @@
+"""The fast path sends what the chain would send, byte for byte, whatever changes in between."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from socket import inet_ntoa
+from typing import Any
+
+import dns.message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sampan.dns import message
+from sampan.dns.plugin import Client
+from tests.dns.clusters import COREFILE, DEMO, service, slice_
+from tests.dns.desk import Desk, desk
+
+EXAMPLES = int(os.environ.get("SAMPAN_EXAMPLES", "15"))
+NAMES = [
+    "web.demo.svc.cluster.local.", "WEB.demo.svc.cluster.LOCAL.", "dual.demo.svc.cluster.local.",
+    "db.demo.svc.cluster.local.", "db-0.db.demo.svc.cluster.local.", "out.demo.svc.cluster.local.",
+    "in.demo.svc.cluster.local.", "nope.demo.svc.cluster.local.", "demo.svc.cluster.local.",
+    "_http._tcp.web.demo.svc.cluster.local.", "1.1.96.10.in-addr.arpa.", "cluster.local.",
+    "www.example.org.", "www.example.org.demo.svc.cluster.local.",
+    "10-1-7-7.demo.pod.cluster.local.",
+]  # fmt: skip
+KINDS = ["A", "AAAA", "SRV", "PTR", "TXT", "NS", "SOA", "CNAME", "ANY"]
+# With one address per answer there is nothing to rotate: replies can be compared byte for byte.
+FIXED = COREFILE.replace("    loadbalance\n", "")
+
+questions = st.tuples(
+    st.sampled_from(NAMES),
+    st.sampled_from(KINDS),
+    st.sampled_from([{}, {"use_edns": 0}, {"use_edns": 0, "want_dnssec": True, "payload": 4096}]),
+)
+changes = st.sampled_from(
+    [
+        service("web", "10.96.1.1"),
+        service("web", "10.96.1.5"),
+        service("nope", "10.96.1.6"),
+        slice_("db", "10.1.0.11 db-0", "10.1.0.99"),
+        slice_("db", "10.1.0.11 db-0"),
+        service("dual", "10.96.1.2"),
+    ]
+)
+steps = st.lists(st.one_of(questions, changes), min_size=5, max_size=40)
+
+
+async def quick_and_slow(server: Desk, wire: bytes) -> tuple[bytes | None, bytes]:
+    """What the fast path has at hand, and what a chain that knows nothing of it answers."""
+    answerer = server.answerer
+    answerer.now = server.world.clock.now()
+    quick = answerer.quick(wire)
+    if quick is None:
+        await answerer.full(wire, Client())
+        answerer.now = server.world.clock.now()
+        quick = answerer.quick(wire)
+    routes, memo = answerer.routes, answerer.memo
+    answerer.memo = type(memo)()
+    slow = (await answerer.full(wire, Client()))[0]
+    answerer.memo = memo
+    assert routes is answerer.routes
+    return quick, slow
+
+
+async def _same(script: list[Any]) -> int:
+    hits = 0
+    async with desk(FIXED, *DEMO) as server:
+        for number, step in enumerate(script):
+            if isinstance(step, dict):
+                server.put(step)
+                continue
+            name, kind, options = step
+            query = dns.message.make_query(name, kind, id=number, **options)
+            quick, slow = await quick_and_slow(server, query.to_wire())
+            if quick is not None:
+                hits += 1
+                assert quick == slow
+    return hits
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(steps)
+def test_the_fast_path_is_byte_equal_to_the_chain_through_every_change(script: list[Any]) -> None:
+    asyncio.run(_same(script))
+
+
+async def test_most_answers_about_the_cluster_are_taken_by_the_fast_path() -> None:
+    script = [(name, kind, {}) for name in NAMES[:10] for kind in KINDS[:4]]
+    hits = await _same(script)
+    assert hits > 0.9 * len(script)
+
+
+async def test_addresses_take_turns_in_front() -> None:
+    first: dict[str, int] = {}
+    async with desk(COREFILE, *DEMO) as server:
+        addresses = [f"10.3.0.{i}" for i in range(1, 11)]
+        server.put(slice_("db", *addresses, ports=("sql/TCP/5432",)))
+        query = dns.message.make_query("db.demo.svc.cluster.local.", "A", payload=1232)
+        for _ in range(1000):
+            wire = query.to_wire()
+            quick = server.answerer.quick(wire) or await server.wire(wire)
+            found = [inet_ntoa(record.rdata) for record in message.parse(quick).answer]
+            assert set(found) == set(addresses)
+            front = found[0]
+            first[front] = first.get(front, 0) + 1
+    # 9 degrees of freedom; 27.9 is the limit at p = 0.001.
+    chi_square = sum((first.get(ip, 0) - 100) ** 2 / 100 for ip in addresses)
+    assert chi_square < 27.9
+
+
+async def test_never_half_a_set_nor_a_false_denial_while_endpoints_churn() -> None:
+    sets = [[f"10.{n}.{i // 250}.{i % 250 + 1}" for i in range(200)] for n in range(2, 6)]
+    async with desk(COREFILE, *DEMO) as server:
+        query = dns.message.make_query("db.demo.svc.cluster.local.", "A", payload=8192).to_wire()
+        for number in range(40):
+            addresses = sets[number % len(sets)]
+            server.put(slice_("db", *addresses, ports=("sql/TCP/5432",)))
+            for _ in range(2):
+                wire = server.answerer.quick(query) or await server.wire(query)
+                reply = message.parse(wire)
+                assert reply.rcode == 0
+                assert {inet_ntoa(record.rdata) for record in reply.answer} == set(addresses)
+
+
+async def test_what_was_counted_is_told_when_counters_are_asked() -> None:
+    text = COREFILE.replace("    errors\n", "    errors\n    prometheus :9153\n")
+    async with desk(text, *DEMO) as server:
+        wire = dns.message.make_query("web.demo.svc.cluster.local.", "A").to_wire()
+        await server.wire(wire)
+        for _ in range(9):
+            assert server.answerer.quick(wire) is not None
+        server.world.tell = server.answerer.memo.tell
+        page = await (await server.pages.get(":9153", "/metrics")).read()
+    counted = [
+        line for line in page.decode().splitlines()
+        if line.startswith("coredns_dns_requests_total") and 'type="A"' in line
+    ]  # fmt: skip
+    assert [line.rsplit(" ", 1)[1] for line in counted] == ["10"]
