@@ -46,6 +46,8 @@ class Image:
     config: Config = Config()
     names: tuple[str, ...] = ()
     size: int = 0
+    loaded: float = 0.0
+    """When it came, in seconds since the epoch."""
 
 
 class ImageStore(Protocol):

@@ -109,5 +109,7 @@ class KubeletSettings:
     host_image: HostImage = field(default_factory=HostImage)
     server: Server = field(default_factory=Server)
     reserved: Reserved = field(default_factory=Reserved)
+    image_dir: str = ""
+    """Where loaded images are, shared by every node of a machine; empty = below `root_dir`."""
     service_namespace: str = "default"
     """Where the Services are whose variables every pod gets."""

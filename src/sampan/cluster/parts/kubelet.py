@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sampan.api.kinds import NODES
 from sampan.client.client import Client
+from sampan.cluster.parts.images import image_store
 from sampan.kubelet.assemble import Parts, assemble
 from sampan.kubelet.network import HostPorts, PodNetwork
 from sampan.kubelet.server.listening import ListeningKubelet
@@ -49,6 +50,8 @@ def build(
     started from here when it is needed.
     """
 
+    clock = clock or SystemClock()
+
     def revive() -> None:
         if not launcher.serving(settings.run_dir):
             launcher.spawn_detached(
@@ -61,9 +64,9 @@ def build(
         mounts=KernelMounts(),
         network=network,
         host_ports=host_ports,
+        images=image_store(settings.image_dir or f"{settings.root_dir}/images", clock),
     )
-    settings = _with_certificate(settings)
-    kubelet = assemble(client, settings, parts, clock or SystemClock())
+    kubelet = assemble(client, _with_certificate(settings), parts, clock)
     return ListeningKubelet(kubelet, client, KernelCgroups())
 
 

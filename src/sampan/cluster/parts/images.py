@@ -1,0 +1,39 @@
+"""The image store of a machine, with the real decompressor and the launchers' records."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+
+from sampan.kubelet.imagestore.store import DiskImages, Tools
+from sampan.linux.real import zstd
+from sampan.linux.real.machine import ARCHITECTURES
+from sampan.linux.real.records import Records
+from sampan.std.clock import Clock, SystemClock
+
+
+def image_store(
+    folder: str, clock: Clock | None = None, run_dirs: Iterable[Path] = ()
+) -> DiskImages:
+    """`run_dirs` are those of the nodes whose containers may stand on its layers."""
+    dirs = tuple(run_dirs)
+    machine = platform.machine()
+    tools = Tools(
+        clock=clock or SystemClock(),
+        architecture=ARCHITECTURES.get(machine, machine),
+        zstd=zstd.decompress,
+        is_used=lambda layer: any(layer in used_layers(str(place)) for place in dirs),
+    )
+    return DiskImages(folder, tools)
+
+
+def used_layers(run_dir: str) -> set[str]:
+    """Layers under the containers that a node's launcher knows."""
+    records = Records(run_dir)
+    found: set[str] = set()
+    for name in records.names("containers"):
+        spec = records.container(name)
+        if spec is not None and records.exit(name) is None:
+            found.update(spec.root.layers)
+    return found

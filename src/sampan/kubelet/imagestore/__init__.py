@@ -1,0 +1,1 @@
+"""Images from files: archives read and checked, layers unpacked, an index of what is there."""
