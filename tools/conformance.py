@@ -101,11 +101,14 @@ class Servers:
             str(pki / "ca.crt"), "--cluster-signing-cert-file", str(pki / "ca.crt"),
             "--cluster-signing-key-file", str(pki / "ca.key"),
             "--service-account-private-key-file", str(pki / "sa.key"), "--leader-elect=false",
+            "--secure-port", "0",
         )  # fmt: skip
 
     def with_scheduler(self) -> None:
         config = str(self.kubeconfig())
-        self.start("scheduler", "--kubeconfig", config, "--leader-elect=false")
+        self.start(
+            "scheduler", "--kubeconfig", config, "--leader-elect=false", "--secure-port", "0"
+        )
 
     def close(self) -> None:
         for process in reversed(self.running):
