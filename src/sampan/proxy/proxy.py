@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,7 +174,8 @@ class Proxy:
                 self._resync = False
                 self._settings = self._current()
                 self.backend.configure(self._settings)
-                self._tracker.take()
+                with collecting_later():
+                    self._tracker.take()
                 await self._open_checks()
                 await self.backend.resync(self._tracker.model)
                 break
@@ -182,6 +184,7 @@ class Proxy:
                 self._failed("cannot program the kernel", error)
                 await self.clock.sleep(RETRY.delay(failures))
                 failures += 1
+        gc.freeze()
         await self._after(begun, full=True)
         await self._cut(stale_flows.everything(self._tracker.model.values()))
 
@@ -296,6 +299,20 @@ def _checked(change: Change) -> bool:
 
 def _reachable(ip: str) -> bool:
     return not ip.startswith(("127.", "fe80:")) and ip != "::1"
+
+
+@contextlib.contextmanager
+def collecting_later() -> Iterator[None]:
+    """Hundreds of thousands of objects that all stay: looking for garbage among them costs as much
+    as making them.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _trigger(obj: Json | None) -> float | None:

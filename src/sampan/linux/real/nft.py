@@ -49,13 +49,12 @@ class RealNft:
             return self._script.run(script)
 
     def listing(self, family: str, table: str) -> str:
+        """Ask for the whole family: `list table` fetches every element first, terse or not."""
         with self._lock:
-            try:
-                return self._script.run(f"list table {family} {table}", TERSE | STATELESS)
-            except NftError as error:
-                if "No such file" in str(error):
-                    return ""
-                raise
+            text = self._script.run(f"list ruleset {family}", TERSE | STATELESS)
+        head = f"table {family} {table} {{\n"
+        found = text.partition(head)[2].partition("\n}\n")[0]
+        return f"{head}{found}\n}}\n" if head in text else ""
 
     def commit(self, delete: Elements, add: Elements) -> None:
         with self._lock:

@@ -1,0 +1,1 @@
+"""The proxy's cost by mode and size."""
