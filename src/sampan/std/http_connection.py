@@ -77,6 +77,7 @@ class Connection(asyncio.Protocol):
         self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
         tls = transport.get_extra_info("ssl_object")
         self.certificate: bytes | None = tls.getpeercert(binary_form=True) if tls else None
+        self.secure = tls is not None
 
     def data_received(self, data: bytes) -> None:
         if self.stream is not None:
@@ -97,7 +98,7 @@ class Connection(asyncio.Protocol):
         if self.stream is not None:
             self.stream.feed_eof()
             # TLS has no half-closed connection; asyncio complains when asked to keep one.
-            return self.transport.get_extra_info("sslcontext") is None
+            return not self.secure
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
