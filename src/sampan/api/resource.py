@@ -161,6 +161,8 @@ class Resource:
     """
     name_rule: Callable[[str, bool], list[str]] | None = None
     """(name, is it a generateName prefix) -> complaints; None = DNS-1123 subdomain."""
+    free_finalizers: bool = False
+    """Finalizers need no domain: kinds that upstream does not hold to the core's rule."""
     storage: ResourceId | None = None
     """Where objects are kept when another version or group owns the storage (events.k8s.io,
     autoscaling/v1).

@@ -30,7 +30,12 @@ NO_OWNER = (("v1", "Event"),)
 
 
 def validate_create(
-    obj: Json, *, namespaced: bool, name_rule: NameRule | None = None, path: str = "metadata"
+    obj: Json,
+    *,
+    namespaced: bool,
+    name_rule: NameRule | None = None,
+    path: str = "metadata",
+    free_finalizers: bool = False,
 ) -> Errors:
     """Everything wrong with the metadata of an object that is to be stored."""
     meta = obj.get("metadata") or {}
@@ -50,17 +55,28 @@ def validate_create(
         errors += labels(f"{path}.labels", meta["labels"])
     errors += annotation_rules(f"{path}.annotations", meta.get("annotations"))
     errors += owners(f"{path}.ownerReferences", meta.get("ownerReferences") or ())
-    errors += finalizers(f"{path}.finalizers", meta.get("finalizers") or ())
+    held = meta.get("finalizers") or ()
+    errors += finalizers(f"{path}.finalizers", held)
+    if not free_finalizers:
+        errors += _standard(f"{path}.finalizers", held)
     return errors
 
 
 def validate_update(
-    new: Json, old: Json, *, namespaced: bool, name_rule: NameRule | None = None
+    new: Json,
+    old: Json,
+    *,
+    namespaced: bool,
+    name_rule: NameRule | None = None,
+    free_finalizers: bool = False,
 ) -> Errors:
     """The create rules and what may not change. Upstream runs both its common rules and the
     kind's, so each mistake is a cause twice (the message shows it once).
     """
-    once = validate_create(new, namespaced=namespaced, name_rule=name_rule) + _unchanged(new, old)
+    once = validate_create(
+        new, namespaced=namespaced, name_rule=name_rule, free_finalizers=free_finalizers
+    )
+    once += _unchanged(new, old)
     return once + once
 
 
@@ -114,6 +130,11 @@ def finalizers(path: str, values: Sequence[str]) -> Errors:
     if "orphan" in values and "foregroundDeletion" in values:
         says = "finalizer orphan and foregroundDeletion cannot be both set"
         errors += invalid(path, list(values), says)
+    return errors
+
+
+def _standard(path: str, values: Sequence[str]) -> Errors:
+    errors: Errors = []
     for at, value in enumerate(values):
         if "/" not in value and value not in STANDARD_FINALIZERS:
             says = "name is neither a standard finalizer name nor is it fully qualified"

@@ -116,10 +116,14 @@ async def _create(
 def _check(served: Served, obj: Json) -> None:
     """Raises Invalid with everything that is wrong."""
     rid = served.id
+    resource = served.resource
     errors = rules.validate_create(
-        obj, namespaced=rid.namespaced, name_rule=served.resource.name_rule
+        obj,
+        namespaced=rid.namespaced,
+        name_rule=resource.name_rule,
+        free_finalizers=resource.free_finalizers,
     )
-    errors += served.resource.validate(obj, None, "")
+    errors += resource.validate(obj, None, "")
     if errors:
         raise Invalid.of(rid, obj["metadata"].get("name", ""), errors)
 

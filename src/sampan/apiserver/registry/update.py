@@ -154,10 +154,15 @@ def settle(served: Served, new: Json, old: Json, subresource: str) -> None:
 def validate(served: Served, new: Json, old: Json, subresource: str) -> None:
     """Raises Invalid with everything that is wrong."""
     rid = served.id
+    resource = served.resource
     errors = rules.validate_update(
-        new, old, namespaced=rid.namespaced, name_rule=served.resource.name_rule
+        new,
+        old,
+        namespaced=rid.namespaced,
+        name_rule=resource.name_rule,
+        free_finalizers=resource.free_finalizers,
     )
-    errors += served.resource.validate(new, old, subresource)
+    errors += resource.validate(new, old, subresource)
     if errors:
         raise Invalid.of(rid, old["metadata"]["name"], errors)
 

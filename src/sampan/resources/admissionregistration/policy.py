@@ -190,6 +190,7 @@ def _count(field: str) -> cells.Value:
 VALIDATINGADMISSIONPOLICY = Resource(
     id=kinds.VALIDATINGADMISSIONPOLICIES,
     schema="io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
+    free_finalizers=True,
     singular="validatingadmissionpolicy",
     categories=("api-extensions",),
     defaults=defaults,
@@ -207,6 +208,7 @@ VALIDATINGADMISSIONPOLICY = Resource(
 MUTATINGADMISSIONPOLICY = Resource(
     id=kinds.MUTATINGADMISSIONPOLICIES,
     schema="io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy",
+    free_finalizers=True,
     singular="mutatingadmissionpolicy",
     categories=("api-extensions",),
     defaults=defaults,

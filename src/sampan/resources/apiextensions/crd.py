@@ -166,6 +166,7 @@ def _approval(new: Json, old: Json | None) -> Errors:
 CUSTOMRESOURCEDEFINITION = Resource(
     id=kinds.CUSTOMRESOURCEDEFINITIONS,
     schema="io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+    free_finalizers=True,
     singular="customresourcedefinition",
     short=("crd", "crds"),
     categories=("api-extensions",),

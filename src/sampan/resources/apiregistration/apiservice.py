@@ -94,6 +94,7 @@ def _available(obj: Json) -> str:
 APISERVICE = Resource(
     id=kinds.APISERVICES,
     schema="io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService",
+    free_finalizers=True,
     singular="apiservice",
     categories=("api-extensions",),
     defaults=defaults,

@@ -38,6 +38,7 @@ def _strategy(strategy: str) -> Errors:
 LEASE = Resource(
     id=kinds.LEASES,
     schema="io.k8s.api.coordination.v1.Lease",
+    free_finalizers=True,
     singular="lease",
     validate=validate,
     columns=(

@@ -6,6 +6,8 @@ import copy
 from typing import Any
 
 from sampan.api import decode
+from sampan.api.errors import FieldError
+from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json
 
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
@@ -53,8 +55,21 @@ def _object(value: Json, schema: Json, path: str, unknown: list[str], *, embedde
 
 
 def _of_object(key: str, item: Any, path: str, unknown: list[str]) -> Any:
-    if key != "metadata" or not isinstance(item, dict):
+    """What every object has; inside another one, its faults are told with their place."""
+    inside = path != key
+    if key != "metadata":
+        if inside and not isinstance(item, str):
+            raise _refused(path, item, "must be a string")
         return item
-    found = decode.decode(item, "meta.v1.ObjectMeta")
+    if not inside and not isinstance(item, dict):
+        return item
+    try:
+        found = decode.decode(item, "meta.v1.ObjectMeta")
+    except DecodeError as error:
+        raise (_refused(path, item, str(error)) if inside else error) from None
     unknown += [f"{path}.{each}" for each in found.unknown]
     return found.obj
+
+
+def _refused(path: str, value: Any, says: str) -> DecodeError:
+    return DecodeError(str(FieldError("Invalid", path, value, says)))

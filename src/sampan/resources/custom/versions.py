@@ -14,12 +14,9 @@ from sampan.api.meta import Json, ResourceId
 from sampan.api.resource import Column, Resource, Subresource
 from sampan.resources import cells
 from sampan.resources.autoscaling.scale import ScalePaths
-from sampan.resources.custom import checks, defaulting, listtypes, validations
+from sampan.resources.custom import checks, defaulting, objects
 from sampan.resources.custom.prune import prune
 from sampan.resources.custom.published import definition
-from sampan.resources.rules import Errors
-
-Validate = Callable[[Json, Json | None, str], Errors]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,9 @@ def version(crd: Json, spec: Json) -> CustomVersion:
         singular=names.get("singular", ""),
         short=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
-        validate=_validator(schema),
+        validate=objects.validator(schema, subresources.get("scale")),
+        warnings=objects.warnings,
+        free_finalizers=True,
         columns=_columns(spec.get("additionalPrinterColumns") or ()),
         fields={
             each["jsonPath"].removeprefix("."): _field(each["jsonPath"])
@@ -138,29 +137,6 @@ def _reader(schema: Json) -> Callable[[Any], Decoded]:
         return Decoded(pruned, tuple(unknown))
 
     return read
-
-
-def _validator(schema: Json) -> Validate:
-    """The rules compile when the first object comes."""
-    trees: list[validations.Tree | None] = []
-
-    def validate(new: Json, old: Json | None, subresource: str) -> Errors:
-        if not trees:
-            trees.append(validations.compiled(schema))
-        before = checks.MISSING if old is None else old
-        errors = checks.validate(new, schema, "", before)
-        if old is None or not _same_lists(new, old):
-            errors += listtypes.duplicates(new, schema)
-        return errors + validations.check(new, trees[0], before, errors)
-
-    return validate
-
-
-def _same_lists(new: Json, old: Json) -> bool:
-    """Whether nothing but metadata changed: then old sins stay."""
-    return {k: v for k, v in new.items() if k != "metadata"} == {
-        k: v for k, v in old.items() if k != "metadata"
-    }
 
 
 def _subresources(rid: ResourceId, spec: Json) -> tuple[Subresource, ...]:
