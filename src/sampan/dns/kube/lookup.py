@@ -173,7 +173,7 @@ class Cluster:
         service = self.model.services.get(key)
         if service is None or (request.place and not service.headless):
             return None
-        domain = self._domain(service, asked.zone)
+        domain = self.domain(service, asked.zone)
         if service.type == "ExternalName":
             return self._external(service, request)
         if service.headless or request.endpoint:
@@ -188,7 +188,7 @@ class Cluster:
             return None
         return self._at_ips(service, request, domain)
 
-    def _domain(self, service: Service | Import, zone: str) -> str:
+    def domain(self, service: Service | Import, zone: str) -> str:
         dot = "" if zone == "." else zone
         return f"{service.name}.{service.namespace}.svc.{dot}"
 
@@ -233,7 +233,7 @@ class Cluster:
         service = self.model.imports.get(key)
         if service is None:
             return None
-        slices, domain = self.model.import_endpoints(key), self._domain(service, asked.zone)
+        slices, domain = self.model.import_endpoints(key), self.domain(service, asked.zone)
         if service.headless or request.endpoint:
             return list(self.endpoints(slices, request, domain, multi=True)) or None
         if self.options.ignore_empty and not any(one.endpoints for one in slices):
@@ -319,7 +319,7 @@ class Cluster:
         return [Found(ip, f"ns.dns.{dot}", ttl=self.ttl) for ip in self.options.local_ips]
 
     def _standing(self, service: Service, one: Slice, zone: str) -> list[Found]:
-        domain = self._domain(service, zone)
+        domain = self.domain(service, zone)
         if service.headless:
             return [
                 Found(e.ip, f"{self.hostname(e)}.{domain}", ttl=self.ttl) for e in one.endpoints

@@ -6,6 +6,7 @@ from sampan.dns import codes, names
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
 from sampan.dns.rdata import name_record
+from sampan.dns.resolvconf import search_list
 from sampan.dns.setup import Args, Settings, World
 
 ALIAS_TTL = 3600
@@ -89,15 +90,7 @@ def setup(args: Args) -> Plugin:
 
 def _search_of(path: str) -> list[str]:
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.split() for line in file]
+        return search_list(path)
     except OSError as bad:
         why = (bad.strerror or "").lower()
         raise CorefileError(f'failed to parse "{path}": open {path}: {why}') from bad
-    found: list[str] = []
-    for words in lines:
-        if words[:1] == ["search"]:
-            found = [names.fqdn(word).lower() for word in words[1:]]
-        elif words[:1] == ["domain"] and len(words) > 1:
-            found = [names.fqdn(words[1]).lower()]
-    return found

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from sampan.client.kubeconfig import BadKubeconfig, Connection, in_cluster, load
+from sampan.client.kubeconfig import BadKubeconfig, Connection, in_cluster
 from sampan.dns import codes, names
-from sampan.dns.arguments import ONCE, BadDuration, Fall, duration
+from sampan.dns.arguments import ONCE
 from sampan.dns.backend import Asked, denial, look_up, reply_from
 from sampan.dns.corefile import CorefileError
 from sampan.dns.kube import snapshot
 from sampan.dns.kube.lookup import Cluster, Options, base_of, parse
 from sampan.dns.kube.model import SYNCED, Model
-from sampan.dns.kube.watch import Wanted, Watcher
+from sampan.dns.kube.reading import Reader
+from sampan.dns.kube.watch import Watcher
+from sampan.dns.kube.whole import zone_parts
+from sampan.dns.message import Record
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure
+from sampan.dns.resolvconf import search_list
 from sampan.dns.setup import Args, Closer, Settings, World
 
 SYNC_CHECK_S = 0.01
@@ -27,15 +32,17 @@ class Kubernetes(Plugin):
     static = True
     has_work = True
 
-    def __init__(self, world: World, block: Settings, cluster: Cluster) -> None:
+    def __init__(self, world: World, block: Settings, cluster: Cluster, read: Reader) -> None:
         self.world = world
         self.block = block
         self.cluster = cluster
         self.model = cluster.model
-        self.wanted = Wanted()
-        self.connection: Connection | None = None
-        self.fall = Fall()
-        self.startup_timeout_s = 5.0
+        self.wanted = read.wanted
+        self.connection = read.connection
+        self.fall = read.fall
+        self.startup_timeout_s = read.startup_timeout_s
+        self.further_search: list[str] = []
+        """What a pod searches after the cluster's zones: the machine's own list."""
         self._close: Closer | None = None
 
     async def answer(self, query: Query, following: Handler) -> Reply:
@@ -46,7 +53,7 @@ class Kubernetes(Plugin):
         cased = query.qname[len(query.qname) - len(zone) :]
         asked = Asked(query.name, query.qname, query.type, cased, query)
         if query.type in (codes.AXFR, codes.IXFR):
-            return failure(codes.REFUSED)
+            return failure(codes.REFUSED)  # *transfer* answers those, in front of us
         found = await look_up(self.cluster, asked)
         if found.records is not None:
             return reply_from(self.cluster, asked, found)
@@ -64,6 +71,8 @@ class Kubernetes(Plugin):
         self._find_own_addresses()
         if self.connection is None:
             self.connection = _in_cluster()
+        with contextlib.suppress(OSError):
+            self.further_search = search_list()
         watcher = Watcher(self.connection, self.wanted, self.world.clock)
         self.model.on_request = self._count_request
         log = self.world.log
@@ -130,6 +139,12 @@ class Kubernetes(Plugin):
 
     # For other plugins
 
+    def transfer(self, zone: str, serial: int) -> list[tuple[Record, ...]] | None:
+        """The zone for *transfer*; None for one that is not ours."""
+        if zone not in self.cluster.options.zones:
+            return None
+        return zone_parts(self.cluster, zone, serial)
+
     def metadata(self, query: Query) -> Mapping[str, Callable[[], str]]:
         facts = dict(self._client_facts(query))
         options = self.cluster.options
@@ -175,7 +190,7 @@ class Kubernetes(Plugin):
         if not zone or not keys or self.cluster.options.pods != "verified":
             return []
         dot = "" if zone == "." else zone
-        return [f"{keys[0][0]}.svc.{dot}", f"svc.{dot}", zone]
+        return [f"{keys[0][0]}.svc.{dot}", f"svc.{dot}", zone, *self.further_search]
 
 
 def _in_cluster() -> Connection:
@@ -201,8 +216,7 @@ def setup(args: Args) -> Plugin:
             raise CorefileError("non-reverse zone name must be used")
         options.primary = forward[0]
         cluster = Cluster(Model(args.world.clock.now), options)
-        plugin = Kubernetes(args.world, args.block, cluster)
-        _Reader(args, plugin).read()
+        plugin = Kubernetes(args.world, args.block, cluster, Reader(args, options))
     assert plugin is not None
     if plugin.connection is None:
         try:
@@ -210,163 +224,3 @@ def setup(args: Args) -> Plugin:
         except CorefileError as bad:
             raise CorefileError(str(bad).removeprefix("plugin/kubernetes: ")) from bad
     return plugin
-
-
-class _Reader:
-    """The properties; each is a method of its name."""
-
-    def __init__(self, args: Args, plugin: Kubernetes) -> None:
-        self.args = args
-        self.plugin = plugin
-        self.options = plugin.cluster.options
-        self.endpoint = ""
-        self.tls: tuple[str, str, str] | None = None
-        self.wanted: dict[str, Any] = {}
-
-    def read(self) -> None:
-        for name in self.args.properties():
-            reader: Callable[[], None] | None = getattr(self, "_" + name, None)
-            if reader is None or not name.islower():
-                raise self.args.unknown()
-            reader()
-        self._check()
-        self.plugin.wanted = Wanted(
-            pods=self.options.pods == "verified",
-            imports=bool(self.options.multi_zones),
-            **self.wanted,
-        )
-        if self.endpoint:
-            self.plugin.connection = self._connection()
-
-    def _connection(self) -> Connection:
-        server = self.endpoint if "://" in self.endpoint else f"http://{self.endpoint}"
-        if self.tls is None:
-            return Connection(server)
-        cert, key, ca = (self._content(path) for path in self.tls)
-        return Connection(server, ca=ca, cert=cert, key=key)
-
-    def _content(self, path: str) -> bytes:
-        try:
-            with open(path, "rb") as file:
-                return file.read()
-        except OSError as bad:
-            raise CorefileError(f"unable to read {path}: {bad.strerror}") from bad
-
-    def _check(self) -> None:
-        options, args = self.options, self.args
-        if options.namespaces and self.wanted.get("namespace_labels"):
-            raise args.error("namespaces and namespace_labels cannot both be set")
-        for zone in options.multi_zones:
-            if zone not in options.zones:
-                raise args.error(
-                    f"is not authoritative for the multicluster zone {zone} "
-                    f"(authoritative zones: [{' '.join(options.zones)}])"
-                )
-        if options.zonal and not self.wanted.get("endpoints", True):
-            raise args.error("zonal requires the endpoint cache; remove noendpoints")
-
-    def _endpoint_pod_names(self) -> None:
-        self.args.none()
-        self.options.endpoint_pod_names = True
-
-    def _pods(self) -> None:
-        mode = self.args.one()
-        if mode not in ("disabled", "insecure", "verified"):
-            raise CorefileError(
-                f"wrong value for pods: {mode},  must be one of: disabled, verified, insecure"
-            )
-        self.options.pods = mode
-
-    def _namespaces(self) -> None:
-        self.options.namespaces |= frozenset(self.args.some())
-
-    def _endpoint(self) -> None:
-        words = self.args.some()
-        self.endpoint = words[0]
-        if len(words) > 1:
-            self.args.world.log.warning(
-                "plugin/kubernetes: Multiple endpoints have been deprecated, only the first "
-                f"specified endpoint '{words[0]}' is used"
-            )
-
-    def _tls(self) -> None:
-        words = self.args.rest()
-        if len(words) != 3:
-            raise self.args.wrong_count()
-        self.tls = (words[0], words[1], words[2])
-
-    def _labels(self) -> None:
-        self.wanted["labels"] = " ".join(self.args.some())
-
-    def _namespace_labels(self) -> None:
-        self.wanted["namespace_labels"] = " ".join(self.args.some())
-
-    def _fallthrough(self) -> None:
-        self.plugin.fall = Fall.from_args(self.args.rest())
-
-    def _ttl(self) -> None:
-        word = self.args.some()[0]
-        try:
-            ttl = int(word)
-        except ValueError:
-            raise CorefileError(f'strconv.Atoi: parsing "{word}": invalid syntax') from None
-        if not 0 <= ttl <= 3600:
-            raise self.args.error(f"ttl must be in range [0, 3600]: {ttl}")
-        self.options.ttl = ttl
-
-    def _noendpoints(self) -> None:
-        self.args.none()
-        self.wanted["endpoints"] = False
-
-    def _snapshot(self) -> None:
-        self.wanted["snapshot"] = self.args.path(self.args.one())
-
-    def _zonal(self) -> None:
-        self.args.none()
-        self.options.zonal = True
-
-    def _ignore(self) -> None:
-        words = self.args.rest()
-        if words and words[0] != "empty_service":
-            raise CorefileError(f"unable to parse ignore value: '{words[0]}'")
-        self.options.ignore_empty = bool(words)
-
-    def _kubeconfig(self) -> None:
-        words = self.args.rest()
-        if not 1 <= len(words) <= 2:
-            raise self.args.wrong_count()
-        try:
-            self.plugin.connection = load(words[0], *words[1:])
-        except (BadKubeconfig, OSError) as bad:
-            raise CorefileError(str(bad)) from bad
-
-    def _multicluster(self) -> None:
-        self.options.multi_zones = tuple(
-            zone for word in self.args.rest() for zone in self.args.zones([word])
-        )
-
-    def _startup_timeout(self) -> None:
-        word = self.args.some()[0]
-        try:
-            self.plugin.startup_timeout_s = duration(word)
-        except BadDuration as bad:
-            raise CorefileError(f"failed to parse startup_timeout: {word}, {bad}") from bad
-
-    def _apiserver_qps(self) -> None:
-        self._number(float)
-
-    def _apiserver_burst(self) -> None:
-        self._number(int)
-
-    def _apiserver_max_inflight(self) -> None:
-        self._number(int)
-
-    def _number(self, kind: Callable[[str], float]) -> None:
-        """Limits of a client that asks often; ours lists once and watches, and needs none."""
-        name, word = self.args.word, self.args.one()
-        try:
-            value = kind(word)
-        except ValueError:
-            raise self.args.error(f'invalid {name} "{word}"') from None
-        if value < 0:
-            raise self.args.error(f"{name} must be >= 0")

@@ -1,0 +1,81 @@
+"""A cluster's zone as a whole, for a transfer: every service in the order of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sampan.dns import backend, codes, names
+from sampan.dns.backend import Found
+from sampan.dns.kube.lookup import Cluster, Request
+from sampan.dns.kube.objects import Import, Port, Service, Slice
+from sampan.dns.message import Record
+from sampan.dns.rdata import a_record, name_record, srv_record
+
+BATCH = 300
+"""Records per message: far below 64 KiB, whatever their names."""
+
+
+def zone_parts(cluster: Cluster, zone: str, serial: int) -> list[tuple[Record, ...]]:
+    """The zone in pieces, the SOA first and last; the SOA alone for who has this serial."""
+    soa = backend.soa(cluster, zone)
+    if serial and serial == cluster.serial(zone):
+        return [(soa,)]
+    records = [soa, *_servers(cluster, zone)]
+    multi, model = cluster.is_multi(zone), cluster.model
+    services: list[Service | Import]
+    services = list(model.imports.values()) if multi else list(model.services.values())
+    for service in sorted(services, key=lambda one: (one.name, one.namespace)):
+        if cluster.exposed(service.namespace, set()):
+            records += _service(cluster, service, zone, multi=multi)
+    records.append(soa)
+    return [tuple(records[i : i + BATCH]) for i in range(0, len(records), BATCH)]
+
+
+def _servers(cluster: Cluster, zone: str) -> Iterator[Record]:
+    found = cluster.name_servers(zone, set())
+    for host in dict.fromkeys(one.domain for one in found):
+        yield name_record(zone, codes.NS, cluster.ttl, host)
+    for one in found:
+        yield a_record(one.domain, cluster.ttl, one.host)
+
+
+def _service(
+    cluster: Cluster, service: Service | Import, zone: str, *, multi: bool
+) -> Iterator[Record]:
+    domain, ttl = cluster.domain(service, zone), cluster.ttl
+    if isinstance(service, Service) and service.type == "ExternalName":
+        alias = Found(service.external_name)
+        if alias.type == codes.CNAME:
+            yield name_record(domain, codes.CNAME, ttl, names.fqdn(service.external_name))
+    elif service.ips and not service.headless:
+        yield from (a_record(domain, ttl, ip) for ip in service.ips)
+        for port in service.ports:
+            if port.number != -1:
+                yield srv_record(domain, ttl, (0, 100, port.number), domain)
+                yield from _named(port, domain, ttl, 100, domain)
+    else:
+        key = (service.namespace, service.name)
+        model = cluster.model
+        slices = model.import_endpoints(key) if multi else model.endpoints(key)
+        yield from _headless(cluster, slices, domain, multi=multi)
+
+
+def _headless(
+    cluster: Cluster, slices: list[Slice], domain: str, *, multi: bool
+) -> Iterator[Record]:
+    ttl = cluster.ttl
+    for one in slices:
+        weight = max(1, 100 // len(one.endpoints)) if one.endpoints else 1
+        every = one._replace(ports=(Port("", "", -1),))
+        for found in cluster.endpoints([every], Request(), domain, multi=multi):
+            yield a_record(domain, ttl, found.host)
+            yield a_record(found.domain, ttl, found.host)
+            for port in one.ports:
+                yield from _named(port, domain, ttl, weight, found.domain)
+
+
+def _named(port: Port, domain: str, ttl: int, weight: int, target: str) -> Iterator[Record]:
+    """Ports without a name have no record of their own."""
+    if port.name and port.number != -1:
+        owner = f"_{port.name}._{port.protocol}.{domain}"
+        yield srv_record(owner, ttl, (0, weight, port.number), target)
