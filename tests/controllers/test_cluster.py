@@ -195,6 +195,36 @@ async def test_a_job_counts_each_pod_once() -> None:
         assert not any(pod["metadata"].get("finalizers") for pod in pods)
 
 
+async def test_indexes_that_fail_too_often_end_the_job_when_the_others_are_done() -> None:
+    async with cluster() as client:
+        await until(lambda: client.find(kinds.SERVICEACCOUNTS, "default", "default"))
+        template = {"spec": {**POD, "restartPolicy": "Never"}}
+        job: Json = {
+            "metadata": {"name": "j"},
+            "spec": {
+                "completions": 2,
+                "parallelism": 2,
+                "completionMode": "Indexed",
+                "backoffLimitPerIndex": 0,
+                "template": template,
+            },
+        }
+        await client.create(kinds.JOBS, job, namespace="default")
+
+        async def failed() -> Json | None:
+            for pod in (await client.list(kinds.PODS, "default"))["items"]:
+                if pod["status"]["phase"] == "Pending":
+                    index = pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"]
+                    await finish(client, pod, "Failed" if index == "1" else "Succeeded")
+            found = await client.get(kinds.JOBS, "j", "default")
+            conditions = {c["type"]: c for c in found.get("status", {}).get("conditions") or ()}
+            return conditions.get("Failed")
+
+        assert (await until(failed))["reason"] == "FailedIndexes"
+        status = (await client.get(kinds.JOBS, "j", "default"))["status"]
+        assert (status["completedIndexes"], status["failedIndexes"]) == ("0", "1")
+
+
 async def test_a_quota_falls_when_something_goes() -> None:
     async with cluster() as client:
         quota: Json = {"metadata": {"name": "q"}, "spec": {"hard": {"count/secrets": "3"}}}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from sampan.api import kinds, selectors
 from sampan.api.errors import ApiError, NotFound
@@ -21,12 +20,20 @@ from sampan.controllers import job_rules as rules
 from sampan.controllers.batch import slow_start
 from sampan.controllers.deps import Deps
 from sampan.controllers.echo import Echo
-from sampan.controllers.owners import BY_CONTROLLER, Claims, controller_of, controller_reference
+from sampan.controllers.job_pods import (
+    Count,
+    Pauses,
+    by_job,
+    counts_as,
+    free_indexes,
+    give_index,
+    has_ended,
+    uncounted_in,
+)
+from sampan.controllers.owners import BY_CONTROLLER, Claims, controller_reference
 from sampan.controllers.pods import (
     is_active,
     is_ready,
-    is_terminal,
-    is_terminating,
     phase,
     pod_from,
 )
@@ -34,10 +41,8 @@ from sampan.controllers.stamps import stamp
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
-from sampan.std.backoff import Backoff
 
 ACCOUNT = "job-controller"
-FAILURE_BACKOFF = Backoff(first_s=10, factor=2, cap_s=600)
 BURST = 500
 
 
@@ -51,14 +56,6 @@ def job(deps: Deps) -> Component:
     )
 
 
-@dataclass(slots=True)
-class _Failures:
-    """Failures in a row and when the last was, for the pause before the next pod."""
-
-    uids: set[str] = field(default_factory=set)
-    last: float = 0.0
-
-
 class Jobs:
     """The reconciler."""
 
@@ -70,11 +67,11 @@ class Jobs:
         self._client = deps.client_of(ACCOUNT)
         self._recorder = deps.recorder(ACCOUNT)
         self.jobs = deps.informers.of(kinds.JOBS)
-        self.pods = deps.informers.of(kinds.PODS, indexers={**BY_CONTROLLER, "job": _by_job})
+        self.pods = deps.informers.of(kinds.PODS, indexers={**BY_CONTROLLER, "job": by_job})
         self._claims = Claims(self._client, kinds.JOBS, kinds.PODS)
         self._echo = Echo(self.pods, deps.clock)
         self._own_echo = Echo(self.jobs, deps.clock)
-        self._failures: dict[str, _Failures] = {}
+        self._pauses: dict[str, Pauses] = {}
         self.jobs.on_change(self._job_changed)
         self.pods.on_change(self._pod_changed)
 
@@ -100,8 +97,9 @@ class Jobs:
 
     async def _round(self, key: Key, found: Json, pods: Sequence[Json]) -> float | None:
         now = self._clock.now()
-        counted = _Count(found, pods)
-        self._note_failures(found, counted, now)
+        counted = Count(found, pods)
+        pauses = self._pauses.setdefault(found["metadata"]["uid"], Pauses())
+        pauses.note(found, counted, now)
         verdict = rules.standing_verdict(found) or rules.verdict(
             found, pods, (len(counted.active), counted.succeeded, counted.failed), now
         )
@@ -113,10 +111,14 @@ class Jobs:
             await asyncio.gather(*(self._delete(found, key, pod) for pod in active))
             active = []
         elif not found["metadata"].get("deletionTimestamp"):
-            made, wait, problem = await self._manage(found, key, counted)
+            made, wait, problem = await self._manage(found, key, (counted, pauses))
             active = [*active, *made]
         self._suspend_or_resume(found, status, now)
-        _put_counts(status, active, counted)
+        status["active"] = len(active)
+        status["ready"] = sum(is_ready(pod) for pod in active)
+        status["terminating"] = len(counted.terminating)
+        if rules.per_index_limit(found) is not None:
+            status["failedIndexes"] = rules.written(counted.failed_indexes)
         await self._count_finished(key, found, status, pods)
         if verdict is not None:
             await self._end(key, verdict)
@@ -128,9 +130,10 @@ class Jobs:
     # Pods.
 
     async def _manage(
-        self, found: Json, key: Key, counted: _Count
+        self, found: Json, key: Key, known: tuple[Count, Pauses]
     ) -> tuple[list[Json], float | None, Exception | None]:
         """Make or delete pods: (those made, seconds to wait, what went wrong)."""
+        counted, pauses = known
         active = list(counted.active)
         busy = len(active)
         if found["spec"].get("podReplacementPolicy") == "Failed":
@@ -140,27 +143,31 @@ class Jobs:
             doomed = sorted(active, key=lambda pod: (is_ready(pod), phase(pod) == "Running"))
             await asyncio.gather(*(self._delete(found, key, p) for p in doomed[:-missing]))
             return [], None, None
-        wait = self._pause(found)
-        if missing == 0 or wait:
+        indexes = free_indexes(found, counted)
+        now = self._clock.now()
+        wait = pauses.left(indexes, now)
+        indexes = [index for index in indexes if not pauses.left([index], now)]
+        if missing == 0 or (wait and not indexes):
             return [], wait, None
-        indexes = _free_indexes(found, counted)
         made: list[Json] = []
 
         async def one() -> None:
-            made.append(await self._create(found, key, indexes.pop(0) if indexes else None))
+            index = indexes.pop(0)
+            failures = counted.index_failures.get(index, 0) if index is not None else 0
+            made.append(await self._create(found, key, (index, failures)))
 
-        count = min(missing, BURST, len(indexes) if rules.is_indexed(found) else BURST)
-        _, problem = await slow_start(count, one)
-        return made, None, problem
+        _, problem = await slow_start(min(missing, BURST, len(indexes)), one)
+        return made, wait, problem
 
-    async def _create(self, found: Json, key: Key, index: int | None) -> Json:
+    async def _create(self, found: Json, key: Key, place: tuple[int | None, int]) -> Json:
         template = found["spec"]["template"]
+        index, failures = place
         reference = controller_reference(kinds.JOBS, found)
         name = key.name if index is None else f"{key.name}-{index}"
         pod = pod_from(template, name, reference)
         pod["metadata"]["finalizers"] = [rules.FINALIZER]
         if index is not None:
-            _give_index(pod, name, index)
+            give_index(found, pod, index, failures)
         try:
             made = await self._client.create(kinds.PODS, pod, namespace=key.namespace)
         except ApiError as error:
@@ -210,10 +217,10 @@ class Jobs:
         self, key: Key, found: Json, status: Json, pods: Sequence[Json]
     ) -> None:
         """The three steps of the picture above."""
-        finished = [pod for pod in pods if rules.has_finalizer(pod) and _has_ended(found, pod)]
-        uncounted = _uncounted(status)
+        finished = [pod for pod in pods if rules.has_finalizer(pod) and has_ended(found, pod)]
+        uncounted = uncounted_in(status)
         for pod in finished:
-            kind = _counts_as(found, pod)
+            kind = counts_as(found, pod)
             uid = pod["metadata"]["uid"]
             if kind and uid not in uncounted["succeeded"] and uid not in uncounted["failed"]:
                 uncounted[kind].append(uid)
@@ -235,7 +242,7 @@ class Jobs:
 
     async def _store(self, key: Key, status: Json) -> None:
         """Against the newest version: the status is ours alone."""
-        kept = ("uncountedTerminatedPods", "ready", "terminating")
+        kept = ("uncountedTerminatedPods", "ready", "terminating", "failedIndexes")
         clean = {n: v for n, v in status.items() if v not in (0, "", None, []) or n in kept}
         current = await self._client.find(kinds.JOBS, key.name, key.namespace)
         if current is None:
@@ -295,110 +302,17 @@ class Jobs:
                 self._recorder.event(current, "Normal", "Completed", "Job completed")
             else:
                 self._recorder.event(current, "Warning", verdict.reason, verdict.message)
-            self._failures.pop(current["metadata"]["uid"], None)
+            self._pauses.pop(current["metadata"]["uid"], None)
         await self._store(key, status)
-
-    # The pause after failures.
-
-    def _note_failures(self, found: Json, counted: _Count, now: float) -> None:
-        known = self._failures.setdefault(found["metadata"]["uid"], _Failures())
-        fresh = counted.failed_uids - known.uids
-        if fresh:
-            known.uids |= fresh
-            known.last = now
-        if counted.fresh_successes:
-            known.uids.clear()
-
-    def _pause(self, found: Json) -> float | None:
-        known = self._failures.get(found["metadata"]["uid"])
-        if known is None or not known.uids:
-            return None
-        left = known.last + FAILURE_BACKOFF.delay(len(known.uids) - 1) - self._clock.now()
-        return left if left > 0 else None
 
     # What wakes it.
 
     def _job_changed(self, old: Json | None, new: Json | None) -> None:
         self.queue.add(key_of(new or old or {}))
         if new is None and old is not None:
-            self._failures.pop(old["metadata"]["uid"], None)
+            self._pauses.pop(old["metadata"]["uid"], None)
 
     def _pod_changed(self, old: Json | None, new: Json | None) -> None:
         for pod in (old, new):
-            for name in _by_job(pod) if pod is not None else ():
+            for name in by_job(pod) if pod is not None else ():
                 self.queue.add(Key(*name.split("/")))
-
-
-class _Count:
-    """The pods of a Job by what they are."""
-
-    def __init__(self, job: Json, pods: Sequence[Json]) -> None:
-        status = job.get("status") or {}
-        known = _uncounted(status)
-        self.active = [pod for pod in pods if is_active(pod)]
-        self.terminating = [p for p in pods if is_terminating(p) and not is_terminal(p)]
-        fresh = [pod for pod in pods if rules.has_finalizer(pod) and _has_ended(job, pod)]
-        by_kind: dict[str, set[str]] = {"succeeded": set(known["succeeded"])}
-        by_kind["failed"] = set(known["failed"])
-        for pod in fresh:
-            kind = _counts_as(job, pod)
-            if kind:
-                by_kind[kind].add(pod["metadata"]["uid"])
-        self.indexes = rules.completed_indexes(job, pods)
-        self.succeeded = int(status.get("succeeded") or 0) + len(by_kind["succeeded"])
-        if rules.is_indexed(job):
-            self.succeeded = len(self.indexes)
-        self.failed = int(status.get("failed") or 0) + len(by_kind["failed"])
-        self.failed_uids = {p["metadata"]["uid"] for p in pods if rules.is_failed(job, p)}
-        self.fresh_successes = any(phase(pod) == "Succeeded" for pod in fresh)
-
-
-def _has_ended(job: Json, pod: Json) -> bool:
-    return phase(pod) == "Succeeded" or rules.is_failed(job, pod)
-
-
-def _counts_as(job: Json, pod: Json) -> str:
-    """`succeeded`, `failed`, or nothing for a failure that a rule ignores."""
-    if phase(pod) == "Succeeded":
-        return "succeeded"
-    if phase(pod) == "Failed" and rules.policy_action(job, pod)[0] == "Ignore":
-        return ""
-    return "failed"
-
-
-def _uncounted(status: Json) -> dict[str, list[str]]:
-    found = status.get("uncountedTerminatedPods") or {}
-    return {kind: list(found.get(kind) or ()) for kind in ("succeeded", "failed")}
-
-
-def _put_counts(status: Json, active: Sequence[Json], counted: _Count) -> None:
-    status["active"] = len(active)
-    status["ready"] = sum(is_ready(pod) for pod in active)
-    status["terminating"] = len(counted.terminating)
-
-
-def _free_indexes(job: Json, counted: _Count) -> list[int]:
-    """Indexes that nobody did or does, the lowest first."""
-    if not rules.is_indexed(job):
-        return []
-    busy = {rules.index_of(pod) for pod in counted.active} | counted.indexes
-    return [i for i in range(int(job["spec"].get("completions") or 0)) if i not in busy]
-
-
-def _give_index(pod: Json, name: str, index: int) -> None:
-    meta = pod["metadata"]
-    meta["annotations"] = {**(meta.get("annotations") or {}), rules.INDEX: str(index)}
-    meta["labels"] = {**(meta.get("labels") or {}), rules.INDEX: str(index)}
-    spec = pod["spec"]
-    spec["hostname"] = name
-    source = {"fieldRef": {"fieldPath": f"metadata.labels['{rules.INDEX}']"}}
-    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
-        env = [e for e in container.get("env") or () if e["name"] != "JOB_COMPLETION_INDEX"]
-        container["env"] = [*env, {"name": "JOB_COMPLETION_INDEX", "valueFrom": source}]
-
-
-def _by_job(pod: Json) -> tuple[str, ...]:
-    reference = controller_of(pod)
-    if reference is None or reference["kind"] != kinds.JOBS.kind:
-        return ()
-    return (f"{pod['metadata']['namespace']}/{reference['name']}",)

@@ -11,6 +11,7 @@ from sampan.controllers.stamps import seconds, stamp
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
 INDEX = "batch.kubernetes.io/job-completion-index"
+INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count"
 MANAGER = "kubernetes.io/job-controller"
 
 
@@ -66,6 +67,40 @@ def completed_indexes(job: Json, pods: Iterable[Json]) -> set[int]:
     return {i for i in known | fresh if i is not None and i < limit}
 
 
+def per_index_limit(job: Json) -> int | None:
+    """How often each index may fail, where indexes fail on their own."""
+    limit = job["spec"].get("backoffLimitPerIndex")
+    return int(limit) if limit is not None and is_indexed(job) else None
+
+
+def index_failures(job: Json, pods: Iterable[Json]) -> dict[int, int]:
+    """How often each index failed: each pod carries the count of those before it."""
+    found: dict[int, int] = {}
+    for pod in pods:
+        index = index_of(pod)
+        if index is None:
+            continue
+        before = (pod["metadata"].get("annotations") or {}).get(INDEX_FAILURES, "0")
+        counts = is_failed(job, pod) and policy_action(job, pod)[0] != "Ignore"
+        found[index] = max(found.get(index, 0), int(before) + counts)
+    return found
+
+
+def failed_indexes(job: Json, pods: Sequence[Json]) -> set[int]:
+    """Indexes that failed too often, or by a rule of the failure policy."""
+    limit = per_index_limit(job)
+    if limit is None:
+        return set()
+    known = parse_indexes((job.get("status") or {}).get("failedIndexes") or "")
+    often = {index for index, count in index_failures(job, pods).items() if count > limit}
+    ruled = {
+        index_of(pod)
+        for pod in pods
+        if phase(pod) == "Failed" and policy_action(job, pod)[0] == "FailIndex"
+    }
+    return known | often | {index for index in ruled if index is not None}
+
+
 def parse_indexes(text: str) -> set[int]:
     """`0,2,4-6`."""
     found: set[int] = set()
@@ -112,23 +147,32 @@ def verdict(
 ) -> Verdict | None:
     """Why the Job is over, if it is; `counts` are active, succeeded, failed."""
     active, succeeded, failed = counts
+    return _failure(job, pods, failed, now) or _success(job, pods, active, succeeded)
+
+
+def _failure(job: Json, pods: Sequence[Json], failed: int, now: float) -> Verdict | None:
     by_policy = _failed_by_policy(job, pods)
     if by_policy:
         return Verdict(False, "PodFailurePolicy", by_policy)
     limit = job["spec"].get("backoffLimit")
-    limit = 6 if limit is None else int(limit)
+    if limit is None:
+        limit = 6 if per_index_limit(job) is None else 2**31 - 1
     if failed > limit or _restarted_too_often(job, pods, limit):
         text = "Job has reached the specified backoff limit"
         return Verdict(False, "BackoffLimitExceeded", text)
     if deadline_in(job, now) == 0:
         text = "Job was active longer than specified deadline"
         return Verdict(False, "DeadlineExceeded", text)
-    if _rule_met(job, pods):
-        return Verdict(True, "SuccessPolicy", _rule_met(job, pods))
+    return _failed_by_index(job, pods)
+
+
+def _success(job: Json, pods: Sequence[Json], active: int, succeeded: int) -> Verdict | None:
+    rule = _rule_met(job, pods)
+    if rule:
+        return Verdict(True, "SuccessPolicy", rule)
     completions = job["spec"].get("completions")
-    done = succeeded >= int(completions) if completions is not None else (
-        succeeded > 0 and active == 0
-    )  # fmt: skip
+    idle = succeeded > 0 and active == 0
+    done = idle if completions is None else succeeded >= int(completions)
     if done and not is_suspended(job):
         text = "Reached expected number of succeeded pods"
         return Verdict(True, "CompletionsReached", text)
@@ -159,6 +203,19 @@ def _restarted_too_often(job: Json, pods: Sequence[Json], limit: int) -> bool:
         return False
     count = sum(restarts(pod) for pod in pods if phase(pod) in ("Pending", "Running"))
     return count > 0 if limit == 0 else count >= limit
+
+
+def _failed_by_index(job: Json, pods: Sequence[Json]) -> Verdict | None:
+    """Too many indexes failed, or none is left that could still succeed."""
+    done = completed_indexes(job, pods)
+    failed = failed_indexes(job, pods) - done
+    most = job["spec"].get("maxFailedIndexes")
+    if failed and most is not None and len(failed) > int(most):
+        text = "Job has exceeded the specified maximal number of failed indexes"
+        return Verdict(False, "MaxFailedIndexesExceeded", text)
+    if failed and len(failed) + len(done) >= int(job["spec"].get("completions") or 0):
+        return Verdict(False, "FailedIndexes", "Job has failed indexes")
+    return None
 
 
 def _rule_met(job: Json, pods: Sequence[Json]) -> str:
