@@ -48,6 +48,8 @@ class Cacher:
         self.collections: dict[str, Collection] = {}
         self.revision = 0
         """Everything up to here is in the collections."""
+        self.patience_s = 3.0
+        """How long a request waits for a revision that has not been reached."""
         self._start = 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = count()
@@ -119,10 +121,10 @@ class Cacher:
         heapq.heappush(self._waiting, (revision, next(self._ticket), waiter))
         await waiter
 
-    async def wait_until(self, revision: int, timeout_s: float) -> bool:
-        """Whether a revision was reached in time."""
+    async def reaches(self, revision: int) -> bool:
+        """Whether a revision comes in time."""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(self.patience_s):
                 await self.wait_for(revision)
         except TimeoutError:
             return False

@@ -22,7 +22,6 @@ from sampan.apiserver.served import Served
 from sampan.std.http import Response
 from sampan.store.base import Compacted, FutureRevision
 
-FRESH_WITHIN_S = 3.0
 RETRY_S = 1
 PAGE = 500
 
@@ -82,7 +81,7 @@ async def reached(cacher: Cacher, revision: int) -> None:
     """Wait a little for a revision. Raises Timeout, as upstream for one from the future."""
     if cacher.revision >= revision:
         return
-    if not await cacher.wait_until(revision, FRESH_WITHIN_S):
+    if not await cacher.reaches(revision):
         raise too_large(revision, cacher.revision)
 
 
