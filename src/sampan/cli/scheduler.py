@@ -38,8 +38,9 @@ def parser() -> argparse.ArgumentParser:
     add("--leader-elect-lease-duration", default="15s", help="how long a silent holder keeps it")
     add("--leader-elect-renew-deadline", default="10s", help="when a holder gives up renewing")
     add("--leader-elect-retry-period", default="2s", help="how often it is tried")
-    add("--bind-address", default="127.0.0.1", help="where the health page listens")
-    add("--http-port", type=int, default=0, help="port of /healthz and /metrics; 0: none")
+    add("--bind-address", default="0.0.0.0", help="where the health page listens")
+    add("--secure-port", type=int, default=10259, help="of /healthz and /metrics; 0: none")
+    add("--http-port", type=int, default=0, help="the same without TLS; 0: none")
     add("-v", "--v", type=int, default=0, help="4 and more: debug logs")
     return made
 
@@ -49,7 +50,7 @@ def run(argv: list[str]) -> int:
     options = parser().parse_args(argv)
     from sampan.client.kubeconfig import BadKubeconfig
     from sampan.client.transport import Unreachable
-    from sampan.cluster.parts.scheduler import Alone
+    from sampan.cluster.parts.scheduler import Alone, BadPort
     from sampan.loop.leader import LostLease
     from sampan.scheduler.config import BadConfig
     from sampan.std import log
@@ -62,7 +63,7 @@ def run(argv: list[str]) -> int:
         return _fail(error, 2)
     try:
         return asyncio.run(_until_signal(Alone(connection.client("sampan-scheduler"), flags)))
-    except (LostLease, Unreachable, OSError) as error:
+    except (BadPort, LostLease, Unreachable, OSError) as error:
         return _fail(error, 1)
 
 
@@ -80,6 +81,7 @@ def _flags(options: argparse.Namespace) -> Flags:
         seconds(options.leader_elect_retry_period),
         options.bind_address,
         options.http_port,
+        options.secure_port,
     )
 
 

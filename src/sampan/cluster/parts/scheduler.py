@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sampan.client.client import Client
+from sampan.cluster import pki
 from sampan.loop.component import Component
 from sampan.loop.events import Recorder
 from sampan.loop.informers import Informers
@@ -21,10 +22,12 @@ from sampan.scheduler.metrics import Metrics
 from sampan.scheduler.scheduler import Scheduler, Settings
 from sampan.std.clock import Clock, SystemClock
 from sampan.std.http import Request, Response
-from sampan.std.httpd import listener, serve
+from sampan.std.httpd import Server, listener, serve
 from sampan.std.metrics import CONTENT_TYPE
+from sampan.std.tls import server_context
 
 LEASE = "kube-scheduler"
+SECURE = "--secure-port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,13 @@ class Flags:
     retry_period_s: float = 2
     bind_address: str = "127.0.0.1"
     http_port: int = 0
+    """Of the health page without TLS; 0 = none."""
+    secure_port: int = 0
+    """Of the same page over TLS, with a certificate made for this run; 0 = none."""
+
+
+class BadPort(Exception):
+    """The health page cannot listen; the message names the flag."""
 
 
 def build(
@@ -88,17 +98,35 @@ class Alone:
         flags = self.flags
         work = build(self.client, flags.profiles, self.metrics, self.clock)
         leader = self._leader(work) if flags.leader_elect else None
-        server = None
-        if flags.http_port:
-            sock = listener(flags.bind_address, flags.http_port)
-            server = await serve(self._page, sock=sock, name="scheduler health")
+        servers = await self._open()
         try:
             await (leader or work).run(started)
         finally:
             if leader is not None:
                 await asyncio.shield(leader.release())
-            if server is not None:
-                await server.close()
+            for server in servers:
+                await server.close(0)
+            await self.client.close()
+
+    async def _open(self) -> list[Server]:
+        """The health page on the ports that are asked for. Raises BadPort."""
+        made = []
+        for flag, port in (("--http-port", self.flags.http_port), (SECURE, self.flags.secure_port)):
+            if not port:
+                continue
+            where = self.flags.bind_address
+            try:
+                sock = listener(where, port)
+            except OSError as error:
+                text = f"{flag}: cannot listen on {where}:{port}: {error.strerror}; 0 turns it off"
+                raise BadPort(text) from error
+            tls = None
+            if flag == SECURE:
+                subject = pki.Subject("localhost", names=("localhost",))
+                pair = pki.new_authority(LEASE).issue(subject)
+                tls = server_context(pair.certificate, pair.key)
+            made.append(await serve(self._page, sock=sock, tls=tls, name="scheduler health"))
+        return made
 
     def _leader(self, work: Component) -> Leader:
         flags = self.flags
