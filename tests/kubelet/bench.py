@@ -12,10 +12,11 @@ from typing import Any
 from sampan.api import kinds
 from sampan.api.meta import Json, Key
 from sampan.client.client import Client
-from sampan.kubelet.assemble import Parts, assemble
+from sampan.kubelet.assemble import Parts, assemble, fetch_url
 from sampan.kubelet.kubelet import Kubelet
 from sampan.kubelet.offload import in_place
 from sampan.kubelet.settings import Dns, KubeletSettings
+from sampan.kubelet.sources import Fetch
 from sampan.linux.fake.machine import FakeMachine
 from sampan.linux.fake.mounts import FakeMounts
 from sampan.linux.fake.processes import FakeRuntime
@@ -45,8 +46,9 @@ class FakeNetwork:
 class Bench:
     """What a test holds in its hands."""
 
-    def __init__(self, folder: Path, **more: Any) -> None:
+    def __init__(self, folder: Path, *, fetch: Fetch = fetch_url, **more: Any) -> None:
         self.api = FakeApi()
+        self.fetch = fetch
         self.clock = JumpingClock()
         self.runtime = FakeRuntime(self.clock)
         self.network = FakeNetwork()
@@ -63,7 +65,10 @@ class Bench:
         self.kubelet = self.make()
 
     def make(self) -> Kubelet:
-        parts = Parts(self.runtime, FakeMachine(), self.mounts, self.network, offload=in_place)
+        machine = FakeMachine()
+        parts = Parts(
+            self.runtime, machine, self.mounts, self.network, offload=in_place, fetch=self.fetch
+        )
         return assemble(Client(self.api), self.settings, parts, self.clock)
 
     @asynccontextmanager

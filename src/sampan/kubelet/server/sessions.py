@@ -161,6 +161,8 @@ async def _terminal_session(
     master = -1
     try:
         await asyncio.wait({running, receiving}, return_when=asyncio.FIRST_COMPLETED)
+        # A command may be over before its terminal has been looked at.
+        await asyncio.wait({receiving}, timeout=DRAIN_S)
         if receiving.done() and (master := receiving.result()) >= 0:
             tasks = [
                 asyncio.ensure_future(work)

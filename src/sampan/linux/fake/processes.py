@@ -134,15 +134,21 @@ class FakeRuntime:
         self.executed.append((container, argv))
         if argv in self.exec_codes:
             return self.exec_codes[argv]
+        if stdio.terminal < 0:
+            return await self._execute(argv, stdio)
+        master, slave = os.openpty()
+        try:
+            with socket.socket(fileno=os.dup(stdio.terminal)) as waiting:
+                socket.send_fds(waiting, [b"\n"], [master])
+            return await self._execute(argv, Stdio(slave, slave, slave))
+        finally:
+            os.close(master)
+            os.close(slave)
+
+    async def _execute(self, argv: tuple[str, ...], stdio: Stdio) -> int:
         program = os.path.basename(argv[0])
         if program not in KNOWN:
             raise StartFailure(f'exec: "{argv[0]}": executable file not found in $PATH')
-        if stdio.terminal >= 0:
-            master, slave = os.openpty()
-            with socket.socket(fileno=os.dup(stdio.terminal)) as waiting:
-                socket.send_fds(waiting, [b"\n"], [master])
-            os.close(master)
-            stdio = Stdio(slave, slave, slave)
         if program == "echo":
             os.write(stdio.stdout, " ".join(argv[1:]).encode() + b"\n")
         elif program == "cat":
