@@ -14,6 +14,7 @@ from sampan.api.meta import Json, Key
 from sampan.client.client import Client
 from sampan.kubelet.assemble import Parts, assemble, fetch_url
 from sampan.kubelet.kubelet import Kubelet
+from sampan.kubelet.network import Attachment, HostPort
 from sampan.kubelet.offload import in_place
 from sampan.kubelet.settings import Dns, KubeletSettings
 from sampan.kubelet.sources import Fetch
@@ -30,6 +31,7 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.attached: dict[str, tuple[str, ...]] = {}
         self.failures: list[Exception] = []
+        self.ports: dict[str, tuple[HostPort, ...]] = {}
         self._numbers = itertools.count(2)
 
     async def attach(self, sandbox: str, netns: str, pod: Key) -> tuple[str, ...]:
@@ -41,6 +43,12 @@ class FakeNetwork:
 
     async def detach(self, sandbox: str, netns: str) -> None:
         self.attached.pop(sandbox, None)
+
+    async def publish(self, sandbox: str, ips: tuple[str, ...], wanted: Attachment) -> None:
+        self.ports[sandbox] = wanted.host_ports
+
+    async def withdraw(self, sandbox: str) -> None:
+        self.ports.pop(sandbox, None)
 
 
 class Bench:
@@ -67,8 +75,9 @@ class Bench:
     def make(self) -> Kubelet:
         machine = FakeMachine()
         parts = Parts(
-            self.runtime, machine, self.mounts, self.network, offload=in_place, fetch=self.fetch
-        )
+            self.runtime, machine, self.mounts, self.network, self.network,
+            offload=in_place, fetch=self.fetch,
+        )  # fmt: skip
         return assemble(Client(self.api), self.settings, parts, self.clock)
 
     @asynccontextmanager
