@@ -31,6 +31,7 @@ venv: .venv/.ready
 	@[ -n "$(PY)" ] || { echo 'Python 3.11 or newer is needed: apt install python3'; exit 1; }
 	@$(PY) -m venv .venv || { echo 'venv failed: apt install python3-venv'; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m compileall -q -j 0 src
 	@touch $@
 
 check: venv
