@@ -6,7 +6,7 @@ import ipaddress
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from sampan.api.errors import BadRequest, NotFound, ServiceUnavailable
@@ -22,8 +22,7 @@ _LINK = re.compile(rb"""((?:href|src|action)\s*=\s*["'])(/[^"']*)""", re.IGNOREC
 SERVICE_LABEL = "kubernetes.io/service-name"
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(NamedTuple):
     """`scheme:name:port`, each of the outer parts optional."""
 
     scheme: str
@@ -131,8 +130,8 @@ def split_path(path: str, legacy: bool) -> tuple[str, str]:
         # /api/v1/proxy/namespaces/NS/KIND/NAME/..., /api/v1/proxy/nodes/NAME/...
         at = parts.index("proxy") + (5 if parts[parts.index("proxy") + 1] == "namespaces" else 3)
     else:
-        start = 6 if parts[3] == "namespaces" and len(parts) > 7 else 4
-        at = parts.index("proxy", start) + 1
+        # /api/v1/namespaces/NS/KIND/NAME/proxy/..., /api/v1/nodes/NAME/proxy/...
+        at = 8 if parts[3] == "namespaces" else 6
     rest = "/".join(parts[at:])
     return "/".join(parts[:at]), f"/{rest}" if len(parts) > at else ""
 
