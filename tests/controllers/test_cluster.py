@@ -225,6 +225,55 @@ async def test_indexes_that_fail_too_often_end_the_job_when_the_others_are_done(
         assert (status["completedIndexes"], status["failedIndexes"]) == ("0", "1")
 
 
+async def test_a_claim_finds_the_smallest_volume_and_is_held_while_a_pod_uses_it() -> None:
+    async with cluster() as client:
+        await until(lambda: client.find(kinds.SERVICEACCOUNTS, "default", "default"))
+        for name, size in (("small", "1Gi"), ("fits", "3Gi"), ("large", "9Gi")):
+            volume: Json = {
+                "metadata": {"name": name},
+                "spec": {
+                    "capacity": {"storage": size},
+                    "accessModes": ["ReadWriteOnce"],
+                    "hostPath": {"path": "/x"},
+                    "persistentVolumeReclaimPolicy": "Retain",
+                },
+            }
+            await client.create(kinds.PERSISTENTVOLUMES, volume)
+        claim: Json = {
+            "metadata": {"name": "data"},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "2Gi"}},
+                "storageClassName": "",
+            },
+        }
+        await client.create(kinds.PERSISTENTVOLUMECLAIMS, claim, namespace="default")
+
+        async def bound() -> Json | None:
+            found = await client.get(kinds.PERSISTENTVOLUMECLAIMS, "data", "default")
+            return found if found["status"]["phase"] == "Bound" else None
+
+        found = await until(bound)
+        assert found["spec"]["volumeName"] == "fits"
+        assert found["status"]["capacity"] == {"storage": "3Gi"}
+        volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
+        spec = {**POD, "nodeName": "n1", "volumes": volumes, "terminationGracePeriodSeconds": 0}
+        pod: Json = {"metadata": {"name": "p"}, "spec": spec}
+        await client.create(kinds.NODES, {"metadata": {"name": "n1"}})
+        await client.create(kinds.PODS, pod, namespace="default")
+        await client.delete(kinds.PERSISTENTVOLUMECLAIMS, "data", "default")
+        await asyncio.sleep(0.05)
+        assert await bound() is not None
+        await client.delete(kinds.PODS, "p", "default", grace_s=0)
+
+        async def released() -> bool:
+            there = await client.find(kinds.PERSISTENTVOLUMECLAIMS, "data", "default")
+            volume = await client.get(kinds.PERSISTENTVOLUMES, "fits")
+            return there is None and volume["status"]["phase"] == "Released"
+
+        await until(released)
+
+
 async def test_a_quota_falls_when_something_goes() -> None:
     async with cluster() as client:
         quota: Json = {"metadata": {"name": "q"}, "spec": {"hard": {"count/secrets": "3"}}}

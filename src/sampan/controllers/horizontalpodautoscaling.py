@@ -27,6 +27,7 @@ from sampan.loop.reconciler import Controller
 
 ACCOUNT = "horizontal-pod-autoscaler"
 PERIOD_S = 15.0
+FIRST_S = 2.0
 METRICS = "/apis/metrics.k8s.io/v1beta1"
 
 
@@ -276,7 +277,8 @@ class Autoscalers:
         if new is None:
             self._memory.pop((old or {})["metadata"]["uid"], None)
         elif old is None or old["spec"] != new["spec"]:
-            self.queue.add(key_of(new))
+            # A new one waits a little: its target's pods have no figures yet either.
+            self.queue.add_after(key_of(new), FIRST_S)
 
 
 _GET_FAILED = "FailedGetResourceMetric"

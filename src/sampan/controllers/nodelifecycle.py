@@ -7,12 +7,13 @@ that nobody's clock is compared with another's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sampan.api import kinds
 from sampan.api.errors import Conflict, NotFound
-from sampan.api.meta import Json, Key, key_of
+from sampan.api.meta import Json, Key
 from sampan.controllers.deps import Deps
 from sampan.controllers.endpointslice import by_node
 from sampan.controllers.node_taints import status_of, taints_for
@@ -25,6 +26,11 @@ from sampan.loop.reconciler import Controller
 ACCOUNT = "node-controller"
 LEASES = "kube-node-lease"
 JUDGED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+OLD_LABELS = {
+    "kubernetes.io/arch": "beta.kubernetes.io/arch",
+    "kubernetes.io/os": "beta.kubernetes.io/os",
+}
+TTL = "node.alpha.kubernetes.io/ttl"
 STARTUP_GRACE_S = 60.0
 """A node that has never reported may take this long."""
 
@@ -100,6 +106,7 @@ class NodeLifecycle:
             self._recorder.event(_about(node), "Normal", "RegisteredNode", text)
         if self._is_silent(node):
             node = await self._make_unknown(node)
+        node = await self._set_labels(node)
         await self._set_taints(node)
         if status_of(node, "Ready") == "True":
             self._ready.add(key)
@@ -155,13 +162,32 @@ class NodeLifecycle:
         text = f"Node {name} status is now: NodeNotReady"
         self._recorder.event(_about(node), "Normal", "NodeNotReady", text)
 
-    # Taints and pods.
+    # Labels, taints and pods.
+
+    async def _set_labels(self, node: Json) -> Json:
+        """The old names of architecture and system, which old selectors still ask for; and how
+        long kubelets may trust what they cached, which grows with the cluster.
+        """
+        meta = node["metadata"]
+        labels = meta.get("labels") or {}
+        old = {beta: labels[name] for name, beta in OLD_LABELS.items() if name in labels}
+        patch: Json = {}
+        if any(labels.get(name) != value for name, value in old.items()):
+            patch["labels"] = old
+        ttl = str(cache_ttl(len(self.nodes)))
+        if (meta.get("annotations") or {}).get(TTL) != ttl:
+            patch["annotations"] = {TTL: ttl}
+        if patch:
+            with contextlib.suppress(NotFound):
+                return await self._client.patch(kinds.NODES, meta["name"], {"metadata": patch})
+        return node
 
     async def _set_taints(self, node: Json) -> None:
         wished = taints_for(node, self._clock.now(), evict=self._somebody_answers())
         if _shape(wished) == _shape(node["spec"].get("taints") or ()):
             return
         name = node["metadata"]["name"]
+        # The list is replaced whole: somebody's new taint must not be lost in between.
         version = node["metadata"]["resourceVersion"]
         body = {"metadata": {"resourceVersion": version}, "spec": {"taints": wished or None}}
         try:
@@ -223,6 +249,14 @@ class NodeLifecycle:
             self.queue.add(name)
 
 
+def cache_ttl(nodes: int) -> int:
+    """Seconds, by the size of the cluster."""
+    for most, ttl in ((100, 0), (500, 15), (1000, 30), (2000, 60)):
+        if nodes <= most:
+            return ttl
+    return 300
+
+
 def _ready(node: Json) -> Json | None:
     return condition(node, "Ready")
 
@@ -260,5 +294,6 @@ def _shape(taints: Iterable[Json]) -> set[tuple[str, str, str]]:
 
 
 def _about(node: Json) -> Json:
-    """Events about nodes name them by their name as uid, as kubelets do, so that both show."""
-    return {"kind": "Node", "name": key_of(node).name, "uid": key_of(node).name}
+    """Nodes have no namespace: their events go to `default`."""
+    meta = node["metadata"]
+    return {"apiVersion": "v1", "kind": "Node", "name": meta["name"], "uid": meta["uid"]}

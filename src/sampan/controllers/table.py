@@ -20,6 +20,7 @@ from sampan.controllers.job import job
 from sampan.controllers.namespace import namespace
 from sampan.controllers.nodeipam import nodeipam
 from sampan.controllers.nodelifecycle import nodelifecycle
+from sampan.controllers.persistentvolume import persistentvolumebinder
 from sampan.controllers.podgc import podgc
 from sampan.controllers.replicaset import replicaset, replicationcontroller
 from sampan.controllers.resourcequota import resourcequota
@@ -28,6 +29,7 @@ from sampan.controllers.statefulset import statefulset
 from sampan.controllers.tainteviction import tainteviction
 from sampan.controllers.token import token
 from sampan.controllers.ttlafterfinished import ttlafterfinished
+from sampan.controllers.volumeprotection import pvcprotection, pvprotection
 from sampan.loop.component import Component
 
 CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
@@ -58,6 +60,9 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "endpointslicemirroring": endpointslicemirroring,
     "garbagecollector": garbagecollector,
     "podgc": podgc,
+    "persistentvolume-binder": persistentvolumebinder,
+    "persistentvolumeclaim-protection": pvcprotection,
+    "persistentvolume-protection": pvprotection,
     "clusterrole-aggregation": clusterroleaggregation,
 }
 
