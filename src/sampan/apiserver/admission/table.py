@@ -21,6 +21,7 @@ from sampan.apiserver.admission.escalation import RbacEscalation
 from sampan.apiserver.admission.limit_ranger import LimitRanger
 from sampan.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from sampan.apiserver.admission.node_restriction import NodeRestriction
+from sampan.apiserver.admission.pod_security import PodSecurity
 from sampan.apiserver.admission.policies import ValidatingAdmissionPolicies
 from sampan.apiserver.admission.priority import Priority
 from sampan.apiserver.admission.quota import ResourceQuota
@@ -61,6 +62,7 @@ PLUGINS: tuple[Row, ...] = (
         lambda w: ServiceAccount(w.parts.cacher, w.parts.clock, w.parts.random_suffix)),
     Row("NodeRestriction", lambda w: NodeRestriction(w.parts.cacher), default=False),
     Row("TaintNodesByCondition", lambda _: TaintNodesByCondition()),
+    Row("PodSecurity", lambda w: PodSecurity(w.parts.cacher)),
     Row("Priority", lambda w: Priority(w.parts.cacher)),
     Row("DefaultTolerationSeconds", lambda _: DefaultTolerationSeconds()),
     Row("DefaultStorageClass", lambda w: DefaultStorageClass(w.parts.cacher)),
