@@ -23,6 +23,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT / "tests" / "recorded"
@@ -31,6 +32,11 @@ TOKEN = "conformance-token"
 RANGES = "10.96.0.0/12,fd00:10:96::/112"
 TIMEOUT = "8"
 """Seconds a recorded state may take; upstream's own took less but where a case waits by itself."""
+DNS_PORTS = 21053
+"""31 ports from here: below those that the kernel gives out, above those of name servers."""
+
+Outcome = tuple[int, dict[str, str]]
+"""How many cases passed, and what differed in those that did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +139,8 @@ def servers(ranges: str = RANGES) -> Iterator[Servers]:
             made.close()
 
 
-def replay(tool: Path, words: list[str], folder: Path, *, verbose: bool) -> tuple[int, list[str]]:
-    """Run a replay tool; how many passed, and the names of those that did not."""
+def replay(tool: Path, words: list[str], folder: Path, *, verbose: bool = False) -> Outcome:
+    """Run a replay tool; how many passed, and what differed in those that did not."""
     summary = folder / "summary.json"
     done = subprocess.run(
         [sys.executable, str(tool), *words, "--json", str(summary)],
@@ -144,12 +150,12 @@ def replay(tool: Path, words: list[str], folder: Path, *, verbose: bool) -> tupl
     if not summary.exists():
         raise SystemExit(done.stdout or f"{tool.name} made no summary")
     found = json.loads(summary.read_text())
-    cases = found.get("cases") or found.get("scenarios") or {}
-    failed, passed = found["failed"], found["passed"]
-    if isinstance(failed, dict):
-        return len(passed) if isinstance(passed, list) else int(passed), sorted(failed)
-    names = [name for name, result in cases.items() if not _passed(result)]
-    return int(found["passed"]), names or [""] * int(failed)
+    cases = found.get("cases") or found.get("scenarios")
+    if cases is None:  # the proxy's tool lists the failed ones only
+        failed = found["failed"] or {}
+        return int(found["passed"]), {name: str(text) for name, text in failed.items()}
+    failed = {name: _difference(result) for name, result in cases.items() if not _passed(result)}
+    return int(found["passed"]), failed
 
 
 def _passed(result: object) -> bool:
@@ -158,35 +164,52 @@ def _passed(result: object) -> bool:
     return result in (True, "PASS", [], "")
 
 
-def api(only: str, *, verbose: bool) -> tuple[int, list[str]]:
+def _difference(result: object) -> str:
+    if isinstance(result, dict):
+        return str(result.get("difference", result))
+    return "\n".join(map(str, result)) if isinstance(result, list) else str(result)
+
+
+def replay_cluster(made: Servers, cases: list[Path], *, only: str = "*", **how: Any) -> Outcome:
+    """Cases of controllers, scheduler and kubectl, against servers that are up; `timeout` are the
+    seconds that a state may take.
+    """
+    timeout = str(how.pop("timeout", TIMEOUT))
+    words = [*map(str, cases), "--server", made.url, "--token", TOKEN, "--only", only]
+    words += ["--timeout", timeout, "--kubectl", kubectl() or "kubectl"]
+    return replay(RECORDED / "replay_cluster.py", words, made.folder, **how)
+
+
+def kubectl() -> str:
+    """The kubectl to use: $KUBECTL, else the one in PATH; empty where there is none."""
+    return shutil.which(os.environ.get("KUBECTL") or "kubectl") or ""
+
+
+def api(only: str, *, verbose: bool) -> Outcome:
     with servers("10.96.0.0/12") as made:
         words = ["run", "--server", made.url, "--token", TOKEN, "--insecure", "--only", only]
         return replay(RECORDED / "api" / "replay.py", words, made.folder, verbose=verbose)
 
 
-def _cluster(area: str) -> Callable[..., tuple[int, list[str]]]:
-    def play(only: str, *, verbose: bool) -> tuple[int, list[str]]:
+def _cluster(area: str) -> Callable[..., Outcome]:
+    def play(only: str, *, verbose: bool) -> Outcome:
         with servers() as made:
-            # Each area takes both: pods need accounts, which a controller makes, and nodes.
             made.with_controllers()
             made.with_scheduler()
-            words = [str(RECORDED / area), "--server", made.url, "--token", TOKEN, "--only", only]
-            words += ["--timeout", TIMEOUT]
-            if area == "kubectl":
-                words += ["--kubectl", os.environ.get("KUBECTL") or "kubectl"]
-            return replay(RECORDED / "replay_cluster.py", words, made.folder, verbose=verbose)
+            return replay_cluster(made, [RECORDED / area], only=only, verbose=verbose)
 
     return play
 
 
-def dns(only: str, *, verbose: bool) -> tuple[int, list[str]]:
+def dns(only: str, *, verbose: bool) -> Outcome:
     with servers() as made:
         words = ["replay", ".", "--server-cmd", f"{SAMPAN} dns -conf {{corefile}}"]
         words += ["--apiserver", made.url, "--token", TOKEN, "--only", only]
+        words += ["--base-port", str(DNS_PORTS)]
         return replay(RECORDED / "dns" / "replay.py", words, made.folder, verbose=verbose)
 
 
-def proxy(only: str, *, verbose: bool) -> tuple[int, list[str]]:
+def proxy(only: str, *, verbose: bool) -> Outcome:
     """Rule by rule; packets are sent by the tests of the proxy."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as name:
         folder = Path(name)
@@ -205,7 +228,7 @@ exec {sampan} proxy render --mode iptables --node n1 --family "$1" $config \\
 """
 
 
-AREAS: dict[str, Callable[..., tuple[int, list[str]]]] = {
+AREAS: dict[str, Callable[..., Outcome]] = {
     "api": api,
     "controllers": _cluster("controllers"),
     "scheduler": _cluster("scheduler"),
@@ -224,7 +247,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
     results = []
     for area in args.areas or AREAS:
-        if area == "kubectl" and not (os.environ.get("KUBECTL") or shutil.which("kubectl")):
+        if area == "kubectl" and not kubectl():
             print("kubectl: not run, no kubectl ($KUBECTL or PATH)")
             continue
         begun = time.monotonic()
