@@ -117,6 +117,8 @@ class Kubelet:
         if pods.is_mirror(pod):
             self._mirror_changed(pod, gone=new is None)
         elif new is None:
+            if pod["metadata"].get("deletionTimestamp"):
+                self._note(pod)  # its last state says with how much grace
             self.drop(pod["metadata"]["uid"])
         else:
             if old is not None and old["metadata"]["uid"] != new["metadata"]["uid"]:

@@ -26,6 +26,7 @@ class Saying:
         *,
         failure: tuple[str, str] | None = None,
         terminated: bool = False,
+        lazily: bool = False,
     ) -> None:
         """`api` is the object that carries the status: the pod, or the mirror of a static one."""
         seen = self.kit.runtime.observe(pods.uid_of(pod))
@@ -46,7 +47,7 @@ class Saying:
         )
         self.status = pod_status(view)
         if api is not None:
-            self.kit.statuses.set(api, self.status)
+            self.kit.statuses.set(api, self.status, lazily=lazily)
 
     def forget(self, container_id: str) -> None:
         self._messages.pop(container_id, None)

@@ -17,6 +17,7 @@ from sampan.std.backoff import Backoff
 from sampan.std.clock import Clock
 
 WORKERS = 8
+LAZY_S = 0.15
 RETRY = Backoff(first_s=0.02, factor=2, cap_s=10)
 LISTED_BY_VALUE = {"podIPs": "ip", "hostIPs": "ip"}
 """Lists that a strategic patch merges by this key, so that what is gone must be said."""
@@ -59,12 +60,14 @@ class StatusWriter:
             known.api, known.version = pod.get("status") or {}, version
             self._wake(known)
 
-    def set(self, pod: Json, status: Json) -> None:
-        """It shall show this; `pod` is the object at the API (the mirror of a static pod)."""
+    def set(self, pod: Json, status: Json, *, lazily: bool = False) -> None:
+        """It shall show this; `pod` is the object at the API (the mirror of a static pod).
+        `lazily`: there is better news within moments, most likely.
+        """
         known = self._pod(pod)
         known.wanted = status
         known.settled.clear()
-        self._wake(known)
+        self._wake(known, LAZY_S if lazily else 0.0)
 
     async def settled(self, uid: str) -> None:
         """Until the API has the last status that was set, or the pod is gone from there."""
@@ -112,14 +115,14 @@ class StatusWriter:
             self.pods[uid] = _Pod(meta["namespace"], meta["name"], uid)
         return self.pods[uid]
 
-    def _wake(self, known: _Pod) -> None:
+    def _wake(self, known: _Pod, after_s: float = 0.0) -> None:
         if known.wanted is None:
             return
         changes = difference(known.api, known.wanted)
         if known.gone or not changes or changes == known.said:
             known.settled.set()
         else:
-            self.queue.add(known.uid)
+            self.queue.add_after(known.uid, after_s)
 
 
 def difference(api: Json, wanted: Json) -> Json:

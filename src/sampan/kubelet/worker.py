@@ -107,7 +107,7 @@ class Worker:
     # -- living
 
     async def _live(self) -> float | None:
-        self._say()
+        self._say(lazily=True)
         step = Plan()
         for _ in range(MAX_STEPS):
             try:
@@ -277,10 +277,15 @@ class Worker:
     def _api_pod(self) -> Json | None:
         return self.mirror if pods.is_static(self.pod) else self.pod
 
-    def _say(self, *, terminated: bool = False) -> None:
+    def _say(self, *, terminated: bool = False, lazily: bool = False) -> None:
         failure = self.ending.failure if self.ending is not None else None
         self.saying.say(
-            self.pod, self._api_pod(), self._holds, failure=failure, terminated=terminated
+            self.pod,
+            self._api_pod(),
+            self._holds,
+            failure=failure,
+            terminated=terminated,
+            lazily=lazily,
         )
 
     # -- back-off and deadlines
