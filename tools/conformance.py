@@ -72,10 +72,10 @@ class Servers:
         self.wait()
 
     def start(self, *words: str) -> None:
-        log = (self.folder / f"{words[0]}.log").open("wb")
-        self.running.append(
-            subprocess.Popen([str(SAMPAN), *words], stdout=log, stderr=log, cwd=self.folder)
-        )
+        with (self.folder / f"{words[0]}.log").open("wb") as log:
+            self.running.append(
+                subprocess.Popen([str(SAMPAN), *words], stdout=log, stderr=log, cwd=self.folder)
+            )
 
     def wait(self) -> None:
         import ssl
@@ -151,11 +151,15 @@ def replay(tool: Path, words: list[str], folder: Path, *, verbose: bool = False)
         raise SystemExit(done.stdout or f"{tool.name} made no summary")
     found = json.loads(summary.read_text())
     cases = found.get("cases") or found.get("scenarios")
-    if cases is None:  # the proxy's tool lists the failed ones only
+    if cases is None:  # the tools of proxy and dns list what failed
         failed = found["failed"] or {}
-        return int(found["passed"]), {name: str(text) for name, text in failed.items()}
+        return _count(found["passed"]), {n: _difference(found) for n, found in failed.items()}
     failed = {name: _difference(result) for name, result in cases.items() if not _passed(result)}
-    return int(found["passed"]), failed
+    return _count(found["passed"]), failed
+
+
+def _count(passed: object) -> int:
+    return len(passed) if isinstance(passed, list) else int(str(passed))
 
 
 def _passed(result: object) -> bool:
