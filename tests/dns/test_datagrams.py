@@ -1,0 +1,115 @@
+"""Every receive loop takes and answers in batches, from the address that was asked."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from sampan.linux.base.datagrams import BATCH, Datagrams, Peer
+from sampan.linux.real.datagrams import PlainDatagrams
+from sampan.linux.real.datagrams_mmsg import MmsgDatagrams, is_usable
+
+LOOPS = [PlainDatagrams, *([MmsgDatagrams] if is_usable() else [])]
+
+
+@pytest.fixture(params=LOOPS, ids=lambda loop: loop.__name__)
+def wildcard(request: pytest.FixtureRequest) -> Iterator[Datagrams]:
+    made = request.param("", 0)
+    yield made
+    made.close()
+
+
+def client(address: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    sock.connect((address, port))
+    sock.settimeout(5)
+    return sock
+
+
+def drained(loop: Datagrams, count: int, slow: list[tuple[bytes, Peer]] | None = None) -> int:
+    """Drain until `count` datagrams were taken; how many calls it took."""
+    taken = calls = 0
+
+    def fast(wire: bytes) -> bytes | None:
+        return None if slow is not None else wire[::-1]
+
+    def later(wire: bytes, peer: Peer) -> None:
+        assert slow is not None
+        slow.append((wire, peer))
+
+    while taken < count:
+        assert select.select([loop], [], [], 5)[0]
+        taken += loop.drain(fast, later)
+        calls += 1
+    return calls
+
+
+def test_many_datagrams_are_taken_in_batches_and_answered_each(wildcard: Datagrams) -> None:
+    with client("127.0.0.1", wildcard.port) as sock:
+        for number in range(100):
+            sock.send(b"%03d" % number)
+        calls = drained(wildcard, 100)
+        answers = {sock.recv(100) for _ in range(100)}
+    assert answers == {(b"%03d" % number)[::-1] for number in range(100)}
+    assert 100 / BATCH <= calls <= 100
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "127.7.7.7", "::1"])
+def test_a_reply_leaves_from_the_address_that_was_asked(wildcard: Datagrams, address: str) -> None:
+    # A connected socket hears only from the very address that it sent to.
+    with client(address, wildcard.port) as sock:
+        sock.send(b"abc")
+        drained(wildcard, 1)
+        assert sock.recv(100) == b"cba"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.3", "::1"])
+def test_a_reply_may_come_later(wildcard: Datagrams, address: str) -> None:
+    kept: list[tuple[bytes, Peer]] = []
+    with client(address, wildcard.port) as sock:
+        sock.send(b"question")
+        drained(wildcard, 1, kept)
+        wire, peer = kept[0]
+        assert (wire, peer.address, peer.local) == (b"question", sock.getsockname()[0], address)
+        assert (peer.port, peer.local_port) == (sock.getsockname()[1], wildcard.port)
+        wildcard.send(b"answer", peer)
+        assert sock.recv(100) == b"answer"
+
+
+def test_a_large_datagram_and_an_empty_one(wildcard: Datagrams) -> None:
+    with client("127.0.0.1", wildcard.port) as sock:
+        sock.send(b"")
+        sock.send(b"x" * 4000 + b"y")
+        drained(wildcard, 2)
+        assert sorted(len(sock.recv(5000)) for _ in range(2)) == [0, 4001]
+
+
+def test_nothing_waiting_is_no_error(wildcard: Datagrams) -> None:
+    assert wildcard.drain(lambda wire: wire, lambda wire, peer: None) == 0
+
+
+def test_a_peer_that_is_gone_does_not_matter(wildcard: Datagrams) -> None:
+    sock = client("127.0.0.1", wildcard.port)
+    for _ in range(5):
+        sock.send(b"x")
+    sock.close()
+    drained(wildcard, 5)
+    with client("127.0.0.1", wildcard.port) as other:
+        other.send(b"still there")
+        drained(wildcard, 1)
+        assert other.recv(100) == b"ereht llits"
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
+def test_one_address_alone_and_a_taken_one(loop: type[PlainDatagrams]) -> None:
+    one = loop("127.0.0.4", 0)
+    with client("127.0.0.4", one.port) as sock:
+        sock.send(b"ab")
+        drained(one, 1)
+        assert sock.recv(10) == b"ba"
+    one.close()
+    with pytest.raises(OSError, match="assign"):
+        loop("192.0.2.1", 0)
