@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.proxy.shapes import PLACE, SETTINGS, objects, rules, upstream_change, upstream_shape
 from sampan.proxy.backend import Backend
+from sampan.proxy.config import configuration
 from sampan.proxy.plan import plan, slice_of
 from sampan.proxy.proxy import collecting_later
 
@@ -28,7 +29,7 @@ BURST = 1000
 def backend(mode: str) -> Backend[Any]:
     from sampan.cluster.parts.proxy_kernel import real_kernel
 
-    made = real_kernel(GROUP).backends[mode]()
+    made = real_kernel(configuration(), GROUP).backends[mode]()
     made.configure(SETTINGS)
     return made
 

@@ -19,7 +19,7 @@ import yaml
 from sampan.api.meta import Json
 from sampan.linux.walk.packet import DROP, PASS, REJECT, Host, Outcome, Packet
 from sampan.proxy.config import configuration
-from sampan.proxy.meaning import IPTABLES, NFTABLES, Manners, View, meaning
+from sampan.proxy.meaning import IPTABLES, IPVS, NFTABLES, Manners, View, meaning
 from sampan.proxy.model import family_of
 from sampan.proxy.offline import Planned, planned
 
@@ -61,7 +61,12 @@ SERVERS = {
     "fd00:10:244:2::12": "r2",
     "203.0.113.250": "lb",
 }
-MANNERS: dict[str, Manners] = {"nftables": NFTABLES, "iptables": IPTABLES, "ebpf": NFTABLES}
+MANNERS: dict[str, Manners] = {
+    "nftables": NFTABLES,
+    "iptables": IPTABLES,
+    "ebpf": NFTABLES,
+    "ipvs": IPVS,
+}
 KERNEL_MODES = {"nftables": "nftables", "iptables": "iptables", "ebpf": "ebpf", "userspace": "ebpf"}
 """The modes that a kernel is asked about, and whose word in packets.yaml counts for them."""
 WORDS = {REJECT: "refused", DROP: "dropped", PASS: "passed"}

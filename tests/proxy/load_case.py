@@ -9,11 +9,12 @@ import asyncio
 import sys
 
 from sampan.cluster.parts.proxy_kernel import real_kernel
+from sampan.proxy.config import configuration
 from tests.proxy.case_folders import ROOT, Case
 
 
 async def main() -> None:
-    kernel = real_kernel(sys.argv[1])
+    kernel = real_kernel(configuration(), sys.argv[1])
     backends = {name: make() for name, make in kernel.backends.items()}
     loaded = ""
     for line in sys.stdin:

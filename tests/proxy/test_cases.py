@@ -11,13 +11,16 @@ from sampan.linux.base.nft_text import parse
 from sampan.linux.walk.iptables import Walker as IptablesWalker
 from sampan.linux.walk.nft import Walker as NftWalker
 from sampan.linux.walk.packet import Outcome, Packet
+from sampan.proxy.backends.ipvs.render import state, together
 from tests.proxy.case_folders import HOST, MANNERS, Case, cases, meant, packet, told, update, wanted
+from tests.proxy.ipvs_walk import ipvs_walker
 
 MODES = tuple(MANNERS)
 FILES = {
     "nftables": (("expect.nftables", ""),),
     "iptables": (("expect.iptables", "iptables"), ("expect.ip6tables", "ip6tables")),
     "ebpf": (("expect.ebpf", ""),),
+    "ipvs": (("expect.ipvs", ""),),
 }
 
 
@@ -66,6 +69,10 @@ def _walker(case: Case, mode: str, six: bool) -> NftWalker | IptablesWalker:
     if mode in ("nftables", "ebpf"):
         text = rendered(mode, case.planned(mode), "ip6" if six else "ip")
         return NftWalker(parse(text)[0], HOST)
+    if mode == "ipvs":
+        plan = case.planned(mode)
+        states = (state(rules, plan.settings, "rr") for rules in plan.model.values())
+        return ipvs_walker(together(states), plan.settings, 6 if six else 4)
     text = rendered(mode, case.planned(mode), "ip6tables" if six else "iptables")
     return IptablesWalker(text, HOST)
 

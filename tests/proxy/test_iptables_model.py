@@ -10,12 +10,12 @@ from dataclasses import replace
 from hypothesis import given
 
 from sampan.api.meta import Key
+from sampan.linux.base.iptables_text import document
 from sampan.linux.fake.iptables import FakeIptables
 from sampan.linux.walk.iptables import Walker
 from sampan.proxy.backends.iptables.backend import IptablesBackend
-from sampan.proxy.backends.iptables.layout import WHOLE, Division, division
+from sampan.proxy.backends.iptables.layout import JUMPS, WHOLE, Division, division
 from sampan.proxy.backends.iptables.rules import NODEPORTS, SERVICES, probability
-from sampan.proxy.backends.iptables.text import document
 from sampan.proxy.meaning import IPTABLES, View, meaning
 from sampan.proxy.model import Port, Rules, Target
 from sampan.proxy.settings import Settings
@@ -118,7 +118,8 @@ def test_divided_rules_treat_packets_as_undivided_ones() -> None:
     world.tracker.take()
     backend = IptablesBackend(tools(), Settings("n1"))
     plain, divided = (
-        document(backend.chains(world.tracker.model, 4, how)) for how in (WHOLE, Division(31))
+        document(backend.chains(world.tracker.model, 4, how), JUMPS)
+        for how in (WHOLE, Division(31))
     )
     assert "KUBE-PART-" in divided
     assert "KUBE-PORTS-30080" in divided

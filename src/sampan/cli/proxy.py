@@ -84,7 +84,7 @@ def _serve(flags: dict[str, str], config: Json) -> int:
     from sampan.linux.base.nft import NftError
 
     try:
-        kernel = real_kernel(flags.get("ebpf-cgroup", ""))
+        kernel = real_kernel(config, flags.get("ebpf-cgroup", ""))
         if flags.get("cleanup") == "true":
             asyncio.run(part.clean(kernel))
             return 0

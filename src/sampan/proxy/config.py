@@ -229,9 +229,12 @@ def _node_port_ips(
     config: Json, family: int, own: Sequence[str], here: Sequence[str]
 ) -> tuple[str, ...] | None:
     ranges = _node_port_ranges(config, family, own)
-    if any(one.endswith("/0") for one in ranges):
-        return None
     known = dict.fromkeys((*own, *here))
+    if any(one.endswith("/0") for one in ranges):
+        if config["mode"] != "ipvs":
+            return None
+        # A virtual server has an address: here all of them must be named.
+        return tuple(ip for ip in known if not ip.startswith(("127.", "fe80:")) and ip != "::1")
     return tuple(ip for ip in known if any(contains(one, ip) for one in ranges))
 
 

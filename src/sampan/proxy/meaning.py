@@ -24,6 +24,12 @@ class Manners(NamedTuple):
     """Whether a node port that nobody answers is refused at every local address."""
     hairpin_everywhere: bool = False
     """Whether endpoints of other nodes are masqueraded to themselves as well."""
+    short_circuits: bool = True
+    """Whether pods and the node reach everyone under externalTrafficPolicy Local."""
+    drops_dead_here: bool = True
+    """Whether a Service that is dead only on this node drops; it refuses otherwise."""
+    holds_addresses: bool = False
+    """Whether the node takes all addresses of Services as its own: other ports are refused."""
 
 
 NFTABLES = Manners()
@@ -32,6 +38,14 @@ IPTABLES = Manners(
     refuses_own_external=False,
     dead_node_ports_everywhere=True,
     hairpin_everywhere=True,
+)
+
+
+IPVS = Manners(
+    refuses_unknown_ports=False,
+    short_circuits=False,
+    drops_dead_here=False,
+    holds_addresses=True,
 )
 
 
@@ -81,12 +95,19 @@ def serves_node_ports(ip: str, view: View) -> bool:
 
 
 def _unknown(ports: list[Port], packet: Packet, view: View) -> frozenset[Outcome]:
+    if view.manners.holds_addresses:
+        held = {ip for port in ports for ip in _addresses(port)}
+        return frozenset({REJECT if packet.destination in held else PASS})
     if view.manners.refuses_unknown_ports and not view.host.owns(packet.destination):
         if any(packet.destination == port.cluster_ip for port in ports):
             return frozenset({REJECT})
         if any(contains(cidr, packet.destination) for cidr in view.settings.service_cidrs):
             return frozenset({DROP})
     return frozenset({PASS})
+
+
+def _addresses(port: Port) -> tuple[str, ...]:
+    return (port.cluster_ip, *port.external_ips, *port.load_balancer_ips)
 
 
 def _internal(port: Port, packet: Packet, view: View) -> frozenset[Outcome]:
@@ -110,7 +131,7 @@ def _external(port: Port, packet: Packet, view: View) -> frozenset[Outcome]:
     """Policy Local binds only traffic from outside: pods and the node itself reach everyone."""
     if not port.external_local:
         return _spread(port, port.cluster, packet, (True, view), external=True)
-    if port.any:
+    if port.any and view.manners.short_circuits:
         if view.settings.detector.local(packet):
             return _spread(port, port.cluster, packet, (False, view), external=True)
         if view.host.owns(packet.source):
@@ -141,7 +162,7 @@ def _spread(
     own = packet.from_node and not view.host.owns(packet.destination)
     if external and own and not view.manners.refuses_own_external:
         return frozenset({PASS})
-    return frozenset({DROP if port.any else REJECT})
+    return frozenset({DROP if port.any and view.manners.drops_dead_here else REJECT})
 
 
 def _leaves(target: Target, packet: Packet, view: View) -> bool:

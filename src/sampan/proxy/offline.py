@@ -21,6 +21,8 @@ class Planned:
 
     model: dict[Key, Rules]
     settings: Settings
+    scheduler: str = "rr"
+    """Of IPVS mode."""
 
 
 def planned(objects: Iterable[Json], config: Json, node_name: str = "") -> Planned:
@@ -51,6 +53,7 @@ def planned(objects: Iterable[Json], config: Json, node_name: str = "") -> Plann
             service_cidrs=cidrs,
             local_ips=_single(config["nodePortAddresses"] or ()),
         ),
+        config["ipvs"]["scheduler"] or "rr",
     )
 
 

@@ -64,9 +64,9 @@ def build(
     Raises CannotRun.
     """
     config = settings.config
-    kernel = kernel or real_kernel(settings.cgroup)
+    kernel = kernel or real_kernel(config, settings.cgroup)
     clock = clock or SystemClock()
-    backend = _backend(kernel, config["mode"])
+    config, backend = _backend(kernel, config)
     wellbeing = Wellbeing(clock, patience_s=2 * seconds(_period(config)))
     metrics = Metrics(config["mode"])
     if isinstance(backend, IptablesBackend):
@@ -151,18 +151,34 @@ def local_ips(links: Links) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _backend(kernel: Kernel, mode: str) -> Backend[Any]:
+FALL_BACK = {"ipvs": "iptables"}
+"""Where a mode cannot run, another one takes its place, as upstream's articles have it."""
+
+
+def _backend(kernel: Kernel, config: Json) -> tuple[Json, Backend[Any]]:
+    """The backend of the mode that was asked for, and the configuration that is in force."""
+    mode = config["mode"]
+    backend, why = _probed(kernel, mode)
+    if why and mode in FALL_BACK:
+        other = FALL_BACK[mode]
+        _LOG.warning("this mode cannot run here; falling back", mode=mode, to=other, why=why)
+        config = {**config, "mode": other}
+        backend, why = _probed(kernel, other)
+    if backend is None or why:
+        raise CannotRun(why)
+    return config, backend
+
+
+def _probed(kernel: Kernel, mode: str) -> tuple[Backend[Any] | None, str]:
+    """The backend of a mode, and why it cannot run here."""
     make = kernel.backends.get(mode)
     if make is None:
-        raise CannotRun(f"mode {mode!r} cannot run here; there are {', '.join(kernel.backends)}")
+        return None, f"mode {mode!r} cannot run here; there are {', '.join(kernel.backends)}"
     try:
         backend = make()
-    except NftError as error:
-        raise CannotRun(str(error)) from error
-    why = backend.probe()
-    if why:
-        raise CannotRun(why)
-    return backend
+    except (NftError, OSError) as error:
+        return None, str(error)
+    return backend, backend.probe()
 
 
 def _others(kernel: Kernel, mode: str) -> Sequence[Backend[Any]]:

@@ -8,17 +8,21 @@ from functools import cached_property
 from importlib import resources
 from typing import Any
 
+from sampan.api.meta import Json
 from sampan.linux.base.conntrack import Conntrack
 from sampan.linux.base.links import Links
 from sampan.linux.real.bpf import RealSocketBalancer
 from sampan.linux.real.conntrack import RealConntrack
 from sampan.linux.real.helper import RealHelper
+from sampan.linux.real.ipset import RealIpsets
 from sampan.linux.real.iptables import RealIptables
+from sampan.linux.real.ipvs import RealIpvs
 from sampan.linux.real.links import NetlinkLinks
 from sampan.linux.real.nft import RealNft
 from sampan.proxy.backend import Backend
 from sampan.proxy.backends.ebpf.backend import EbpfBackend
 from sampan.proxy.backends.iptables.backend import IptablesBackend
+from sampan.proxy.backends.ipvs.backend import IpvsBackend, Options
 from sampan.proxy.backends.nftables.backend import NftablesBackend
 from sampan.proxy.backends.userspace.backend import UserspaceBackend
 from sampan.proxy.settings import Settings
@@ -37,16 +41,17 @@ class Kernel:
     close: Callable[[], None] = lambda: None
 
 
-def real_kernel(cgroup: str = "") -> Kernel:
+def real_kernel(config: Json, cgroup: str = "") -> Kernel:
     """The network namespace in which this thread is. Sockets are translated for the processes of
     `cgroup`, of the whole machine if it is empty.
     """
-    parts = _Real(cgroup)
+    parts = _Real(config, cgroup)
     backends: dict[str, Callable[[], Backend[Any]]] = {
         "nftables": parts.nftables,
         "iptables": parts.iptables,
         "userspace": parts.userspace,
         "ebpf": parts.ebpf,
+        "ipvs": parts.ipvs,
     }
     return Kernel(parts.conntrack, parts.links, backends, parts.close)
 
@@ -54,7 +59,8 @@ def real_kernel(cgroup: str = "") -> Kernel:
 class _Real:
     """Makes backends; they share one way into nftables."""
 
-    def __init__(self, cgroup: str) -> None:
+    def __init__(self, config: Json, cgroup: str) -> None:
+        self._config = config
         self._cgroup = cgroup
         self.conntrack = RealConntrack()
         self.links = NetlinkLinks()
@@ -62,6 +68,10 @@ class _Real:
     @cached_property
     def nft(self) -> RealNft:
         return RealNft()
+
+    @cached_property
+    def virtual_servers(self) -> RealIpvs:
+        return RealIpvs()
 
     def nftables(self) -> Backend[Any]:
         return NftablesBackend(self.nft, NOTHING)
@@ -76,7 +86,17 @@ class _Real:
         image = resources.files("sampan.proxy.backends.ebpf").joinpath("sockets.o").read_bytes()
         return EbpfBackend(self.nftables(), RealSocketBalancer(self._cgroup, image), NOTHING)
 
+    def ipvs(self) -> Backend[Any]:
+        asked = self._config["ipvs"]
+        tools = [RealIptables(4), RealIptables(6)]
+        options = Options(
+            asked["scheduler"], asked["strictARP"], tuple(asked["excludeCIDRs"] or ())
+        )
+        return IpvsBackend(self.virtual_servers, RealIpsets(), tools, options)
+
     def close(self) -> None:
+        if "virtual_servers" in self.__dict__:
+            self.virtual_servers.close()
         self.conntrack.close()
         self.links.close()
         if "nft" in self.__dict__:

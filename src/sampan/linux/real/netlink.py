@@ -57,10 +57,12 @@ def attributes(data: bytes) -> dict[int, bytes]:
 
 
 class Netlink:
-    """One rtnetlink socket. It keeps speaking for the namespace in which it was made."""
+    """One rtnetlink socket, or one of another protocol. It keeps speaking for the namespace in
+    which it was made.
+    """
 
-    def __init__(self) -> None:
-        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
         self.socket.bind((0, 0))
         self.socket.settimeout(5)
         self.sequence = 0

@@ -1,6 +1,8 @@
 """A packet walker for iptables: what the rules do with the first packet of a connection.
 
-As with nftables, chance goes every way; `memory` is what the `recent` lists hold.
+As with nftables, chance goes every way; `memory` is what the `recent` lists hold. Rules may match
+sets of ipset, and IPVS may stand behind them: then a packet for one of its virtual servers leaves
+the filter chains for a destination.
 """
 
 from __future__ import annotations
@@ -51,6 +53,12 @@ class Walker:
     saved: str
     host: Host
     memory: Memory = field(default_factory=dict)
+    sets: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Entries of ipset's sets, as it prints them."""
+    servers: Mapping[tuple[str, int, str], tuple[tuple[str, int], ...]] = field(
+        default_factory=dict
+    )
+    """IPVS' virtual servers with their destinations."""
 
     def __post_init__(self) -> None:
         self._tables = tables(self.saved)
@@ -70,6 +78,10 @@ class Walker:
         """Behind destination NAT: the filter chains on the way, then postrouting."""
         hooks = ["OUTPUT"] if state.packet.from_node else []
         local = self.host.owns(state.destination)
+        served = self._served(state)
+        if served is not None and state.packet.from_node:
+            # IPVS takes the node's own packets behind OUTPUT.
+            local = False
         if local:
             hooks.append("INPUT")
         elif not state.packet.from_node:
@@ -77,11 +89,31 @@ class Walker:
         for verdict, passed in self._several(hooks, state):
             if verdict in ("DROP", "REJECT"):
                 yield Path(DROP if verdict == "DROP" else REJECT, passed.learnt, passed.rules)
+            elif served is not None:
+                yield from self._spread(served, passed)
             elif local and not state.packet.from_node:
                 yield _arrived(passed)
             else:
                 for _, left in self._base("nat", "POSTROUTING", passed):
                     yield _arrived(left)
+
+    def _served(self, state: _State) -> tuple[tuple[str, int], ...] | None:
+        if state.translated is not None:
+            return None
+        return self.servers.get((state.destination, state.port, state.packet.protocol))
+
+    def _spread(self, ends: tuple[tuple[str, int], ...], state: _State) -> Iterator[Path]:
+        """IPVS: any destination, then postrouting; none, and the client is refused."""
+        if not ends:
+            yield Path(REJECT, state.learnt, state.rules)
+        for end in ends:
+            sent = replace(state, translated=end)
+            if self.host.owns(end[0]) and not state.packet.from_node:
+                # A destination on the node itself: the packet never leaves.
+                yield _arrived(sent)
+                continue
+            for _, left in self._base("nat", "POSTROUTING", sent):
+                yield _arrived(left)
 
     def _several(self, hooks: list[str], state: _State) -> Iterator[tuple[str, _State]]:
         if not hooks:
@@ -154,7 +186,24 @@ class Walker:
         if name == "--rcheck":
             listed = next(one.value for one in rule.options if one.name == "--name")
             return state.packet.source in self.memory.get(listed, frozenset())
+        if name == "--match-set":
+            return self._in_set(value, state)
         return _simple(name, value, state)
+
+    def _in_set(self, name: str, state: _State) -> bool:
+        """The set's fields are those of its entries: port, address, or address with port."""
+        entries = self.sets.get(name, frozenset())
+        where = f"{state.destination},{state.packet.protocol}:{state.port}"
+        source = state.packet.source
+        return (
+            str(state.port) in entries
+            or state.destination in entries
+            or where in entries
+            or any(
+                one.startswith(where + ",") and _in(one.rpartition(",")[2], source)
+                for one in entries
+            )
+        )
 
 
 def _simple(name: str, value: str, state: _State) -> bool:

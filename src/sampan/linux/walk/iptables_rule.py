@@ -64,6 +64,9 @@ def _options(line: str) -> Iterator[Option]:
         if word not in _NO_VALUE and index < len(words):
             value = words[index]
             index += 1
+        if word == "--match-set":
+            # Its second word says which parts of the packet are looked up: all of the entry.
+            index += 1
         yield Option(word, value, negated)
         negated = False
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sampan.api.meta import Key
+from sampan.linux.base import iptables_text as text
 from sampan.linux.base.iptables import Iptables, IptablesError
+from sampan.linux.base.iptables_text import Chain
 from sampan.proxy.backend import BackendError
-from sampan.proxy.backends.iptables import text
 from sampan.proxy.backends.iptables.layout import (
     CANARY,
     DIVIDE_FROM,
+    JUMPS,
+    PREFIX,
     UNDIVIDE_BELOW,
     WHOLE,
-    Chain,
     Division,
     division,
     fixed,
@@ -259,12 +261,13 @@ class IptablesBackend:
         if one.settings.localhost_node_ports:
             one.tool.allow_localnet()
         have = text.parse(one.tool.save())
-        known = text.ours(have)
+        known = _ours(have)
         wanted = self._all(one)
         names = {(chain.table, chain.name) for chain in wanted}
         write = [chain for chain in wanted if known.get((chain.table, chain.name)) != chain.rules]
         gone = [where for where in known if where not in names and _removable(where)]
-        made = text.script(write, gone, text.missing_jumps(have))
+        stale = text.jump_removals(_others(have), gone)
+        made = text.script(write, gone, text.both(stale, text.missing_jumps(have, JUMPS)))
         if made:
             one.tool.restore(made)
         one.fingerprint = one.tool.fingerprint()
@@ -278,7 +281,9 @@ class IptablesBackend:
                 continue
             have = text.parse(one.tool.save())
             tables = ("mangle", "filter", "nat")
-            if any((table, CANARY) not in have for table in tables) or text.missing_jumps(have):
+            if any((table, CANARY) not in have for table in tables) or text.missing_jumps(
+                have, JUMPS
+            ):
                 return True
             if any(have.get(where) != rules for where, rules in one.emitted.items()):
                 return True
@@ -292,8 +297,8 @@ class IptablesBackend:
             except IptablesError:
                 # Without the program there is nothing that it could have made.
                 continue
-            gone = [where for where in text.ours(have) if _removable(where)]
-            jumps = text.jump_removals(have)
+            gone = [where for where in _ours(have) if _removable(where)]
+            jumps = text.jump_removals(_others(have), gone)
             if gone or jumps:
                 tool.restore(text.script([], gone, jumps))
         self._families = []
@@ -303,6 +308,16 @@ def _part_of(name: str) -> Hub | None:
     if name.startswith("KUBE-PART-"):
         return SERVICES
     return ("nat", "KUBE-NODEPORTS") if name.startswith("KUBE-PORTS-") else None
+
+
+def _ours(chains: text.Chains) -> text.Chains:
+    """The chains that are the proxy's, whichever mode or version made them."""
+    return {where: rules for where, rules in chains.items() if where[1].startswith(PREFIX)}
+
+
+def _others(chains: text.Chains) -> text.Chains:
+    """The chains that are somebody else's: jumps from these to ours must go before ours do."""
+    return {where: rules for where, rules in chains.items() if not where[1].startswith(PREFIX)}
 
 
 def _removable(where: tuple[str, str]) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from sampan.api.meta import Key
+from sampan.linux.base.iptables_text import TABLES, Chain, Jump
 from sampan.proxy.backends.iptables.rules import NODEPORTS, SERVICES, Entry, Hub, hashed
 from sampan.proxy.settings import FamilySettings
 
@@ -20,13 +21,12 @@ DIVIDE_FROM = 1000
 UNDIVIDE_BELOW = 800
 """Lower than where dividing begins: a cluster at the edge must not change back and forth."""
 PORT_BITS = 6
-TABLES = ("mangle", "filter", "nat")
 CANARY = "KUBE-PROXY-CANARY"
 PREFIX = "KUBE-"
 PARTS = ("KUBE-PART-", "KUBE-PORTS-")
 
 _SAID = "-m comment --comment"
-JUMPS: tuple[tuple[str, str, str], ...] = (
+JUMPS: tuple[Jump, ...] = (
     ("filter", "INPUT", "-j KUBE-FIREWALL"),
     (
         "filter",
@@ -80,14 +80,6 @@ JUMPS: tuple[tuple[str, str, str], ...] = (
     ("nat", "POSTROUTING", f'{_SAID} "kubernetes postrouting rules" -j KUBE-POSTROUTING'),
 )
 """From the built-in chains, in the order in which they must stand."""
-
-
-class Chain(NamedTuple):
-    """A chain with its rules, each with its `-A`."""
-
-    table: str
-    name: str
-    rules: tuple[str, ...]
 
 
 def fixed(settings: FamilySettings) -> list[Chain]:

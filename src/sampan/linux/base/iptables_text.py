@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from sampan.proxy.backends.iptables.layout import JUMPS, PREFIX, TABLES, Chain
-
+TABLES = ("mangle", "filter", "nat")
 Chains = dict[tuple[str, str], tuple[str, ...]]
+"""Rules by table and chain."""
+Jump = tuple[str, str, str]
+"""Table, built-in chain, and the rule without its `-A`."""
 
 
-def document(chains: Iterable[Chain]) -> str:
+class Chain(NamedTuple):
+    """A chain with its rules, each with its `-A`."""
+
+    table: str
+    name: str
+    rules: tuple[str, ...]
+
+
+def document(chains: Iterable[Chain], jumps: Iterable[Jump]) -> str:
     """All tables in iptables-save form: our chains, and the jumps to them."""
     by_table: dict[str, list[Chain]] = {table: [] for table in ("filter", "mangle", "nat")}
     for chain in chains:
         by_table[chain.table].append(chain)
     lines = []
     for table, some in by_table.items():
-        jumps = [(name, rule) for where, name, rule in JUMPS if where == table]
-        names = sorted({*(chain.name for chain in some), *(name for name, _ in jumps)})
+        led = [(name, rule) for where, name, rule in jumps if where == table]
+        names = sorted({*(chain.name for chain in some), *(name for name, _ in led)})
         rules = {chain.name: chain.rules for chain in some}
-        for name, rule in jumps:
+        for name, rule in led:
             rules[name] = (*rules.get(name, ()), f"-A {name} {rule}")
         lines += [f"*{table}", *(f":{name} - [0:0]" for name in names)]
         lines += [rule for name in names for rule in rules[name]]
@@ -41,11 +52,6 @@ def parse(saved: str) -> Chains:
     return {where: tuple(rules) for where, rules in found.items()}
 
 
-def ours(chains: Chains) -> Chains:
-    """The chains that are the proxy's, whichever mode or version made them."""
-    return {where: rules for where, rules in chains.items() if where[1].startswith(PREFIX)}
-
-
 def script(
     write: Sequence[Chain], remove: Iterable[tuple[str, str]], jumps: Mapping[str, Sequence[str]]
 ) -> str:
@@ -61,32 +67,41 @@ def script(
             continue
         lines.append(f"*{table}")
         lines += [f":{name} - [0:0]" for name in (*(chain.name for chain in some), *dead)]
-        lines += [rule for chain in some for rule in chain.rules]
         lines += inserted
+        lines += [rule for chain in some for rule in chain.rules]
         lines += [f"-X {name}" for name in dead]
         lines.append("COMMIT")
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def missing_jumps(chains: Chains) -> dict[str, list[str]]:
+def missing_jumps(chains: Chains, jumps: Sequence[Jump]) -> dict[str, list[str]]:
     """Commands that insert the jumps that are not there, at the top and in their order."""
     found: dict[str, list[str]] = {}
-    for table, name, rule in reversed(JUMPS):
+    for table, name, rule in reversed(jumps):
         if f"-A {name} {rule}" not in chains.get((table, name), ()):
             found.setdefault(table, []).append(f"-I {name} 1 {rule}")
     return found
 
 
-def jump_removals(chains: Chains) -> dict[str, list[str]]:
-    """Commands that take every jump to our chains out of the chains of others."""
+def jump_removals(chains: Chains, targets: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Commands that take the jumps to these chains (table, name) out of all others."""
+    dead = set(targets)
     found: dict[str, list[str]] = {}
     for (table, name), rules in chains.items():
-        if name.startswith(PREFIX):
+        if (table, name) in dead:
             continue
         for rule in rules:
-            if rule.rpartition("-j ")[2].split(" ")[0].startswith(PREFIX):
+            target = rule.rpartition("-j ")[2].split(" ")[0]
+            if (table, target) in dead:
                 found.setdefault(table, []).append(rule.replace("-A ", "-D ", 1))
     return found
+
+
+def both(
+    one: Mapping[str, Sequence[str]], two: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """The commands of both, table by table."""
+    return {table: [*one.get(table, ()), *two.get(table, ())] for table in {**one, **two}}
 
 
 def packets(saved: str, words: str) -> float:

@@ -1,0 +1,1 @@
+"""The IPVS data plane: virtual servers and a constant number of rules (see README.md)."""

@@ -1,0 +1,237 @@
+"""IPVS mode: random Services mean what they should, changes arrive whole, connections drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from sampan.api.meta import Key
+from sampan.client.client import Client
+from sampan.cluster.parts.proxy import CannotRun, ProxySettings, build
+from sampan.cluster.parts.proxy_kernel import Kernel
+from sampan.linux.base.ipvs import Destination, VirtualServer
+from sampan.linux.fake.conntrack import FakeConntrack
+from sampan.linux.fake.iptables import FakeIptables
+from sampan.linux.fake.ipvs import FakeIpsets, FakeIpvs
+from sampan.linux.fake.links import FakeLinks
+from sampan.proxy.backends.iptables.backend import IptablesBackend
+from sampan.proxy.backends.ipvs.backend import IpvsBackend, Options
+from sampan.proxy.backends.ipvs.render import State, state, together
+from sampan.proxy.config import configuration
+from sampan.proxy.meaning import IPVS, View, meaning
+from sampan.proxy.model import Port, Rules, Target
+from sampan.proxy.settings import Settings
+from sampan.testing.api import FakeApi
+from tests.proxy.ipvs_walk import ipvs_walker
+from tests.proxy.worlds import HOST, QUIET, STEPS, Change, World, packets, settings
+
+
+async def at_once(work: Callable[..., Any], *args: Any) -> Any:
+    return work(*args)
+
+
+class Machine:
+    """A kernel with IPVS, and a backend on it."""
+
+    def __init__(self, chosen: Settings) -> None:
+        self.ipvs = FakeIpvs()
+        self.ipsets = FakeIpsets()
+        self.tools = [FakeIptables(4), FakeIptables(6)]
+        self.settings = chosen
+        self.backend = self.fresh()
+
+    def fresh(self) -> IpvsBackend:
+        made = IpvsBackend(self.ipvs, self.ipsets, self.tools, aside=at_once)
+        made.configure(self.settings)
+        return made
+
+    @property
+    def writes(self) -> int:
+        tools = sum(tool.writes for tool in self.tools)
+        return self.ipvs.writes + self.ipsets.writes + tools
+
+    def holds(self) -> tuple[object, ...]:
+        return (
+            self.ipvs.table,
+            self.ipvs.devices.get("kube-ipvs0", set()),
+            self.ipsets.sets,
+            [tool.tables for tool in self.tools],
+        )
+
+
+@QUIET
+@given(steps=STEPS, chosen=settings(any_address=False))
+def test_rules_sets_and_servers_treat_every_packet_as_the_model_means(
+    steps: Sequence[Change], chosen: Settings
+) -> None:
+    world = World()
+    for step in steps:
+        world.happen(step)
+    world.tracker.take()
+    model = world.tracker.model
+    whole = together(state(rules, chosen, "rr") for rules in model.values())
+    for family in (4, 6):
+        one = chosen.family(family)
+        assert one is not None
+        walker = ipvs_walker(whole, chosen, family, HOST)
+        for packet in packets(family):
+            wanted = meaning(model.values(), packet, View(one, HOST, IPVS))
+            assert walker.outcomes(packet) == wanted, packet
+
+
+@QUIET
+@given(steps=STEPS, chosen=settings(any_address=False))
+def test_changes_one_by_one_leave_what_a_fresh_start_makes(
+    steps: Sequence[Change], chosen: Settings
+) -> None:
+    world, mine, theirs = World(), Machine(chosen), Machine(chosen)
+
+    async def follow() -> None:
+        await mine.backend.resync({})
+        for step in steps:
+            world.happen(step)
+            taken = world.tracker.take()
+            await mine.backend.load(
+                [mine.backend.render(one.key, one.old, one.new) for one in taken]
+            )
+        mine.backend._sweep()
+        await theirs.backend.resync(world.tracker.model)
+
+    asyncio.run(follow())
+    assert mine.holds() == theirs.holds()
+
+
+@QUIET
+@given(steps=STEPS, chosen=settings(any_address=False))
+def test_a_restart_writes_nothing_and_cleanup_leaves_nothing(
+    steps: Sequence[Change], chosen: Settings
+) -> None:
+    world, machine = World(), Machine(chosen)
+    for step in steps:
+        world.happen(step)
+    world.tracker.take()
+
+    async def twice() -> None:
+        await machine.backend.resync(world.tracker.model)
+        writes = machine.writes
+        await machine.fresh().resync(world.tracker.model)
+        assert machine.writes == writes
+        await machine.fresh().cleanup()
+
+    asyncio.run(twice())
+    empty = Machine(chosen)
+    assert machine.holds() == empty.holds()
+
+
+KEY = Key("default", "web")
+SERVER = VirtualServer("10.96.0.1", 80, "tcp")
+
+
+def rules(*ips: str, protocol: str = "tcp") -> Rules:
+    targets = tuple(Target(ip, 8080, False) for ip in ips)
+    port = Port(
+        "",
+        protocol,
+        4,
+        "10.96.0.1",
+        80,
+        0,
+        (),
+        (),
+        (),
+        False,
+        False,
+        0,
+        targets,
+        (),
+        bool(ips),
+        frozenset(),
+    )
+    return Rules(KEY, (port,), None, "")
+
+
+def test_a_tcp_endpoint_that_goes_drains_and_then_leaves() -> None:
+    machine = Machine(Settings("n1"))
+    one, two = rules("10.0.0.1", "10.0.0.2"), rules("10.0.0.2")
+
+    async def main() -> None:
+        await machine.backend.resync({KEY: one})
+        machine.ipvs.open = {("10.0.0.1", 8080): 3}
+        await machine.backend.load([machine.backend.render(KEY, one, two)])
+        assert machine.ipvs.table[SERVER].destinations == (
+            Destination("10.0.0.2", 8080),
+            Destination("10.0.0.1", 8080, 0),
+        )
+        machine.backend._sweep()
+        assert len(machine.ipvs.table[SERVER].destinations) == 2
+        machine.ipvs.open = {}
+        machine.backend._sweep()
+        assert machine.ipvs.table[SERVER].destinations == (Destination("10.0.0.2", 8080),)
+
+    asyncio.run(main())
+
+
+def test_an_endpoint_that_comes_back_while_draining_is_whole_again() -> None:
+    machine = Machine(Settings("n1"))
+    one, two = rules("10.0.0.1", "10.0.0.2"), rules("10.0.0.2")
+
+    async def main() -> None:
+        await machine.backend.resync({KEY: one})
+        await machine.backend.load([machine.backend.render(KEY, one, two)])
+        await machine.backend.load([machine.backend.render(KEY, two, one)])
+        assert machine.ipvs.table[SERVER].destinations == (
+            Destination("10.0.0.1", 8080),
+            Destination("10.0.0.2", 8080),
+        )
+
+    asyncio.run(main())
+
+
+def test_a_udp_endpoint_goes_at_once() -> None:
+    machine = Machine(Settings("n1"))
+    one, two = rules("10.0.0.1", "10.0.0.2", protocol="udp"), rules("10.0.0.2", protocol="udp")
+
+    async def main() -> None:
+        await machine.backend.resync({KEY: one})
+        await machine.backend.load([machine.backend.render(KEY, one, two)])
+        found = machine.ipvs.table[SERVER._replace(protocol="udp")]
+        assert found.destinations == (Destination("10.0.0.2", 8080),)
+
+    asyncio.run(main())
+
+
+def test_an_unknown_scheduler_is_said() -> None:
+    machine = Machine(Settings("n1"))
+    made = IpvsBackend(machine.ipvs, machine.ipsets, machine.tools, Options("fair"))
+    assert "fair" in made.probe()
+
+
+def test_without_ipvs_iptables_mode_takes_its_place() -> None:
+    tools = [FakeIptables(4), FakeIptables(6)]
+    lacking = FakeIpvs("this kernel has no IPVS")
+    kernel = Kernel(
+        FakeConntrack(),
+        FakeLinks(),
+        {
+            "ipvs": lambda: IpvsBackend(lacking, FakeIpsets(), tools),
+            "iptables": lambda: IptablesBackend(tools, Settings("")),
+        },
+    )
+
+    async def main() -> None:
+        config = configuration({"mode": "ipvs"})
+        part = build(Client(FakeApi()), ProxySettings("n1", config), kernel)
+        assert part.proxy.backend.name == "iptables"
+        assert part.config["mode"] == "iptables"
+        with pytest.raises(CannotRun, match="nftables"):
+            build(Client(FakeApi()), ProxySettings("n1", configuration()), kernel)
+
+    asyncio.run(main())
+
+
+def test_a_state_without_services_is_empty() -> None:
+    assert together([]) == State()
