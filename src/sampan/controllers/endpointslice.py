@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from sampan.api import kinds
 from sampan.api.errors import ApiError, Conflict, NotFound
-from sampan.api.meta import Json, Key
+from sampan.api.meta import Json, Key, key_of
 from sampan.controllers import endpoint_pods as facts
+from sampan.controllers import topology_hints
 from sampan.controllers.deps import Deps
 from sampan.controllers.echo import Echo
 from sampan.controllers.owners import controller_reference
@@ -70,8 +71,11 @@ class EndpointSlices:
         self.nodes = deps.informers.of(kinds.NODES)
         self.selecting = Selecting(deps, self.queue.add)
         self.selecting.pods.add_indexers({"node": by_node})
+        self.selecting.services.add_indexers({"topology": _by_topology})
         self._echo = Echo(self.slices, deps.clock)
         self._times: dict[Key, facts.TriggerTimes] = {}
+        self._hinted: dict[tuple[str, str], str] = {}
+        """Service and family -> why there are no hints (empty: there are)."""
         self.slices.on_change(self._slice_changed)
         self.nodes.on_change(self._node_changed)
 
@@ -124,7 +128,10 @@ class EndpointSlices:
         labels = labels_for(service)
         for family in families:
             mine = [item for item in existing if item["addressType"] == family]
-            plan = layout(mine, wishes(service, pods, family, self.nodes.get), MOST)
+            wished = wishes(service, pods, family, self.nodes.get)
+            if topology_hints.is_auto(service):
+                self._hint(service, family, wished)
+            plan = layout(mine, wished, MOST)
             if not plan.create and not plan.update and not plan.keep:
                 _keep_one_empty(plan)
             steps += [self._deleting(key, item) for item in plan.delete]
@@ -138,6 +145,28 @@ class EndpointSlices:
                 changed = {**item, "endpoints": endpoints}
                 steps.append(self._updating(key, _stamped(changed, labels, since)))
         return steps
+
+    def _hint(self, service: Json, family: str, wished: dict[str, Wish]) -> None:
+        """Promise the ready endpoints to zones; tell when that begins or ends to be possible."""
+        ready = [
+            endpoint
+            for wish in wished.values()
+            for endpoint in wish.endpoints.values()
+            if endpoint["conditions"]["ready"]
+        ]
+        zones, why = topology_hints.assign(ready, topology_hints.ratios(self.nodes.items()))
+        for endpoint, zone in zip(ready, zones, strict=False):
+            endpoint["hints"] = {"forZones": [{"name": zone}]}
+        about = (service["metadata"]["uid"], family)
+        if self._hinted.get(about) == why:
+            return
+        if why:
+            text = f"{why}, addressType: {family}"
+            self._recorder.event(service, "Warning", "TopologyAwareHintsDisabled", text)
+        else:
+            text = f"Topology Aware Hints has been enabled, addressType: {family}"
+            self._recorder.event(service, "Normal", "TopologyAwareHintsEnabled", text)
+        self._hinted[about] = why
 
     def _creating(self, key: Key, item: Json) -> Callable[[], Awaitable[None]]:
         async def step() -> None:
@@ -173,6 +202,9 @@ class EndpointSlices:
 
     def _node_changed(self, old: Json | None, new: Json | None) -> None:
         """Pods are endpoints of a node that is known, and show its zone."""
+        if old is None or new is None or _weight(old) != _weight(new):
+            for service in self.selecting.services.by("topology", "auto"):
+                self.queue.add(key_of(service))
         if old is not None and new is not None and _zone(old) == _zone(new):
             return
         name = (new or old or {})["metadata"]["name"]
@@ -289,6 +321,16 @@ def _keep_one_empty(plan: Layout) -> None:
     else:
         plan.delete.remove(empty)
         plan.keep.append(empty)
+
+
+def _by_topology(service: Json) -> Iterable[str]:
+    return ("auto",) if topology_hints.is_auto(service) else ()
+
+
+def _weight(node: Json) -> object:
+    """What a node counts for in the zones' parts."""
+    allocatable = (node.get("status") or {}).get("allocatable") or {}
+    return _zone(node), is_ready(node), allocatable.get("cpu")
 
 
 def _zone(node: Json | None) -> str:
