@@ -27,6 +27,7 @@ from sampan.apiserver.router import Router
 from sampan.apiserver.served import Catalog
 from sampan.std import log
 from sampan.std.http import Request, Response
+from sampan.store.base import StoreFailed
 
 _log = log.get("apiserver")
 
@@ -73,6 +74,14 @@ class App:
             response = await self._serve(request, info, warnings, known)
         except ApiError as error:
             response = error_answer(error, warnings)
+        except StoreFailed as error:
+            _log.error("not stored", exc=error, method=request.method, path=request.path)
+            why = str(error).rpartition(": ")[2]
+            broken = InternalError(f"Internal error occurred: nothing was stored: {why}")
+            response = error_answer(broken, warnings)
+        except StoreFailed as error:
+            _log.error("the store failed", exc=error)
+            response = error_answer(InternalError(f"Internal error occurred: {error}"), warnings)
         except Exception as error:  # noqa: BLE001 - one broken request must not end the server
             _log.error("request failed", exc=error, method=request.method, path=request.path)
             broken = InternalError(f"Internal error occurred: {type(error).__name__}")
