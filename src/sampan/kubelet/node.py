@@ -165,5 +165,7 @@ def _essence(status: Json) -> Json:
         condition["type"]: (condition["status"], condition.get("reason"))
         for condition in status.get("conditions") or ()
     }
-    rest = {name: status.get(name) for name in ("addresses", "allocatable", "capacity", "images")}
+    # An empty list and none at all are the same: a server leaves either out.
+    fields = ("addresses", "allocatable", "capacity", "images")
+    rest = {name: status.get(name) or None for name in fields}
     return {**rest, "conditions": conditions, "info": status.get("nodeInfo")}
