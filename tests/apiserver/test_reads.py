@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -230,3 +231,37 @@ async def test_a_restart_finds_everything_at_the_same_revision(server: Asker) ->
         held = [(i.namespace, i.name, i.revision, i.body) for i in collection.items()]
         found = again.collections[prefix].items() if prefix in again.collections else ()
         assert [(i.namespace, i.name, i.revision, i.body) for i in found] == held
+
+
+async def test_pages_of_a_selection_at_an_older_moment_are_complete(server: Asker) -> None:
+    for number in range(12):
+        labels = {"odd": str(number % 2)}
+        await server.make(MAPS, {"metadata": {"name": f"m{number:02}", "labels": labels}})
+    _, first = await server.ask("GET", f"{MAPS}?limit=2&labelSelector=odd%3D1")
+    await server.ask("DELETE", f"{MAPS}/m09")
+    found, token = names(first), first["metadata"]["continue"]
+    while token:
+        query = f"limit=2&labelSelector=odd%3D1&continue={token}"
+        _, page = await server.ask("GET", f"{MAPS}?{query}")
+        found, token = found + names(page), page["metadata"].get("continue", "")
+    assert found == [f"m{n:02}" for n in range(1, 12, 2)]
+
+
+async def test_who_fell_behind_the_stores_memory_catches_up(server: Asker) -> None:
+    from sampan.apiserver.cacher.cacher import Cacher
+
+    await fill(server, 3)
+    behind = Cacher(server.api.parts.store)
+    await behind.load()
+    changed: list[tuple[str, bool]] = []
+    behind.listen("", "configmaps", lambda e: changed.append((e.subject.name, e.item is not None)))
+    await server.ask("DELETE", f"{MAPS}/m001")
+    await server.ask("PATCH", f"{MAPS}/m002", {"data": {"a": "b"}}, type=MERGE)
+    await server.make(MAPS, {"metadata": {"name": "new"}})
+    await server.api.parts.store.compact(server.api.cacher.revision)
+    following = asyncio.create_task(behind.run())
+    await behind.wait_for(server.api.cacher.revision)
+    following.cancel()
+    assert sorted(changed) == [("m001", False), ("m002", True), ("new", True)]
+    held = [item.name for item in behind.collection("", "configmaps").items("default")]
+    assert held == ["m000", "m002", "new"]

@@ -79,9 +79,6 @@ class App:
             why = str(error).rpartition(": ")[2]
             broken = InternalError(f"Internal error occurred: nothing was stored: {why}")
             response = error_answer(broken, warnings)
-        except StoreFailed as error:
-            _log.error("the store failed", exc=error)
-            response = error_answer(InternalError(f"Internal error occurred: {error}"), warnings)
         except Exception as error:  # noqa: BLE001 - one broken request must not end the server
             _log.error("request failed", exc=error, method=request.method, path=request.path)
             broken = InternalError(f"Internal error occurred: {type(error).__name__}")

@@ -32,6 +32,7 @@ from sampan.apiserver.admission.tolerations import (
     TaintNodesByCondition,
 )
 from sampan.apiserver.admission.topology_labels import PodTopologyLabels
+from sampan.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.served import Catalog
@@ -75,8 +76,12 @@ PLUGINS: tuple[Row, ...] = (
     Row("CertificateSubjectRestriction", lambda _: CertificateSubjectRestriction()),
     Row("DefaultIngressClass", lambda w: DefaultIngressClass(w.parts.cacher)),
     Row("PodTopologyLabels", lambda w: PodTopologyLabels(w.parts.cacher)),
+    Row("MutatingAdmissionWebhook",
+        lambda w: MutatingWebhooks(w.parts.cacher, w.parts.new_uid)),
     Row("ValidatingAdmissionPolicy",
         lambda w: ValidatingAdmissionPolicies(w.parts.cacher, w.catalog)),
+    Row("ValidatingAdmissionWebhook",
+        lambda w: ValidatingWebhooks(w.parts.cacher, w.parts.new_uid)),
     Row("ResourceQuota", lambda w: ResourceQuota(w.parts.cacher)),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any, cast
 
 from sampan.apiserver.cacher.collection import Collection, Event
-from sampan.store.base import Change, Store
+from sampan.store.base import Change, Compacted, Store
 
 ROOT = "/registry/"
 GROUPS_WITHOUT_DOT = frozenset({"apps", "autoscaling", "batch", "policy"})
@@ -87,13 +87,50 @@ class Cacher:
             found.complete_after = revision
 
     async def run(self) -> None:
-        """Apply what the store commits, in its order."""
+        """Apply what the store commits, in its order, until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except Compacted:
+                # We fell behind further than the store remembers: see what is different now.
+                await self._catch_up()
+
+    async def _follow(self) -> None:
         batches = self.store.watch(ROOT, after=self.revision)
         async with aclosing(cast(Any, batches)):
             async for batch in batches:
                 for change in batch:
                     self._apply(change)
                 self._advance(batch[-1].revision)
+
+    async def _catch_up(self) -> None:
+        """Make changes of the difference between what is stored and what is here."""
+        changes: list[Change] = []
+        seen: set[str] = set()
+        after, revision = "", 0
+        while True:
+            page = await self.store.list(ROOT, after=after, limit=PAGE, revision=revision)
+            revision = page.revision
+            for entry in page.entries:
+                seen.add(entry.key)
+                if entry.modified > self.revision:
+                    changes.append(
+                        Change(entry.key, entry.value, entry.modified, entry.created, None, 0)
+                    )
+            if not page.more:
+                break
+            after = page.entries[-1].key
+        for prefix, found in self.collections.items():
+            for item in found.items():
+                key = prefix + (f"{item.namespace}/{item.name}" if item.namespace else item.name)
+                if key not in seen:
+                    changes.append(Change(key, None, revision, item.created, None, item.revision))
+        for found in self.collections.values():
+            # What happened in between was not seen: nobody can resume from before this.
+            found.forget_before(self.revision + 1)
+        for change in sorted(changes, key=lambda change: change.revision):
+            self._apply(change)
+        self._advance(revision)
 
     def _apply(self, change: Change) -> None:
         prefix, namespace, name = split_key(change.key)

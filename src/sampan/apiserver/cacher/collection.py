@@ -116,6 +116,11 @@ class Collection:
         found.reverse()
         return found
 
+    def forget_before(self, revision: int) -> None:
+        """Older events are no longer complete."""
+        self.events.clear()
+        self.complete_after = revision
+
     # -- changing
 
     def load(self, namespace: str, name: str, value: bytes, revision: int, created: int) -> None:

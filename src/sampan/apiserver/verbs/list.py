@@ -163,21 +163,22 @@ async def _page_at(
         shown = cacher.revision if inconsistent else revision
         return _page_now(served, selection, cacher, limit, after, shown)
     try:
-        items = await _history(served, selection, cacher, revision, after)
+        return await _from_history(served, selection, cacher, limit, revision, after)
     except Compacted as error:
         raise expired(after) from error
     except FutureRevision as error:
         raise too_large(revision, error.current) from error
-    return _cut(_matching(items, selection), selection, limit, revision)
 
 
-async def _history(
+async def _from_history(
     served: Served,
     selection: Selection,
     cacher: Cacher,
+    limit: int,
     revision: int,
     after: tuple[str, str] | None,
-) -> list[Item]:
+) -> Slice:
+    """From the store, reading no further than the page goes."""
     stored = served.stored
     root = prefix_of(stored.group, stored.plural)
     prefix = root + (selection.namespace + "/" if selection.namespace else "")
@@ -185,14 +186,20 @@ async def _history(
     if after is not None:
         last = root + ("/".join(after) if served.id.namespaced else after[1])
     found: list[Item] = []
+    size = limit if limit and not selection.selective else PAGE
     while True:
-        page = await cacher.store.list(prefix, after=last, limit=PAGE, revision=revision)
+        page = await cacher.store.list(prefix, after=last, limit=size, revision=revision)
         for entry in page.entries:
             _, namespace, name = split_key(entry.key)
             body = body_of(entry.value, entry.modified)
-            found.append(Item(namespace, name, entry.modified, body, entry.created))
-        if not page.more:
-            return found
+            item = Item(namespace, name, entry.modified, body, entry.created)
+            if selection.covers(item) and selection.matches(item):
+                found.append(item)
+        if not selection.selective and limit and len(found) >= limit:
+            resume = write_token(revision, found[-1]) if page.more else ""
+            return Slice(found, revision, resume, page.remaining)
+        if not page.more or (limit and len(found) > limit):
+            return _cut(found, selection, limit, revision)
         last = page.entries[-1].key
 
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
-import random
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from sampan.api.errors import BadRequest, NotFound, ServiceUnavailable
+from sampan.api.errors import BadRequest, NotFound
 from sampan.api.meta import Json
 from sampan.apiserver.backend import Asked, Target, forward, headers_for
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.call import Call
+from sampan.apiserver.endpoints import ServiceEndpoints
 from sampan.apiserver.served import Served
 from sampan.apiserver.verbs.pod_streams import Kubelets, insecure
 from sampan.std.http import Response
 
 _LINK = re.compile(rb"""((?:href|src|action)\s*=\s*["'])(/[^"']*)""", re.IGNORECASE)
-SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 class Named(NamedTuple):
@@ -33,8 +31,7 @@ class Named(NamedTuple):
 class Proxies:
     def __init__(self, cacher: Cacher, kubelets: Kubelets) -> None:
         self._kubelets = kubelets
-        self._slices = cacher.collection("discovery.k8s.io", "endpointslices")
-        self._endpoints = cacher.collection("", "endpoints")
+        self._endpoints = ServiceEndpoints(cacher)
 
     async def pod(self, served: Served, call: Call) -> Response:
         named = split_name(call.info.name, "http")
@@ -47,7 +44,7 @@ class Proxies:
     async def service(self, served: Served, call: Call) -> Response:
         named = split_name(call.info.name, "http")
         svc = _object(served, call, named.name)
-        ip, port = self._endpoint(svc, named)
+        ip, port = self._endpoints.pick(svc, named.port)
         check_address(ip)
         return await self._pass(call, _target(named.scheme, ip, port))
 
@@ -57,46 +54,6 @@ class Proxies:
         if named.port.isdigit() and int(named.port) != target.port:
             target = _target(named.scheme or "http", target.host, int(named.port))
         return await self._pass(call, target)
-
-    def _endpoint(self, svc: Json, named: Named) -> tuple[str, int]:
-        """A ready endpoint of the port, any one of them. Raises ServiceUnavailable."""
-        meta = svc["metadata"]
-        port = named.port
-        if port.isdigit():
-            known = [p for p in svc["spec"].get("ports") or () if p["port"] == int(port)]
-            if not known:
-                text = f'no service port {port} found for service "{meta["name"]}"'
-                raise ServiceUnavailable(text)
-            port = known[0].get("name") or ""
-        found = self._from_slices(meta, port) or self._from_endpoints(meta, port)
-        if not found:
-            raise ServiceUnavailable(f'no endpoints available for service "{meta["name"]}"')
-        return random.choice(found)
-
-    def _from_slices(self, meta: Json, port: str) -> list[tuple[str, int]]:
-        found = []
-        for item in self._slices.items(meta["namespace"]):
-            if item.labels.get(SERVICE_LABEL) != meta["name"]:
-                continue
-            slice_ = item.decode()
-            for number in _numbers(slice_.get("ports") or (), port):
-                found += [
-                    (endpoint["addresses"][0], number)
-                    for endpoint in slice_.get("endpoints") or ()
-                    if (endpoint.get("conditions") or {}).get("ready") is not False
-                ]
-        return found
-
-    def _from_endpoints(self, meta: Json, port: str) -> list[tuple[str, int]]:
-        item = self._endpoints.get(meta["namespace"], meta["name"])
-        if item is None:
-            return []
-        return [
-            (address["ip"], number)
-            for subset in item.decode().get("subsets") or ()
-            for number in _numbers(subset.get("ports") or (), port)
-            for address in subset.get("addresses") or ()
-        ]
 
     async def _pass(self, call: Call, target: Target) -> Response:
         request = call.request
@@ -163,12 +120,6 @@ def _pod_port(pod: Json, name: str) -> int:
             if not name or port.get("name") == name:
                 return int(port["containerPort"])
     return 0
-
-
-def _numbers(ports: Sequence[Json], name: str) -> list[int]:
-    return [
-        p["port"] for p in ports if (p.get("name") or "") == name or (not name and len(ports) == 1)
-    ]
 
 
 def _object(served: Served, call: Call, name: str) -> Json:
