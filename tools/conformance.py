@@ -67,6 +67,8 @@ class Servers:
         self.start(
             "apiserver", "--data-dir", str(folder / "data"), "--bind-address", "127.0.0.1",
             "--secure-port", str(self.port), "--service-cluster-ip-range", ranges,
+            # No address of this machine: cluster DNS would take itself for the API server.
+            "--advertise-address", "192.0.2.1",
             "--token-auth-file", str(tokens), "--enable-admission-plugins", "NodeRestriction",
         )  # fmt: skip
         self.wait()
