@@ -32,9 +32,6 @@ TOKEN = "conformance-token"
 RANGES = "10.96.0.0/12,fd00:10:96::/112"
 TIMEOUT = "8"
 """Seconds a recorded state may take; upstream's own took less but where a case waits by itself."""
-DNS_PORTS = 21053
-"""31 ports from here: below those that the kernel gives out, above those of name servers."""
-
 Outcome = tuple[int, dict[str, str]]
 """How many cases passed, and what differed in those that did not."""
 
@@ -211,7 +208,6 @@ def dns(only: str, *, verbose: bool) -> Outcome:
     with servers() as made:
         words = ["replay", ".", "--server-cmd", f"{SAMPAN} dns -conf {{corefile}}"]
         words += ["--apiserver", made.url, "--token", TOKEN, "--only", only]
-        words += ["--base-port", str(DNS_PORTS)]
         return replay(RECORDED / "dns" / "replay.py", words, made.folder, verbose=verbose)
 
 
