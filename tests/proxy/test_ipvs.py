@@ -17,7 +17,7 @@ from sampan.linux.base.ipvs import Destination, VirtualServer
 from sampan.linux.fake.conntrack import FakeConntrack
 from sampan.linux.fake.iptables import FakeIptables
 from sampan.linux.fake.ipvs import FakeIpsets, FakeIpvs
-from sampan.linux.fake.links import FakeLinks
+from sampan.linux.fake.links import FakeLinks, FakeNamespaces
 from sampan.proxy.backends.iptables.backend import IptablesBackend
 from sampan.proxy.backends.ipvs.backend import IpvsBackend, Options
 from sampan.proxy.backends.ipvs.render import State, state, together
@@ -215,7 +215,7 @@ def test_without_ipvs_iptables_mode_takes_its_place() -> None:
     lacking = FakeIpvs("this kernel has no IPVS")
     kernel = Kernel(
         FakeConntrack(),
-        FakeLinks(),
+        FakeLinks(FakeNamespaces()),
         {
             "ipvs": lambda: IpvsBackend(lacking, FakeIpsets(), tools),
             "iptables": lambda: IptablesBackend(tools, Settings("")),
