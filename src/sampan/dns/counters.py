@@ -142,3 +142,28 @@ def add(distribution: Distribution, value: float, count: int) -> None:
 def _help(name: str) -> str:
     words = name.removesuffix("_total").replace("_", " ")
     return f"{words[0].upper()}{words[1:]}."
+
+
+def merged(pages: list[str]) -> str:
+    """Several pages of counters as one: equal series are added up, facts stay facts."""
+    if len(pages) == 1:
+        return pages[0]
+    sums: dict[str, float] = {}
+    order: dict[str, None] = {}
+    for page in pages:
+        for line in page.splitlines():
+            name, _, value = line.rpartition(" ")
+            if line.startswith("#"):
+                order.setdefault(line)
+                continue
+            order.setdefault(name)
+            if "_info" in name.partition("{")[0] or "plugin_enabled" in name:
+                sums[name] = float(value)
+            else:
+                sums[name] = sums.get(name, 0.0) + float(value)
+    lines = [key if key.startswith("#") else f"{key} {_number(sums[key])}" for key in order]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)

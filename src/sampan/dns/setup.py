@@ -85,6 +85,8 @@ class World:
     """Load the Corefile anew; the text of the failure, if any."""
     tell: Callable[[], None] = lambda: None
     """Have the fast path report what it answered; before counters are shown."""
+    others: Callable[[], Awaitable[list[str]]] | None = None
+    """The counters of further processes that answer at the same port."""
     corefile: Callable[[], bytes] = lambda: b""
     """The Corefile as it stands now, imports included."""
     shared: dict[str, Any] = field(default_factory=dict)

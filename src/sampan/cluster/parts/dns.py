@@ -14,7 +14,8 @@ from sampan.dns.log import StandardOutput
 from sampan.dns.server.feeds import Forked, SameLoop
 from sampan.dns.server.pages import HttpPages
 from sampan.dns.server.process import Options, Process
-from sampan.dns.setup import Feeds, World
+from sampan.dns.server.siblings import NoPages, Siblings
+from sampan.dns.setup import Feeds, Pages, World
 from sampan.linux.base.datagrams import Datagrams, OpenDatagrams
 from sampan.linux.real.addresses import local_addresses
 from sampan.linux.real.datagrams import PlainDatagrams
@@ -38,11 +39,9 @@ class Flags:
 def run(flags: Flags) -> int:
     """Serve until a signal; the exit code. A bad Corefile is one line on standard error and 1."""
     options = Options(flags.conf, flags.port, flags.quiet, banner=banner())
-    log = StandardOutput()
-    world = World(log, HttpPages(), feeds(flags.processes), environment=os.environ)
-    world.version = __version__
-    world.addresses = local_addresses
-    process = Process(options, world, loop_named(flags.receive))
+    receive = loop_named(flags.receive)
+    siblings = Siblings(lambda: Process(options, _world(flags, NoPages()), receive))
+    process = Process(options, _world(flags, HttpPages()), receive, siblings)
     try:
         if flags.pidfile:
             _write_pid(flags.pidfile)
@@ -50,6 +49,13 @@ def run(flags: Flags) -> int:
     except (CorefileError, OSError) as bad:
         sys.stderr.write(f"{bad}\n")
         return 1
+
+
+def _world(flags: Flags, pages: Pages) -> World:
+    world = World(StandardOutput(), pages, feeds(flags.processes), environment=os.environ)
+    world.version = __version__
+    world.addresses = local_addresses
+    return world
 
 
 def banner() -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sampan.dns import codes, names
 from sampan.dns.arguments import ONCE, check_host_port
 from sampan.dns.corefile import CorefileError
-from sampan.dns.counters import add
+from sampan.dns.counters import add, merged
 from sampan.dns.finish import finish, question_size
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, Closer, Settings, World
@@ -101,8 +101,10 @@ class Metrics(Plugin):
         if request.path != "/metrics":
             return Response(404, {"content-type": "text/plain; charset=utf-8"}, b"")
         self.world.tell()
-        body = self.world.counters.page().encode()
-        return Response(200, {"content-type": CONTENT_TYPE}, body)
+        pages = [self.world.counters.page()]
+        if self.world.others is not None:
+            pages += await self.world.others()
+        return Response(200, {"content-type": CONTENT_TYPE}, merged(pages).encode())
 
     async def stop(self) -> None:
         if self._close is not None:

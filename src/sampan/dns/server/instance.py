@@ -49,6 +49,10 @@ class Instance:
     def settings(self, address: Address) -> Settings:
         return self.groups[address][0].settings
 
+    def sockets(self) -> int:
+        """How many processes are to answer: the most that any block wishes for."""
+        return max((site.settings.sockets for site in self.sites), default=1)
+
     def listing(self) -> str:
         """What is served, as it is printed after the start."""
         lines = []

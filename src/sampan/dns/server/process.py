@@ -20,6 +20,7 @@ from sampan.dns.server import doh
 from sampan.dns.server.answer import Answerer
 from sampan.dns.server.instance import Address, Instance
 from sampan.dns.server.routes import Routes
+from sampan.dns.server.siblings import Siblings
 from sampan.dns.server.tcp import Limits, TcpListener, listen
 from sampan.dns.server.udp import UdpListener
 from sampan.dns.setup import Settings, World
@@ -57,8 +58,15 @@ class Listener:
 class Process:
     """`serve` runs until a signal, or `stop`; the exit code comes back."""
 
-    def __init__(self, options: Options, world: World, open_datagrams: OpenDatagrams) -> None:
+    def __init__(
+        self,
+        options: Options,
+        world: World,
+        open_datagrams: OpenDatagrams,
+        siblings: Siblings | None = None,
+    ) -> None:
         self.options = options
+        self.siblings = siblings
         self.world = world
         self.open_datagrams = open_datagrams
         self.instance: Instance | None = None
@@ -68,6 +76,8 @@ class Process:
         world.reload = self.reload
         world.corefile = self.expanded
         world.tell = self.tell
+        if siblings is not None:
+            world.others = siblings.counters
 
     # Loading
 
@@ -108,14 +118,19 @@ class Process:
     async def serve(self) -> int:
         """Start, answer, end; 0 after an orderly end. Raises CorefileError and OSError."""
         self.ended = asyncio.get_running_loop().create_future()
-        await self.begin(self.load())
-        self._take_signals()
+        instance = self.load()
+        if self.siblings is not None:
+            # Before anything is open that a child must not have.
+            self.siblings.start(instance.sockets() - 1)
+        await self.begin(instance)
         code = await self.ended
         await self.close()
         return code
 
     async def begin(self, instance: Instance) -> None:
         await self._replace(instance)
+        # Whoever reads the listing may signal at once.
+        self._take_signals()
         if not self.options.quiet:
             self.world.log.plain(instance.listing() + self.options.banner)
         instance.work(self._panic)
@@ -192,6 +207,8 @@ class Process:
             self.world.log.error(f"Restart failed: {bad}")
             return str(bad)
         fresh.work(self._panic)
+        if self.siblings is not None:
+            self.siblings.reload()
         if old is not None:
             await old.stop()
         self.world.log.info("Reloading complete")
@@ -207,8 +224,22 @@ class Process:
         self.instance = instance
         await self._attach(instance, fresh)
 
+    async def answer(self) -> None:
+        """As one of several processes: the first one reloads, lists and takes the signals."""
+        same = self.expanded()
+        self.world.corefile = lambda: same
+        instance = self.load()
+        await self._replace(instance)
+        instance.work(self._panic)
+
+    def counters(self) -> str:
+        self.tell()
+        return self.world.counters.page()
+
     async def close(self) -> None:
         """Stop answering, then the plugins."""
+        if self.siblings is not None:
+            self.siblings.close()
         for listener in self.listeners.values():
             await listener.close()
         self.listeners.clear()
