@@ -6,7 +6,7 @@ pod ready / gone / relabelled --> Service key --> slices_for (pure) --> create, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 
 from sampan.api import kinds
 from sampan.api.errors import ApiError, Conflict, NotFound
@@ -15,20 +15,26 @@ from sampan.controllers import endpoint_pods as facts
 from sampan.controllers import topology_hints
 from sampan.controllers.deps import Deps
 from sampan.controllers.echo import Echo
-from sampan.controllers.owners import controller_reference
-from sampan.controllers.pods import is_ready, is_terminating
+from sampan.controllers.pods import is_ready
 from sampan.controllers.selecting import Selecting
-from sampan.controllers.slice_layout import Layout, Wish, identity, layout, ports_key
-from sampan.controllers.stamps import stamp
+from sampan.controllers.slice_layout import Wish, layout
+from sampan.controllers.slice_wishes import (
+    MANAGED_LABEL,
+    MANAGER,
+    SERVICE_LABEL,
+    keep_one_empty,
+    labels_for,
+    new_slice,
+    stamped,
+    wishes,
+    zone_of,
+)
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller, namespace_is_leaving
 
 COMPONENT = "endpoint-slice-controller"
 ACCOUNT = "endpointslice-controller"
-SERVICE_LABEL = "kubernetes.io/service-name"
-MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"
-MANAGER = "endpointslice-controller.k8s.io"
 MOST = 100
 """Endpoints in one slice: a change of one endpoint sends the whole slice to every node."""
 
@@ -133,17 +139,17 @@ class EndpointSlices:
                 self._hint(service, family, wished)
             plan = layout(mine, wished, MOST)
             if not plan.create and not plan.update and not plan.keep:
-                _keep_one_empty(plan)
+                keep_one_empty(plan)
             steps += [self._deleting(key, item) for item in plan.delete]
             for ports, endpoints in plan.create:
-                fresh = _new(service, family, ports, endpoints)
-                steps.append(self._creating(key, _stamped(fresh, labels, since)))
+                fresh = new_slice(service, family, ports, endpoints)
+                steps.append(self._creating(key, stamped(fresh, labels, since)))
             changes = [*plan.update, *((item, item.get("endpoints") or []) for item in plan.keep)]
             for item, endpoints in changes:
                 if item in plan.keep and item["metadata"].get("labels") == labels:
                     continue
                 changed = {**item, "endpoints": endpoints}
-                steps.append(self._updating(key, _stamped(changed, labels, since)))
+                steps.append(self._updating(key, stamped(changed, labels, since)))
         return steps
 
     def _hint(self, service: Json, family: str, wished: dict[str, Wish]) -> None:
@@ -205,7 +211,7 @@ class EndpointSlices:
         if old is None or new is None or _weight(old) != _weight(new):
             for service in self.selecting.services.by("topology", "auto"):
                 self.queue.add(key_of(service))
-        if old is not None and new is not None and _zone(old) == _zone(new):
+        if old is not None and new is not None and zone_of(old) == zone_of(new):
             return
         name = (new or old or {})["metadata"]["name"]
         for pod in self.selecting.pods.by("node", name):
@@ -214,113 +220,9 @@ class EndpointSlices:
                 self.queue.add(Key(meta["namespace"], meta["name"]))
 
 
-def wishes(
-    service: Json, pods: Sequence[Json], family: str, node_of: Callable[[Key], Json | None]
-) -> dict[str, Wish]:
-    """The endpoints of one family, grouped by the ports they serve."""
-    groups: dict[str, tuple[tuple[Json, ...], dict[tuple[object, ...], Json]]] = {}
-    publish = bool(service["spec"].get("publishNotReadyAddresses"))
-    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
-        ip = facts.address_of(pod, family)
-        if ip is None or not facts.has_place(pod, terminating=True):
-            continue
-        name = pod["spec"].get("nodeName") or ""
-        node = node_of(Key("", name)) if name else None
-        if name and node is None and not publish:
-            continue  # its node is gone, or not known yet: the node's arrival wakes us
-        ports = facts.ports(service, pod)
-        endpoint = endpoint_for(service, pod, ip, node)
-        _, members = groups.setdefault(ports_key(ports), (tuple(ports), {}))
-        members[identity(endpoint)] = endpoint
-    return {key: Wish(ports, members) for key, (ports, members) in groups.items()}
-
-
-def endpoint_for(service: Json, pod: Json, ip: str, node: Json | None) -> Json:
-    """One entry of a slice."""
-    serving, terminating = is_ready(pod), is_terminating(pod)
-    publish = bool(service["spec"].get("publishNotReadyAddresses"))
-    endpoint: Json = {
-        "addresses": [ip],
-        "conditions": {
-            "ready": publish or (serving and not terminating),
-            "serving": serving,
-            "terminating": terminating,
-        },
-        "targetRef": facts.target_reference(pod),
-    }
-    if pod["spec"].get("nodeName"):
-        endpoint["nodeName"] = pod["spec"]["nodeName"]
-    zone = _zone(node)
-    if zone:
-        endpoint["zone"] = zone
-    host = facts.hostname(service, pod)
-    if host:
-        endpoint["hostname"] = host
-    hints = _hints(service["spec"].get("trafficDistribution"), endpoint)
-    if hints:
-        endpoint["hints"] = hints
-    return endpoint
-
-
-def _hints(distribution: str | None, endpoint: Json) -> Json:
-    hints: Json = {}
-    if distribution in ("PreferClose", "PreferSameZone", "PreferSameNode") and "zone" in endpoint:
-        hints["forZones"] = [{"name": endpoint["zone"]}]
-    if distribution == "PreferSameNode" and "nodeName" in endpoint:
-        hints["forNodes"] = [{"name": endpoint["nodeName"]}]
-    return hints
-
-
-def labels_for(service: Json) -> dict[str, str]:
-    """The Service's labels and our own."""
-    reserved = (SERVICE_LABEL, MANAGED_LABEL, facts.HEADLESS_LABEL)
-    own = service["metadata"].get("labels") or {}
-    labels = {name: value for name, value in own.items() if name not in reserved}
-    if facts.is_headless(service):
-        labels[facts.HEADLESS_LABEL] = ""
-    labels[SERVICE_LABEL] = service["metadata"]["name"]
-    labels[MANAGED_LABEL] = MANAGER
-    return labels
-
-
 def managed_by(item: Json) -> str:
     found: str = (item["metadata"].get("labels") or {}).get(MANAGED_LABEL, "")
     return found
-
-
-def _new(service: Json, family: str, ports: Sequence[Json], endpoints: list[Json]) -> Json:
-    meta = service["metadata"]
-    return {
-        "metadata": {
-            "generateName": f"{meta['name']}-",
-            "namespace": meta["namespace"],
-            "ownerReferences": [controller_reference(kinds.SERVICES, service)],
-        },
-        "addressType": family,
-        "endpoints": endpoints,
-        "ports": list(ports),
-    }
-
-
-def _stamped(item: Json, labels: Mapping[str, str], since: float | None) -> Json:
-    """With our labels, and the time of the change that is shown (none for a pod that went)."""
-    meta = dict(item["metadata"])
-    notes = {k: v for k, v in (meta.get("annotations") or {}).items() if k != facts.TRIGGER_TIME}
-    if since is not None:
-        notes[facts.TRIGGER_TIME] = stamp(since)
-    return {**item, "metadata": {**meta, "labels": dict(labels), "annotations": notes}}
-
-
-def _keep_one_empty(plan: Layout) -> None:
-    """Nothing at all would be left: one slice stays, without endpoints and ports."""
-    empty = next(
-        (one for one in plan.delete if not one.get("endpoints") and not one.get("ports")), None
-    )
-    if empty is None:
-        plan.create.append(((), []))
-    else:
-        plan.delete.remove(empty)
-        plan.keep.append(empty)
 
 
 def _by_topology(service: Json) -> Iterable[str]:
@@ -330,10 +232,4 @@ def _by_topology(service: Json) -> Iterable[str]:
 def _weight(node: Json) -> object:
     """What a node counts for in the zones' parts."""
     allocatable = (node.get("status") or {}).get("allocatable") or {}
-    return _zone(node), is_ready(node), allocatable.get("cpu")
-
-
-def _zone(node: Json | None) -> str:
-    labels = (node["metadata"].get("labels") or {}) if node else {}
-    found: str = labels.get(facts.ZONE_LABEL, "")
-    return found
+    return zone_of(node), is_ready(node), allocatable.get("cpu")

@@ -12,9 +12,10 @@ from sampan.api.meta import Json, Key, key_of
 from sampan.controllers.deps import Deps
 from sampan.controllers.echo import Echo
 from sampan.controllers.endpoint_pods import TRIGGER_TIME, family_of
-from sampan.controllers.endpointslice import MANAGED_LABEL, SERVICE_LABEL, by_service, managed_by
+from sampan.controllers.endpointslice import by_service, managed_by
 from sampan.controllers.owners import controller_reference
 from sampan.controllers.slice_layout import Wish, identity, layout, ports_key
+from sampan.controllers.slice_wishes import MANAGED_LABEL, SERVICE_LABEL
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
