@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 
 from sampan import __version__
 from sampan.api.resource import Resource
-from sampan.apiserver.admission.base import Chain
 from sampan.apiserver.admission.table import World, plugins
 from sampan.apiserver.allocators.allocator import ServiceAllocator
 from sampan.apiserver.app import App
+from sampan.apiserver.attempts import Chain
 from sampan.apiserver.authn.accounts import AccountTokens
 from sampan.apiserver.authn.authenticator import Authenticator
 from sampan.apiserver.authn.bootstrap import BootstrapTokens
 from sampan.apiserver.authn.static import StaticTokens
-from sampan.apiserver.authn.tokens import SigningKey
+from sampan.apiserver.authn.tokens import SigningKey, VerifyingKey
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.authz.node import NodeAuthorizer
 from sampan.apiserver.authz.rbac import Rbac
@@ -28,7 +28,7 @@ from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.custom import CustomResources
 from sampan.apiserver.discovery import Discovery
 from sampan.apiserver.health import Check
-from sampan.apiserver.housekeeping import Housekeeping
+from sampan.apiserver.housekeeping import EVENT_TTL_S, Housekeeping
 from sampan.apiserver.meters import Meters
 from sampan.apiserver.ownership import FieldOwnership
 from sampan.apiserver.pages import pages
@@ -52,10 +52,13 @@ class Options:
     issuer: str = "https://kubernetes.default.svc"
     audiences: tuple[str, ...] = ()
     node_ports: tuple[int, int] = (30000, 32767)
+    old_keys: tuple[VerifyingKey, ...] = ()
+    """Of tokens that were signed before the key was changed."""
     tokens: StaticTokens = field(default_factory=StaticTokens)
     anonymous: bool = True
     enable_admission: tuple[str, ...] = ()
     disable_admission: tuple[str, ...] = ()
+    event_ttl_s: float = EVENT_TTL_S
     kubelet_tls: ssl.SSLContext | None = None
     """How to speak to kubelets; None: without a certificate, and without checking theirs."""
 
@@ -94,6 +97,7 @@ async def assemble(
     catalog = Catalog(cacher, clock.now)
     catalog.add_all(resources)
     accounts = AccountTokens(key, options.issuer, cacher, clock)
+    accounts.keys |= {old.key_id: old for old in options.old_keys}
     if options.audiences:
         accounts.audiences = options.audiences
     authenticator = Authenticator(
@@ -139,7 +143,7 @@ async def assemble(
         catalog,
         cacher,
         custom,
-        Housekeeping(parts),
+        Housekeeping(parts, event_ttl_s=options.event_ttl_s),
     )
     server.app.checks = checks(server)
     server.app.pages = pages(server.app, accounts, catalog)

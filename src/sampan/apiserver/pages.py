@@ -33,7 +33,7 @@ def pages(app: App, accounts: AccountTokens, catalog: Catalog) -> Mapping[str, P
         })  # fmt: skip
 
     async def keys(request: Request) -> Response:
-        response = json_answer({"keys": [accounts.key.jwk()]})
+        response = json_answer({"keys": [key.jwk() for key in accounts.keys.values()]})
         response.headers["content-type"] = "application/jwk-set+json"
         return response
 

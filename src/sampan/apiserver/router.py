@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from sampan.apiserver.call import Call
+from sampan.apiserver.handlers import Special
 from sampan.apiserver.refusals import no_such_method, no_such_resource
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.served import Served
@@ -16,9 +17,6 @@ from sampan.apiserver.verbs.patch import patch
 from sampan.apiserver.verbs.update import update
 from sampan.apiserver.verbs.watch import watch
 from sampan.std.http import Response
-
-Special = Callable[[Served, Call], Awaitable[Response]]
-"""A resource or subresource that is more than a stored object."""
 
 ON_COLLECTION = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 ON_OBJECT = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from sampan.apiserver.authn.authenticator import Authenticator
 from sampan.apiserver.authz.authorizer import Authorizer
+from sampan.apiserver.handlers import Special
 from sampan.apiserver.registry.base import Parts
-from sampan.apiserver.router import Special
 from sampan.apiserver.served import Catalog
 from sampan.apiserver.verbs.binding import Bindings
 from sampan.apiserver.verbs.eviction import Evictions

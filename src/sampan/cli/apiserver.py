@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,12 @@ def parser() -> argparse.ArgumentParser:
     add("--tls-private-key-file", default="", help="its key")
     add("--service-account-signing-key-file", default="", help="EC P-256 key (default: made)")
     add(
+        "--service-account-key-file",
+        action="append",
+        default=[],
+        help="more keys by which tokens are checked; may be given again",
+    )
+    add(
         "--service-account-issuer",
         default="https://kubernetes.default.svc",
         help="issuer of ServiceAccount tokens",
@@ -43,7 +50,12 @@ def parser() -> argparse.ArgumentParser:
     add("--api-audiences", default="", help="audiences of tokens, by comma (default: the issuer)")
     add("--enable-admission-plugins", default="", help="plugins beside the default ones, by comma")
     add("--disable-admission-plugins", default="", help="plugins to leave out, by comma")
-    add("--authorization-mode", default="Node,RBAC", help="fixed; for scripts that name it")
+    add("--authorization-mode", default="Node,RBAC", help="Node and RBAC, in this order")
+    add("--allow-privileged", default="true", help="privileged pods are always allowed")
+    add("--event-ttl", default="1h", help="how long events are kept: 30m, 1h, ...")
+    add("--kubelet-certificate-authority", default="", help="CA of kubelets (default: unchecked)")
+    add("--kubelet-client-certificate", default="", help="certificate for kubelets (default: made)")
+    add("--kubelet-client-key", default="", help="its key")
     add(
         "--anonymous-auth",
         choices=("true", "false"),
@@ -65,17 +77,19 @@ def parser() -> argparse.ArgumentParser:
 
 def run(argv: list[str]) -> int:
     args = parser().parse_args(argv)
-    from sampan.apiserver.admission.table import UnknownPlugin
     from sampan.cluster.parts import apiserver
     from sampan.std import log
-    from sampan.store.base import StoreBusy, StoreFailed
 
-    if args.authorization_mode not in ("Node,RBAC", "RBAC,Node"):
+    if set(args.authorization_mode.split(",")) - {"Node", "RBAC"} or (
+        "RBAC" not in args.authorization_mode
+    ):
         return _fail("--authorization-mode: only Node,RBAC is served")
+    if _seconds(args.event_ttl) is None:
+        return _fail(f"--event-ttl: {args.event_ttl!r} is no duration such as 1h30m")
     log.setup(args.level)
     try:
         return apiserver.run(_flags(args))
-    except (apiserver.BadFlag, UnknownPlugin, StoreBusy, StoreFailed) as error:
+    except apiserver.REFUSALS as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"cannot serve on {args.bind_address}:{args.secure_port}: {error}")
@@ -102,8 +116,21 @@ def _flags(args: argparse.Namespace) -> Flags:
         disable_admission_plugins=_listed(args.disable_admission_plugins),
         anonymous_auth=args.anonymous_auth == "true",
         insecure_port=args.insecure_port,
+        service_account_key_files=tuple(args.service_account_key_file),
+        event_ttl_s=_seconds(args.event_ttl) or 0,
+        kubelet_certificate_authority=args.kubelet_certificate_authority,
+        kubelet_client_certificate=args.kubelet_client_certificate,
+        kubelet_client_key=args.kubelet_client_key,
         names=_listed(args.tls_sans),
     )
+
+
+def _seconds(text: str) -> float | None:
+    """Go's way to write a duration: 1h30m, 45s."""
+    units = {"h": 3600, "m": 60, "s": 1}
+    if not re.fullmatch(r"(\d+[hms])+", text):
+        return None
+    return float(sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+)([hms])", text)))
 
 
 def _listed(text: str) -> tuple[str, ...]:

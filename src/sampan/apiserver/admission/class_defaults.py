@@ -5,7 +5,7 @@ StorageObjectInUseProtection: claims and volumes stay while they are used.
 from __future__ import annotations
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
+from sampan.apiserver.attempts import CREATE, UPDATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.cacher.collection import Collection
 

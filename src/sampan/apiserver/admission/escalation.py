@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sampan.api.errors import NotFound
 from sampan.api.meta import Json, ResourceId
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
+from sampan.apiserver.attempts import CREATE, UPDATE, Attempt, Kinds
 from sampan.apiserver.authn.user import MASTERS
 from sampan.apiserver.authz.attributes import Attributes
 from sampan.apiserver.authz.authorizer import Authorizer

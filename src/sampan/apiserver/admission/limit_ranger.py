@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sampan.api.meta import Json
 from sampan.api.quantity import Quantity, parse_json
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
+from sampan.apiserver.attempts import CREATE, UPDATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
 
 ANNOTATION = "kubernetes.io/limit-ranger"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sampan.api import selectors
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import Attempt
+from sampan.apiserver.attempts import Attempt
 from sampan.apiserver.cacher.collection import Collection
 
 ALL = "*"

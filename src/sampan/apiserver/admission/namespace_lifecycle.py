@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.api import kinds
 from sampan.api.errors import NotFound
-from sampan.apiserver.admission.base import CREATE, DELETE, Attempt
+from sampan.apiserver.attempts import CREATE, DELETE, Attempt
 from sampan.apiserver.cacher.cacher import Cacher
 
 IMMORTAL = frozenset({"default", "kube-public", "kube-system"})

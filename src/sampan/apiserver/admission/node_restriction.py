@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, DELETE, UPDATE, Attempt
+from sampan.apiserver.attempts import CREATE, DELETE, UPDATE, Attempt
 from sampan.apiserver.cacher.cacher import Cacher
 
 MIRROR = "kubernetes.io/config.mirror"

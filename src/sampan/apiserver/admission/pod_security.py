@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sampan.api.errors import Invalid
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
+from sampan.apiserver.attempts import CREATE, UPDATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.resources.podsecurity import policy
 from sampan.resources.podsecurity.policy import Level, Policy, Standard

@@ -15,8 +15,8 @@ from sampan.api.errors import (
     Unauthorized,
 )
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import Attempt
 from sampan.apiserver.admission.matching import matches, request_of
+from sampan.apiserver.attempts import Attempt
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.cacher.item import Item
 from sampan.apiserver.served import Catalog

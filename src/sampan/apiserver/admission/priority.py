@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
+from sampan.apiserver.attempts import CREATE, UPDATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
 
 GROUP = "scheduling.k8s.io"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt
+from sampan.apiserver.attempts import CREATE, UPDATE, Attempt
 from sampan.apiserver.cacher.cacher import Cacher, key_for
 from sampan.apiserver.cacher.item import Item, value_of
 from sampan.resources import usage

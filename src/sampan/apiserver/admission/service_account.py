@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, Attempt, Kinds
+from sampan.apiserver.attempts import CREATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.std.clock import Clock
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sampan.apiserver.admission.base import Plugin
 from sampan.apiserver.admission.certificates import (
     CertificateIdentity,
     CertificateSubjectRestriction,
@@ -33,6 +32,7 @@ from sampan.apiserver.admission.tolerations import (
 )
 from sampan.apiserver.admission.topology_labels import PodTopologyLabels
 from sampan.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks
+from sampan.apiserver.attempts import Plugin
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.served import Catalog

@@ -5,7 +5,7 @@ TaintNodesByCondition: a new node is not ready until somebody says otherwise.
 from __future__ import annotations
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, UPDATE, Attempt, Kinds
+from sampan.apiserver.attempts import CREATE, UPDATE, Attempt, Kinds
 
 NOT_READY = "node.kubernetes.io/not-ready"
 UNREACHABLE = "node.kubernetes.io/unreachable"

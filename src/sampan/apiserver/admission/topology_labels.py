@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.apiserver.admission.base import CREATE, Attempt, Kinds
+from sampan.apiserver.attempts import CREATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
 
 COPIED = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sampan.api.errors import ApiError, BadRequest, InternalError
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json
 from sampan.api.patch import json_patch
-from sampan.apiserver.admission.base import Attempt
 from sampan.apiserver.admission.matching import matches, request_of
 from sampan.apiserver.admission.webhook_call import Answer, Unanswered, WebhookCalls
+from sampan.apiserver.attempts import Attempt
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.cacher.item import Item
 from sampan.resources.admissionregistration import expressions
@@ -103,7 +103,8 @@ class Webhooks:
         try:
             answer = await self._calls.ask(webhook.spec["clientConfig"], request, timeout)
         except Unanswered as error:
-            return failed(webhook, str(error))
+            failed(webhook, str(error))
+            return None
         for text in answer.warnings:
             attempt.call.warn(text)
         if not answer.allowed:
@@ -214,9 +215,8 @@ class ValidatingWebhooks:
         asked = self._webhooks.concerned(attempt)
         if not asked:
             return
-        seen = replace(attempt)
         answers = await asyncio.gather(
-            *(self._webhooks.ask(webhook, seen) for webhook in asked), return_exceptions=True
+            *(self._webhooks.ask(webhook, attempt) for webhook in asked), return_exceptions=True
         )
         raise_first(answers)
 

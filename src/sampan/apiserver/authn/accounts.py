@@ -6,7 +6,14 @@ import uuid
 from dataclasses import dataclass, replace
 
 from sampan.api.meta import Json
-from sampan.apiserver.authn.tokens import BadToken, SigningKey, issuer_of, sign, verify
+from sampan.apiserver.authn.tokens import (
+    BadToken,
+    SigningKey,
+    VerifyingKey,
+    issuer_of,
+    sign,
+    verify,
+)
 from sampan.apiserver.authn.user import User, known, service_account_user
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.std.clock import Clock
@@ -32,6 +39,8 @@ class AccountTokens:
 
     def __init__(self, key: SigningKey, issuer: str, cacher: Cacher, clock: Clock) -> None:
         self.key = key
+        self.keys: dict[str, VerifyingKey] = {key.key_id: key}
+        """All that tokens may be signed with."""
         self.issuer = issuer
         self.audiences: tuple[str, ...] = (issuer,)
         self._clock = clock
@@ -67,7 +76,7 @@ class AccountTokens:
         now = self._clock.now()
         claims = self._verified.get(token)
         if claims is None or now > float(claims["exp"]):
-            claims = verify(self.key, token, now)
+            claims = verify(self.keys, token, now)
             if len(self._verified) >= VERIFIED_KEPT:
                 self._verified.clear()
             self._verified[token] = claims

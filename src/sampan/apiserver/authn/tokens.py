@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,9 @@ class BadToken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class SigningKey:
-    """One EC P-256 key; `key_id` goes into the header of each token."""
+class VerifyingKey:
+    """The public half of an EC P-256 key; `key_id` stands in the header of its tokens."""
 
-    private: EllipticCurvePrivateKey
     public: EllipticCurvePublicKey
     key_id: str
 
@@ -45,6 +45,13 @@ class SigningKey:
         }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class SigningKey(VerifyingKey):
+    """Both halves."""
+
+    private: EllipticCurvePrivateKey
+
+
 def load_key(pem: bytes) -> SigningKey:
     """From a PEM private key. Raises ValueError when it is not EC P-256."""
     from cryptography.hazmat.primitives import serialization
@@ -54,10 +61,29 @@ def load_key(pem: bytes) -> SigningKey:
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
         raise ValueError("the service-account signing key must be an EC P-256 key")
     public = private.public_key()
+    return SigningKey(public, _key_id(public), private)
+
+
+def load_public_key(pem: bytes) -> VerifyingKey:
+    """From a PEM key of either half. Raises ValueError when it is not EC P-256."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    if b"PRIVATE KEY" in pem:
+        return load_key(pem)
+    public = serialization.load_pem_public_key(pem)
+    if not isinstance(public, ec.EllipticCurvePublicKey) or public.curve.name != "secp256r1":
+        raise ValueError("service-account keys must be EC P-256 keys")
+    return VerifyingKey(public, _key_id(public))
+
+
+def _key_id(public: EllipticCurvePublicKey) -> str:
+    from cryptography.hazmat.primitives import serialization
+
     der = public.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    return SigningKey(private, public, encode(hashlib.sha256(der).digest()))
+    return encode(hashlib.sha256(der).digest())
 
 
 def sign(key: SigningKey, claims: Json) -> str:
@@ -84,8 +110,10 @@ def issuer_of(token: str) -> str:
     return issuer if isinstance(issuer, str) else ""
 
 
-def verify(key: SigningKey, token: str, now: float) -> Json:
-    """The claims of a token that we signed and that is valid now. Raises BadToken."""
+def verify(keys: Mapping[str, VerifyingKey], token: str, now: float) -> Json:
+    """The claims of a token that one of the keys (by id) signed and that is valid now. Raises
+    BadToken.
+    """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -99,6 +127,9 @@ def verify(key: SigningKey, token: str, now: float) -> Json:
         raise BadToken("the token is malformed") from error
     if not isinstance(header, dict) or header.get("alg") != "ES256" or len(raw) != 64:
         raise BadToken("the token is not signed with ES256")
+    key = keys.get(str(header.get("kid", "")))
+    if key is None:
+        raise BadToken("the token is signed with a key that is not known")
     numbers = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
     try:
         signed = f"{head}.{payload}".encode()

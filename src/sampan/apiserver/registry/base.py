@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import Chain
+from sampan.apiserver.attempts import Chain
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.cacher.item import Item, body_of, value_of
 from sampan.apiserver.served import Served

@@ -6,7 +6,7 @@ import orjson
 
 from sampan.api.errors import AlreadyExists, Invalid, MethodNotAllowed, details_of
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import CREATE, Attempt
+from sampan.apiserver.attempts import CREATE, Attempt
 from sampan.apiserver.cacher.item import Item
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, manager_of

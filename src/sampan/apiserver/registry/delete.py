@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sampan.api.errors import Conflict, NotFound
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import DELETE, Attempt
+from sampan.apiserver.attempts import DELETE, Attempt
 from sampan.apiserver.cacher.item import Item, body_of, value_of
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import DeleteOptions

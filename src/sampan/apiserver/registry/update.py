@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sampan.api.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from sampan.api.meta import Json
-from sampan.apiserver.admission.base import UPDATE, Attempt
+from sampan.apiserver.attempts import UPDATE, Attempt
 from sampan.apiserver.cacher.item import Item, body_of, value_of
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, manager_of

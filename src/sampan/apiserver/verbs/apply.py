@@ -14,8 +14,8 @@ from sampan.apiserver.registry import update as updating
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.update import Change
 from sampan.apiserver.served import Served
+from sampan.apiserver.verbs.canonical import canonical
 from sampan.apiserver.verbs.create import written
-from sampan.apiserver.verbs.patch import canonical
 from sampan.std.http import Response
 
 

@@ -6,8 +6,8 @@ import orjson
 
 from sampan.api.errors import FieldError
 from sampan.api.meta import Json, ResourceId
-from sampan.apiserver.admission.base import CREATE, Attempt
 from sampan.apiserver.answers import answer
+from sampan.apiserver.attempts import CREATE, Attempt
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import write_options
 from sampan.apiserver.reading import read_object

@@ -7,8 +7,8 @@ import orjson
 from sampan.api import decode, selectors
 from sampan.api.errors import BadRequest, Forbidden, InternalError, NotFound, TooManyRequests
 from sampan.api.meta import Json, ResourceId
-from sampan.apiserver.admission.base import CREATE, Attempt
 from sampan.apiserver.answers import answer
+from sampan.apiserver.attempts import CREATE, Attempt
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import DeleteOptions, delete_options, write_options
 from sampan.apiserver.reading import check_kind, read_value

@@ -9,7 +9,7 @@ from sampan.api.body import read_json
 from sampan.api.errors import BadRequest, UnsupportedMediaType
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json
-from sampan.api.patch import decoding_error, json_patch, merge_patch_of, undecodable
+from sampan.api.patch import decoding_error, json_patch, merge_patch_of
 from sampan.api.strategic import strategic_merge
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, write_options
@@ -18,6 +18,8 @@ from sampan.apiserver.registry import update as registry
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.update import Change
 from sampan.apiserver.served import Served
+from sampan.apiserver.verbs.apply import apply
+from sampan.apiserver.verbs.canonical import canonical
 from sampan.apiserver.verbs.create import written
 from sampan.std.http import Response
 
@@ -40,8 +42,6 @@ async def patch(served: Served, call: Call, parts: Parts) -> Response:
     options = write_options(call.query, "PatchOptions", apply=media == APPLY)
     check_size(call.request.body)
     if media == APPLY:
-        from sampan.apiserver.verbs.apply import apply
-
         return await apply(served, call, parts, options)
     sent = read_patch(call.request.body, plain=media == STRATEGIC)
     change = Change(
@@ -82,23 +82,3 @@ def changer(
         return canonical(served, call, patched, options.validation)
 
     return make
-
-
-def canonical(served: Served, call: Call, patched: Json, validation: str) -> Json:
-    """The patched object read again as its kind. Raises Invalid when it no longer is one."""
-    try:
-        decoded = served.decode(patched)
-    except DecodeError as error:
-        raise undecodable(patched, str(error)) from error
-    if decoded.unknown and validation == "Strict":
-        listed = ", ".join(decoded.complaints)
-        raise undecodable(patched, f"strict decoding error: {listed}")
-    if validation == "Warn":
-        for text in decoded.complaints:
-            call.warn(text)
-    found = decoded.obj
-    if patched.get("kind") != served.id.kind or patched.get("apiVersion") != served.id.api_version:
-        raise BadRequest("the patched object has another kind or apiVersion than the resource")
-    found["kind"], found["apiVersion"] = served.id.kind, served.id.api_version
-    found.setdefault("metadata", {})
-    return found

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from sampan.api.errors import ApiError, BadRequest, FieldError, InternalError, Invalid, NotFound
 from sampan.api.meta import Json, ResourceId
-from sampan.apiserver.admission.base import CONNECT, Attempt
+from sampan.apiserver.attempts import CONNECT, Attempt
 from sampan.apiserver.authz.attributes import attributes_of
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.backend import Asked, Target, forward, headers_for

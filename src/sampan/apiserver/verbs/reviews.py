@@ -13,11 +13,11 @@ from sampan.apiserver.authz.attributes import Attributes
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.authz.rules import Rule
 from sampan.apiserver.call import Call
+from sampan.apiserver.handlers import Special
 from sampan.apiserver.options import write_options
 from sampan.apiserver.reading import read_object
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.metadata import check_namespace
-from sampan.apiserver.router import Special
 from sampan.apiserver.served import Served
 from sampan.std.http import Response
 

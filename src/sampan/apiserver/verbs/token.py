@@ -10,8 +10,8 @@ import orjson
 from sampan.api import decode, kinds
 from sampan.api.errors import BadRequest, Conflict, Invalid, NotFound, details_of
 from sampan.api.meta import Json, ResourceId
-from sampan.apiserver.admission.base import CREATE, Attempt
 from sampan.apiserver.answers import answer
+from sampan.apiserver.attempts import CREATE, Attempt
 from sampan.apiserver.authn.accounts import AccountTokens, Bound
 from sampan.apiserver.cacher.item import head_of
 from sampan.apiserver.call import Call

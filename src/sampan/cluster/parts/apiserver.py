@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sampan.api.resource import Resource
+from sampan.apiserver.admission.table import UnknownPlugin
 from sampan.apiserver.assemble import ApiServer, Options, assemble
 from sampan.apiserver.authn.static import StaticTokens
-from sampan.apiserver.authn.tokens import load_key
+from sampan.apiserver.authn.tokens import VerifyingKey, load_key, load_public_key
 from sampan.apiserver.authn.user import AUTHENTICATED, MASTERS, User
 from sampan.apiserver.bootstrap import Cluster
 from sampan.cluster import pki
@@ -28,7 +29,7 @@ from sampan.std import log
 from sampan.std.clock import SystemClock
 from sampan.std.http import Handler, Request, Response
 from sampan.std.httpd import Server, listener, serve
-from sampan.store.base import Store
+from sampan.store.base import Store, StoreBusy, StoreFailed
 
 _log = log.get("apiserver")
 
@@ -40,6 +41,10 @@ SERVICE_NAMES = (
 
 class BadFlag(Exception):
     """A flag cannot be used; the message names it."""
+
+
+REFUSALS = (BadFlag, UnknownPlugin, StoreBusy, StoreFailed)
+"""What `start` raises when it cannot be done as asked; one line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,17 @@ class Flags:
     tls_cert_file: str = ""
     tls_private_key_file: str = ""
     service_account_signing_key_file: str = ""
+    service_account_key_files: tuple[str, ...] = ()
     service_account_issuer: str = "https://kubernetes.default.svc"
     api_audiences: tuple[str, ...] = ()
     enable_admission_plugins: tuple[str, ...] = ()
     disable_admission_plugins: tuple[str, ...] = ()
     anonymous_auth: bool = True
     insecure_port: int = 0
+    event_ttl_s: float = 3600.0
+    kubelet_certificate_authority: str = ""
+    kubelet_client_certificate: str = ""
+    kubelet_client_key: str = ""
     names: tuple[str, ...] = ()
     """More names and addresses for the serving certificate."""
     endpoints: tuple[str, ...] = ()
@@ -111,10 +121,18 @@ async def start(
     ca_file = Path(flags.client_ca_file) if flags.client_ca_file else folder / "ca.crt"
     cluster = Cluster(ranges, first, advertised, port, ca_file.read_text())
     options = Options(
-        cluster, flags.service_account_issuer, flags.api_audiences, node_ports, tokens,
-        flags.anonymous_auth, flags.enable_admission_plugins, flags.disable_admission_plugins,
-        kubelet_context(folder),
-    )  # fmt: skip
+        cluster=cluster,
+        issuer=flags.service_account_issuer,
+        audiences=flags.api_audiences,
+        node_ports=node_ports,
+        old_keys=tuple(_public_key(path) for path in flags.service_account_key_files),
+        tokens=tokens,
+        anonymous=flags.anonymous_auth,
+        enable_admission=flags.enable_admission_plugins,
+        disable_admission=flags.disable_admission_plugins,
+        event_ttl_s=flags.event_ttl_s,
+        kubelet_tls=kubelet_context(flags, folder),
+    )
     store = await open_store(flags)
     try:
         api = await assemble(
@@ -238,14 +256,31 @@ def server_context(flags: Flags, folder: Path, addresses: Sequence[str]) -> ssl.
     return context
 
 
-def kubelet_context(folder: Path) -> ssl.SSLContext:
-    """Our certificate for kubelets; theirs is not checked, as by upstream without a flag."""
-    subject = pki.Subject("kube-apiserver-kubelet-client", ("system:masters",))
+def kubelet_context(flags: Flags, folder: Path) -> ssl.SSLContext:
+    """Our certificate for kubelets; theirs is checked only by a CA that a flag names."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.load_cert_chain(*pki.client_pair(folder, "apiserver-kubelet-client", subject))
+    if flags.kubelet_client_certificate:
+        pair = Path(flags.kubelet_client_certificate), Path(flags.kubelet_client_key)
+    else:
+        subject = pki.Subject("kube-apiserver-kubelet-client", ("system:masters",))
+        pair = pki.client_pair(folder, "apiserver-kubelet-client", subject)
+    try:
+        if flags.kubelet_certificate_authority:
+            context.load_verify_locations(flags.kubelet_certificate_authority)
+        else:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        context.load_cert_chain(*pair)
+    except (OSError, ssl.SSLError) as error:
+        raise BadFlag(f"--kubelet-...: a certificate cannot be read: {error}") from error
     return context
+
+
+def _public_key(path: str) -> VerifyingKey:
+    try:
+        return load_public_key(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadFlag(f"--service-account-key-file: {path}: {error}") from error
 
 
 def _signing_key(flags: Flags, folder: Path) -> bytes:
