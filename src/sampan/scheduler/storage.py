@@ -9,20 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from sampan.api import quantity, selectors
 from sampan.api.meta import Json, Key, key_of
 from sampan.scheduler import terms
 from sampan.scheduler.pod import PodView
 
-if TYPE_CHECKING:
-    from sampan.scheduler.state import NodeState
-
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
+
+
+class Place(Protocol):
+    """What volumes ask of a node."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
 
 
 def _nothing(name: str) -> Json | None:
@@ -119,7 +125,7 @@ def _waits(claim: Json, storage: Storage) -> bool:
     return found is not None and found.get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
-def plan_for(claims: Claims, node: NodeState, storage: Storage) -> VolumePlan | None:
+def plan_for(claims: Claims, node: Place, storage: Storage) -> VolumePlan | None:
     """How the waiting claims get their volumes on this node; None if they cannot."""
     static: list[tuple[Json, Json]] = []
     dynamic: list[Json] = []
@@ -140,7 +146,7 @@ def _size(claim: Json) -> int:
     return quantity.units(claim["spec"].get("resources", {}).get("requests", {}).get("storage", 0))
 
 
-def _smallest(claim: Json, node: NodeState, storage: Storage, taken: set[str]) -> Json | None:
+def _smallest(claim: Json, node: Place, storage: Storage, taken: set[str]) -> Json | None:
     fitting = [
         volume
         for volume in storage.volumes()
@@ -153,7 +159,7 @@ def _capacity(volume: Json) -> int:
     return quantity.units(volume["spec"].get("capacity", {}).get("storage", 0))
 
 
-def _fits(claim: Json, volume: Json, node: NodeState, storage: Storage) -> bool:
+def _fits(claim: Json, volume: Json, node: Place, storage: Storage) -> bool:
     wanted, spec = claim["spec"], volume["spec"]
     key = key_of(claim)
     if not _is_free(volume, claim) or storage.set_aside.get(volume["metadata"]["name"], key) != key:
@@ -195,7 +201,7 @@ def reachable(volume: Json, name: str, labels: Mapping[str, str]) -> bool:
     return any(term.matches(name, labels) for term in terms.node_terms(required))
 
 
-def _can_be_made(claim: Json, node: NodeState, storage: Storage) -> bool:
+def _can_be_made(claim: Json, node: Place, storage: Storage) -> bool:
     found = storage.storage_class(claim["spec"].get("storageClassName") or "")
     if found is None or found.get("provisioner", NO_PROVISIONER) == NO_PROVISIONER:
         return False
