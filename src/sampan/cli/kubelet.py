@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sampan.cli.alone import add_boolean, connection, until_signal
+
 if TYPE_CHECKING:
     from sampan.client.kubeconfig import Connection
-    from sampan.cluster.parts.kubelet import Alone
     from sampan.kubelet.settings import KubeletSettings, Registration, Server
-
-
-def boolean(word: str) -> bool:
-    return word.lower() in ("true", "1", "t")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--kubeconfig", default="", help="how to reach the API server; without it, as a pod does")
+    add("--master", default="", help="address of the API server, over the kubeconfig's")
     add("--node-name", "--hostname-override", default="", help="this node; the host's if empty")
     add("--node-ip", default="", help="this node's address; the one of the default route if empty")
     add("--root-dir", default="/var/lib/kubelet", help="state: volumes, images, logs")
@@ -51,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         ("--anonymous-auth", False, "let in who has no credentials, as system:anonymous"),
         ("--authentication-token-webhook", True, "ask the API server about bearer tokens"),
     ):
-        add(name, nargs="?", const=True, default=default, type=boolean, help=text)
+        add_boolean(made, name, default=default, text=text)
     add(
         "--authorization-mode",
         default="Webhook",
@@ -60,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--address", default="0.0.0.0", help="where the port listens")
     add("--port", type=int, default=10250, help="logs, exec, statistics; with TLS")
+    add("--healthz-bind-address", default="127.0.0.1", help="where the health page listens")
+    add("--healthz-port", type=int, default=10248, help="plain /healthz; 0: none")
     add("--tls-cert-file", default="", help="certificate of the port; one is made if empty")
     add("--tls-private-key-file", default="", help="its key")
     add("--client-ca-file", default="", help="who signs clients; the kubeconfig's CA if empty")
@@ -86,10 +84,13 @@ def run(argv: list[str]) -> int:
         return 0
     try:
         # First of all, while this process is small: a fork costs what its parent holds.
-        launcher.start(run_dir, cgroup, options.root_dir)
+        is_new = launcher.start(run_dir, cgroup, options.root_dir)
     except OSError as error:
         return _fail(error, 1)
-    return _serve(options, node, run_dir, cgroup)
+    code = _serve(options, node, run_dir, cgroup)
+    if code and is_new:
+        launcher.clean_up(run_dir)  # it came to nothing: leave nothing
+    return code
 
 
 def _serve(options: argparse.Namespace, node: str, run_dir: str, cgroup: str) -> int:
@@ -101,21 +102,21 @@ def _serve(options: argparse.Namespace, node: str, run_dir: str, cgroup: str) ->
 
     log.setup("debug" if options.v >= 4 else "info")
     try:
-        connection = _connection(options.kubeconfig)
-        settings = _settings(options, connection, node, run_dir, cgroup)
-        part = Alone(connection.client("sampan-kubelet"), settings, device_of(settings.node_ips[0]))
+        way = connection(options.kubeconfig, options.master)
+        settings = _settings(options, way, node, run_dir, cgroup)
+        part = Alone(way.client("sampan-kubelet"), settings, device_of(settings.node_ips[0]))
     except (BadKubeconfig, QuantityError, ValueError) as error:
         return _fail(error, 2)
     except (CannotRun, OSError) as error:
         return _fail(error, 1)
     try:
-        return asyncio.run(_until_signal(part))
+        return asyncio.run(until_signal(part.run))
     except (Unreachable, OSError) as error:
         return _fail(error, 1)
 
 
 def _settings(
-    options: argparse.Namespace, connection: Connection, node: str, run_dir: str, cgroup: str
+    options: argparse.Namespace, way: Connection, node: str, run_dir: str, cgroup: str
 ) -> KubeletSettings:
     from sampan.api import quantity
     from sampan.cluster.parts.kubelet import own_address
@@ -142,7 +143,7 @@ def _settings(
             path=os.pathsep.join(dict.fromkeys([own, *path.split(os.pathsep)])),
             hidden=(options.kubeconfig,) if options.kubeconfig else (),
         ),
-        server=_server(options, connection),
+        server=_server(options, way),
     )
 
 
@@ -159,7 +160,7 @@ def _registration(options: argparse.Namespace) -> Registration:
     )
 
 
-def _server(options: argparse.Namespace, connection: Connection) -> Server:
+def _server(options: argparse.Namespace, way: Connection) -> Server:
     from sampan.kubelet.settings import Server
 
     def data(path: str) -> bytes:
@@ -170,10 +171,12 @@ def _server(options: argparse.Namespace, connection: Connection) -> Server:
         port=options.port,
         certificate=data(options.tls_cert_file),
         key=data(options.tls_private_key_file),
-        client_ca=data(options.client_ca_file) or connection.ca,
+        client_ca=data(options.client_ca_file) or way.ca,
         delegate=options.authentication_token_webhook,
         anonymous=options.anonymous_auth,
         always_allow=options.authorization_mode == "AlwaysAllow",
+        health_address=options.healthz_bind_address,
+        health_port=options.healthz_port,
     )
 
 
@@ -194,22 +197,6 @@ def _taint(text: str) -> dict[str, str]:
         raise ValueError(f"--register-with-taints: {text!r} is no key=value:effect")
     key, _, value = rest.partition("=")
     return {"key": key, "effect": effect, **({"value": value} if value else {})}
-
-
-def _connection(path: str) -> Connection:
-    from sampan.client import kubeconfig
-
-    return kubeconfig.load(path) if path else kubeconfig.in_cluster()
-
-
-async def _until_signal(part: Alone) -> int:
-    task = asyncio.ensure_future(part.run(lambda: None))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    return 0
 
 
 def _fail(why: object, code: int) -> int:

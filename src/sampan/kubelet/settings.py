@@ -69,6 +69,9 @@ class Server:
     """Ask the API server about tokens and rights (TokenReview, SubjectAccessReview)."""
     anonymous: bool = False
     """Let everybody in who gives no credentials, as system:anonymous."""
+    health_address: str = "127.0.0.1"
+    health_port: int = 0
+    """A second port, plain, that answers /healthz; 0 = none."""
     always_allow: bool = False
     """Whoever is let in may do everything: upstream's --authorization-mode AlwaysAllow."""
 

@@ -10,6 +10,7 @@ from sampan.kubelet.server.auth import Gate
 from sampan.kubelet.server.server import KubeletServer, server_context
 from sampan.linux.base.cgroups import Cgroups
 from sampan.std import log
+from sampan.std.http import Request, Response
 from sampan.std.httpd import listener, serve
 
 _LOG = log.get("kubelet")
@@ -30,9 +31,20 @@ class ListeningKubelet:
         handler = KubeletServer(self.kubelet, gate, self.cgroups).handle
         tls = server_context(wanted.certificate, wanted.key, wanted.client_ca)
         sock = listener(wanted.address, wanted.port)
-        server = await serve(handler, sock=sock, tls=tls, name="kubelet")
-        _LOG.info("serving", address=wanted.address, port=server.port)
+        servers = [await serve(handler, sock=sock, tls=tls, name="kubelet")]
+        _LOG.info("serving", address=wanted.address, port=servers[0].port)
         try:
+            if wanted.health_port:
+                sock = listener(wanted.health_address, wanted.health_port)
+                servers.append(await serve(health, sock=sock, name="kubelet health"))
             await self.kubelet.run(started)
         finally:
-            await server.close(0)
+            for server in servers:
+                await server.close(0)
+
+
+async def health(request: Request) -> Response:
+    """/healthz, /livez and /readyz: it answers, so it lives."""
+    known = request.path in ("/healthz", "/livez", "/readyz")
+    headers = {"content-type": "text/plain; charset=utf-8"}
+    return Response(200 if known else 404, headers, b"ok" if known else b"404 page not found\n")
