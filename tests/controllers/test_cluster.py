@@ -34,10 +34,7 @@ async def cluster() -> AsyncIterator[Client]:
     key = pki.key_pem(pki.new_key())
     options = Options(
         Cluster(("10.96.0.0/12",), ("10.96.0.1",), ("127.0.0.1",), 6443, "CA"),
-        "https://kubernetes.default.svc",
-        (),
-        (30000, 32767),
-        tokens,
+        tokens=tokens,
     )
     store = MemoryStore()
     api = await assemble(store, CATALOG, load_key(key), options, SystemClock())

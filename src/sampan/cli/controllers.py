@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import signal
 import sys
 from typing import TYPE_CHECKING
 
+from sampan.cli.alone import add_boolean, connection, until_signal
+
 if TYPE_CHECKING:
-    from sampan.client.kubeconfig import Connection
     from sampan.cluster.parts.controllers import Flags
 
 
@@ -26,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     add("--master", default="", help="address of the API server, over the kubeconfig's")
     add("--controllers", default="*", help="which: '*', names, and '-name' to leave one out")
     add("--cluster-cidr", default="", help="range of the pod addresses, two for dual stack")
-    _boolean(made, "--allocate-node-cidrs", default=False, text="give each node a part of it")
+    add_boolean(made, "--allocate-node-cidrs", default=False, text="give each node a part of it")
     add("--node-cidr-mask-size", type=int, default=0, help="size of a node's part; 0: 24")
     add("--node-monitor-grace-period", default="50s", help="silence after which a node is Unknown")
     add("--node-monitor-period", default="5s", help="how often silence is looked for")
@@ -36,22 +35,19 @@ def parser() -> argparse.ArgumentParser:
     add("--cluster-signing-key-file", default="", help="its key")
     add("--cluster-signing-duration", default="8760h", help="longest life of a certificate")
     add("--service-account-private-key-file", default="", help="key that signs token Secrets")
-    _boolean(made, "--leader-elect", default=True, text="work only while holding the lease")
+    text = "each controller acts as its own service account"
+    add_boolean(made, "--use-service-account-credentials", default=False, text=text)
+    add_boolean(made, "--leader-elect", default=True, text="work only while holding the lease")
     add("--bind-address", default="0.0.0.0", help="where the health page listens")
     add("--secure-port", type=int, default=10257, help="of /healthz and /metrics; 0: none")
     add("-v", "--v", type=int, default=0, help="4 and more: debug logs")
     return made
 
 
-def _boolean(made: argparse.ArgumentParser, name: str, *, default: bool, text: str) -> None:
-    made.add_argument(
-        name, nargs="?", const=True, default=default, type=lambda word: word == "true", help=text
-    )
-
-
 def run(argv: list[str]) -> int:
     """The exit status: 0 after a signal, 1 when it cannot run, 2 for bad usage."""
     options = parser().parse_args(argv)
+    from sampan.api.errors import ApiError
     from sampan.client.kubeconfig import BadKubeconfig
     from sampan.client.transport import Unreachable
     from sampan.cluster.parts.controllers import Alone, BadFlag, settings
@@ -64,26 +60,17 @@ def run(argv: list[str]) -> int:
         flags = _flags(options)
         chosen(flags.controllers)
         settings(flags)
-        connection = _connection(options)
+        found = connection(options.kubeconfig, options.master)
     except (BadFlag, UnknownController, BadKubeconfig, ValueError) as error:
         return _fail(error, 2)
     try:
-        return asyncio.run(_until_signal(Alone(connection, flags)))
-    except (BadFlag, LostLease, Unreachable) as error:
-        return _fail(error, 1)
-
-
-async def _until_signal(part: object) -> int:
-    from sampan.cluster.parts.controllers import Alone
-
-    assert isinstance(part, Alone)
-    task = asyncio.ensure_future(part.run(lambda: None))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-    return 0
+        return asyncio.run(until_signal(Alone(found, flags).run))
+    except* (BadFlag, LostLease, Unreachable, ApiError) as group:
+        problem: BaseException = group
+        while isinstance(problem, BaseExceptionGroup):
+            problem = problem.exceptions[0]
+        status = _fail(problem, 1)
+    return status
 
 
 def _flags(options: argparse.Namespace) -> Flags:
@@ -102,6 +89,7 @@ def _flags(options: argparse.Namespace) -> Flags:
         cluster_signing_key_file=options.cluster_signing_key_file,
         cluster_signing_duration_s=_seconds(options.cluster_signing_duration),
         service_account_private_key_file=options.service_account_private_key_file,
+        use_service_account_credentials=options.use_service_account_credentials,
         leader_elect=options.leader_elect,
         bind_address=options.bind_address,
         secure_port=options.secure_port,
@@ -117,20 +105,6 @@ def _seconds(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is no duration, such as 40s or 1m30s")
     return sum(float(number) * units[unit] for number, unit in parts)
-
-
-def _connection(options: argparse.Namespace) -> Connection:
-    from dataclasses import replace
-
-    from sampan.client import kubeconfig
-
-    if options.kubeconfig:
-        connection = kubeconfig.load(options.kubeconfig)
-    elif options.master:
-        connection = kubeconfig.Connection(options.master)
-    else:
-        connection = kubeconfig.in_cluster()
-    return replace(connection, server=options.master) if options.master else connection
 
 
 def _fail(error: BaseException, status: int) -> int:

@@ -18,6 +18,7 @@ from sampan.client.client import Client
 from sampan.client.kubeconfig import Connection
 from sampan.client.transport import Unreachable
 from sampan.cluster import pki
+from sampan.cluster.accounttokens import AccountTokens
 from sampan.controllers.assembly import Controllers
 from sampan.controllers.deps import Deps, Settings
 from sampan.loop.component import Component
@@ -117,8 +118,10 @@ class Alone:
 
     async def run(self, started: Callable[[], None]) -> None:
         client = self.connection.client("kube-controller-manager")
+        tokens = AccountTokens(client, self.clock)
+        own = self.flags.use_service_account_credentials
         controllers = build(
-            lambda user: client,
+            tokens.client_for if own else lambda user: client,
             settings(self.flags),
             names=self.flags.controllers,
             clock=self.clock,
@@ -133,7 +136,10 @@ class Alone:
             component = leader
         servers = await self._open()
         try:
-            await component.run(started)
+            async with asyncio.TaskGroup() as group:
+                if own:
+                    group.create_task(tokens.keep(await tokens.fetch()))
+                await component.run(started)
         finally:
             if leader is not None:
                 await _release(leader)
