@@ -1,0 +1,1 @@
+"""The store alone: durable writes, the cost of a write among many, watch latency."""

@@ -1,12 +1,13 @@
 """How quick the SQLite store is: durable writes, what a write costs among many, watch latency.
 
-Run `python benchmarks/store/run.py`; it takes some seconds and a temporary folder on a real disk.
+Run `python -m benchmarks store`; it takes some seconds and a temporary folder on a real disk.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -76,7 +77,7 @@ async def watch_latency(store: SqliteStore, rounds: int) -> tuple[float, float]:
     return gaps[len(gaps) // 2], gaps[int(len(gaps) * 0.99)]
 
 
-async def main(folder: Path, seconds: float) -> None:
+async def measure(folder: Path, seconds: float) -> None:
     store = SqliteStore(folder / "a.db")
     for writers in (1, 16, 64):
         rate = await writes(store, writers, seconds)
@@ -99,10 +100,15 @@ async def main(folder: Path, seconds: float) -> None:
     await large.close()
 
 
-if __name__ == "__main__":
+def main(argv: list[str]) -> None:
+    """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", default="/var/tmp", help="where the files go (a real disk)")
     parser.add_argument("--seconds", type=float, default=2, help="length of each write run")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
-        asyncio.run(main(Path(temporary), options.seconds))
+        asyncio.run(measure(Path(temporary), options.seconds))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
