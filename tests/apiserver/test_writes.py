@@ -25,6 +25,14 @@ async def test_patches_that_race_all_win(server: Asker) -> None:
     assert len(obj["data"]) == 20
 
 
+async def test_puts_that_name_no_revision_all_win(server: Asker) -> None:
+    await server.make(MAPS, {"metadata": {"name": "m"}})
+    bodies = [{"metadata": {"name": "m"}, "data": {"k": str(i)}} for i in range(20)]
+    answers = await asyncio.gather(*(server.ask("PUT", f"{MAPS}/m", body) for body in bodies))
+    assert {status for status, _ in answers} == {200}
+    assert len({obj["metadata"]["resourceVersion"] for _, obj in answers}) == 20
+
+
 async def test_of_puts_that_name_a_revision_one_wins(server: Asker) -> None:
     made = await server.make(MAPS, {"metadata": {"name": "m"}})
     version = made["metadata"]["resourceVersion"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
@@ -12,6 +12,7 @@ from sampan.api.meta import Json
 from sampan.apiserver.attempts import Chain
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.cacher.item import Item, body_of, value_of
+from sampan.apiserver.registry.turns import Turns
 from sampan.apiserver.served import Served
 from sampan.std.clock import Clock
 from sampan.store.base import Compare, Delete, Put, Store
@@ -83,6 +84,7 @@ class Parts:
     clock: Clock
     random_suffix: Callable[[], str]
     new_uid: Callable[[], str]
+    turns: Turns = field(default_factory=Turns)
 
     def timestamp(self, seconds_from_now: float = 0) -> str:
         return timestamp(self.clock, seconds_from_now)

@@ -46,15 +46,29 @@ async def update(
     parts: Parts, served: Served, call: Call, change: Change, options: WriteOptions
 ) -> Item | Json:
     """The stored item, or the object as it would have been. Raises NotFound, Conflict, Invalid."""
-    namespace = call.info.namespace if served.id.namespaced else ""
-    for _ in range(TRIES):
-        item = served.collection.get(namespace, change.name)
-        if item is None:
-            raise NotFound.of(served.id, change.name)
-        done = await _try(parts, served, call, change, options, item)
-        if done is not None:
-            return done
+    namespace = _place(served, call)
+    done = await _once(parts, served, call, change, options)
+    if done is not None:
+        return done
+    async with parts.turns.of(served.key(namespace, change.name)):
+        for _ in range(TRIES):
+            done = await _once(parts, served, call, change, options)
+            if done is not None:
+                return done
     raise conflict(served.id, change.name)
+
+
+async def _once(
+    parts: Parts, served: Served, call: Call, change: Change, options: WriteOptions
+) -> Item | Json | None:
+    item = served.collection.get(_place(served, call), change.name)
+    if item is None:
+        raise NotFound.of(served.id, change.name)
+    return await _try(parts, served, call, change, options, item)
+
+
+def _place(served: Served, call: Call) -> str:
+    return call.info.namespace if served.id.namespaced else ""
 
 
 async def _try(

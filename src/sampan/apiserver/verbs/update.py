@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import orjson
+
 from sampan.api.errors import BadRequest, NotFound
 from sampan.api.meta import Json
 from sampan.apiserver.call import Call
@@ -26,7 +30,7 @@ async def update(served: Served, call: Call, parts: Parts) -> Response:
     meta = obj["metadata"]
     change = Change(
         name,
-        lambda _current: obj,
+        fresh(obj),
         call.info.subresource,
         retry=meta.get("resourceVersion") in (None, "", "0"),
         uid=meta.get("uid") or "",
@@ -38,6 +42,17 @@ async def update(served: Served, call: Call, parts: Parts) -> Response:
             raise
         return await _create(served, call, parts, obj, options)
     return written(served, call, done, 200)
+
+
+def fresh(obj: Json) -> Callable[[Json], Json]:
+    """What was sent, again for each attempt: an attempt leaves its marks on the object."""
+    unused, sent = [obj], orjson.dumps(obj)
+
+    def make(_current: Json) -> Json:
+        again: Json = unused.pop() if unused else orjson.loads(sent)
+        return again
+
+    return make
 
 
 async def _create(
