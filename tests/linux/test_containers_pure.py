@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.linux.base.logformat import PIECE, Cutter, stamp
-from sampan.linux.base.processes import Container, Mount, Sandbox, User
+from sampan.linux.base.processes import Container, Mount, Output, Sandbox, User
 from sampan.linux.real.hostmounts import HostMount, local_mounts
 from sampan.linux.real.identity import UnknownUser, resolve
+from sampan.linux.real.logpump import LogFile, Pump, Tap
 from sampan.linux.real.records import Records
 
 MOUNTINFO = """\
@@ -88,3 +92,42 @@ def test_records_give_back_what_they_were_given(tmp_path: object) -> None:
     assert records.sandbox("s") == sandbox
     assert records.container("c") == container
     assert records.container("other") is None
+
+
+def test_a_full_log_is_rotated_and_the_oldest_forgotten(tmp_path: Path) -> None:
+    log = LogFile(Output(str(tmp_path / "c" / "0.log"), max_bytes=100, files=3))
+    for second in range(10):
+        log.write(b"x" * 60, (1795203380 + second) * 1_000_000_000)
+    log.close()
+    names = sorted(path.name for path in (tmp_path / "c").iterdir())
+    assert names == ["0.log", "0.log.20261120-193628", "0.log.20261120-193629"]
+    assert (tmp_path / "c" / "0.log").stat().st_size == 60
+
+
+def test_whoever_is_attached_gets_the_bytes_and_never_holds_up_the_pod(tmp_path: Path) -> None:
+    for name in ("stdout", "stderr"):
+        os.mkfifo(tmp_path / name)
+    pump = Pump(str(tmp_path), Output(str(tmp_path / "log")), ("stdout", "stderr"))
+    read, write = os.pipe()
+    tap = Tap(write, -1)
+    pump.taps.append(tap)
+    fd = os.open(tmp_path / "stdout", os.O_WRONLY)
+    for _ in range(5):
+        os.write(fd, b"y" * 60_000)
+        pump.step("stdout", 0)
+    assert tap.is_behind()
+    got = b""
+    while len(got) < 300_000:
+        got += os.read(read, 65536)
+        tap.catch_up()
+    assert got == b"y" * 300_000
+    os.close(read)
+    os.write(fd, b"z")
+    pump.step("stdout", 0)
+    assert not tap.alive
+    os.close(fd)
+    pump.finish(lambda: 0)
+    tap.close()
+    text = (tmp_path / "log").read_bytes()
+    assert text.count(b"y") == 300_000
+    assert text.endswith(b"z\n")
