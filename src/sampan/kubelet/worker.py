@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from sampan.api import kinds
 from sampan.api.meta import Json
 from sampan.kubelet import pods
-from sampan.kubelet.containerstatus import Hold
 from sampan.kubelet.kit import NORMAL, WARNING, Kit
 from sampan.kubelet.network import NetworkNotReady
 from sampan.kubelet.objects import VolumeFailure
 from sampan.kubelet.observed import Observed, name_of
+from sampan.kubelet.patience import Patience
 from sampan.kubelet.plan import Kill, Plan, plan
 from sampan.kubelet.pods import Role
 from sampan.kubelet.podsandbox import PodSandbox
 from sampan.kubelet.saying import Saying
-from sampan.kubelet.starting import Setting, back_off_pulling, start
+from sampan.kubelet.starting import Setting, start
 from sampan.kubelet.stopping import stop
 from sampan.kubelet.volumes.manager import Volume
 from sampan.linux.base.processes import ContainerState, RuntimeFailure
@@ -35,9 +35,6 @@ from sampan.std.backoff import Backoff
 KEPT_RUNS = 2
 """Of each container: the newest, and the one before for its log."""
 MAX_STEPS = 50
-RETRY_S = 5.0
-"""How soon a container whose configuration was at fault is tried again."""
-PULL_LOOK_S = 2.0
 SETTLE_S = 5.0
 PREPARE = Backoff(first_s=0.1, factor=2, cap_s=30)
 _LOG = log.get("kubelet")
@@ -65,7 +62,7 @@ class Worker:
         self.buried = False
         self.sandbox = PodSandbox(kit)
         self.saying = Saying(kit)
-        self._holds: dict[str, Hold] = {}
+        self.patience = Patience(kit)
         self._volumes: dict[str, Volume] | None = None
         self._failures = 0
 
@@ -118,7 +115,7 @@ class Worker:
                 return PREPARE.delay(self._failures - 1)
             self._failures = 0
             seen = self._seen()
-            step = plan(self.pod, seen, self.kit.prober.health(), self._back_off_s)
+            step = plan(self.pod, seen, self.kit.prober.health(), self.patience.left_s_of(self.pod))
             if step.done:
                 self.end(Ending())
             if self.ending is not None:
@@ -129,16 +126,16 @@ class Worker:
                 await self._kill(step.kill)
             elif not await self._start(step, seen):
                 break
-        self._note_back_offs(step)
+        self.patience.note(self.pod, step)
         self._say()
-        return self._next_look(step)
+        return self.patience.next_look(step, self._active_until())
 
     async def _prepare(self) -> None:
         """Volumes and sandbox at the same time: neither needs the other."""
         seen = self._seen()
         if self._volumes is not None and self.sandbox.is_ready(seen):
             return
-        step = plan(self.pod, seen, self.kit.prober.health(), self._back_off_s)
+        step = plan(self.pod, seen, self.kit.prober.health(), self.patience.left_s_of(self.pod))
         box = seen.sandbox
         jobs = []
         if self._volumes is None and not step.done:
@@ -165,30 +162,18 @@ class Worker:
         any_started = False
         for name in step.start:
             found = pods.container_named(self.pod, name)
-            if found is None or self._is_held(found[1]):
+            if found is None or self.patience.is_held(self.pod, found[1]):
                 continue
-            newest = seen.newest(name)
-            if newest is not None and newest.exit is not None:
-                key = self._crash_key(found[1])
-                self.kit.crashes.tried(key, newest.exit.finished, self.kit.clock.now())
-            self._holds.pop(name, None)
+            self.patience.tries(self.pod, found[1], seen.newest(name))
             here = Setting(self.pod, self._seen(), self._volumes or {}, self.sandbox.hostname)
             hold = await start(self.kit, here, found[1])
             if hold is not None:
-                self._holds[name] = hold
+                self.patience.holds[name] = hold
             any_started = any_started or hold is None
             await self._drop_old_runs(name)
             if self.ending is not None:
                 break
         return any_started
-
-    def _is_held(self, wanted: Json) -> bool:
-        """Whether it must wait for another try; a failed pull becomes a back-off meanwhile."""
-        hold = self._holds.get(wanted["name"])
-        if hold is None or hold.retry_at <= self.kit.clock.now():
-            return False
-        self._holds[wanted["name"]] = back_off_pulling(self.kit, self.pod, wanted, hold)
-        return True
 
     async def _drop_old_runs(self, name: str) -> None:
         for old in self._seen().containers.get(name, ())[KEPT_RUNS:]:
@@ -255,8 +240,7 @@ class Worker:
                 kinds.PODS, meta["name"], meta["namespace"], grace_s=0, uid=meta["uid"]
             )
         await kit.runtime.forget(uid)
-        kit.crashes.forget((uid,))
-        kit.pulls.forget((uid,))
+        self.patience.forget(uid)
         await kit.offload(shutil.rmtree, kit.places.logs(self.pod), True)
         if api is not None:
             kit.statuses.forget(api["metadata"]["uid"])
@@ -282,48 +266,11 @@ class Worker:
         self.saying.say(
             self.pod,
             self._api_pod(),
-            self._holds,
+            self.patience.holds,
             failure=failure,
             terminated=terminated,
             lazily=lazily,
         )
-
-    # -- back-off and deadlines
-
-    def _crash_key(self, wanted: Json) -> tuple[str, ...]:
-        return (pods.uid_of(self.pod), wanted["name"], pods.container_hash(wanted))
-
-    def _back_off_s(self, wanted: Json, state: ContainerState) -> float:
-        if state.exit is None:
-            return 0.0
-        now = self.kit.clock.now()
-        return self.kit.crashes.remaining_s(self._crash_key(wanted), state.exit.finished, now)
-
-    def _note_back_offs(self, step: Plan) -> None:
-        for name in step.held:
-            hold = self._holds.get(name)
-            found = pods.container_named(self.pod, name)
-            if found is None or (hold is not None and hold.reason == "CrashLoopBackOff"):
-                continue
-            delay = pods.duration_text(self.kit.crashes.delay_s(self._crash_key(found[1])))
-            where = pods.full_name(self.pod)
-            message = f"back-off {delay} restarting failed container={name} pod={where}"
-            self._holds[name] = Hold("CrashLoopBackOff", message)
-            text = f"Back-off restarting failed container {name} in pod {where}"
-            self.kit.tell(self.pod, WARNING, "BackOff", text, name)
-
-    def _next_look(self, step: Plan) -> float | None:
-        now = self.kit.clock.now()
-        times = list(step.held.values())
-        for name, hold in self._holds.items():
-            if hold.reason == "ErrImagePull":
-                times.append(PULL_LOOK_S)
-            elif name not in step.held:
-                times.append(hold.retry_at - now if hold.retry_at else RETRY_S)
-        until = self._active_until()
-        if until is not None:
-            times.append(until - now)
-        return max(0.01, min(times)) if times else None
 
     def _active_until(self) -> float | None:
         limit = self.pod["spec"].get("activeDeadlineSeconds")
