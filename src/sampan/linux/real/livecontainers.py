@@ -9,14 +9,15 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from sampan.linux.base.processes import LOST_EXIT_CODE, Container, Exit
+from sampan.linux.base.processes import Container
 from sampan.linux.real import child
 from sampan.linux.real import syscalls as sc
 from sampan.linux.real.attachments import Attachment, hold_terminal, resize_terminal
 from sampan.linux.real.births import Birth, Outcome, Refused, give_birth
 from sampan.linux.real.cgroups import KernelCgroups
+from sampan.linux.real.live import UNKNOWN, Live, exit_of
 from sampan.linux.real.logpump import Pump, Tap
 from sampan.linux.real.records import (
     Records,
@@ -27,27 +28,6 @@ from sampan.linux.real.records import (
 )
 
 START_ERROR_CODE = 128
-UNKNOWN = -1
-
-
-@dataclass(slots=True, eq=False)
-class Live:
-    """A container that runs, or whose end is not told yet."""
-
-    spec: Container
-    pump: Pump
-    pid: int = 0
-    pidfd: int = -1
-    stdin: int = -1
-    """stdinOnce: the input's only writer besides those attached."""
-    holder: int = 0
-    """Pid of its terminal's holder."""
-    refusal: str = ""
-    """Why the command could not be started."""
-    status: int | None = None
-    """What wait said; kept while the terminal is still being emptied."""
-    attached: dict[Attachment, Callable[[], None]] = field(default_factory=dict)
-    """With what to do when it is over."""
 
 
 class LiveContainers:
@@ -287,7 +267,7 @@ class LiveContainers:
         self.cgroups.kill(live.spec.cgroup)
         self._forget(live)
         oom = self.cgroups.oom_kills(live.spec.cgroup) > 0
-        self.records.write_exit(live.spec.id, _exit(live, time.time(), oom))
+        self.records.write_exit(live.spec.id, exit_of(live, time.time(), oom))
         self.tell_exit(live.spec.id)
 
     def _forget(self, live: Live) -> None:
@@ -312,12 +292,3 @@ class LiveContainers:
         if spec is None:
             raise Refused(f"container {name} has no spec")
         return spec
-
-
-def _exit(live: Live, now: float, oom: bool) -> Exit:
-    if live.status is None or live.status == UNKNOWN:
-        return Exit(LOST_EXIT_CODE, now, known=False)
-    code = os.waitstatus_to_exitcode(live.status)
-    if code < 0:
-        return Exit(128 - code, now, signal=-code, oom_killed=oom)
-    return Exit(code, now, oom_killed=oom, message=live.refusal)
