@@ -81,17 +81,21 @@ def is_reset(entries: Any) -> bool:
 
 def written(managers: Managers) -> list[Json]:
     """The entries as the object carries them: appliers first, then by time and name."""
-    out = [_entry(manager, entry) for manager, entry in managers.items()]
-    out.sort(
+    return in_order([_entry(manager, entry) for manager, entry in managers.items()])
+
+
+def in_order(entries: list[Json]) -> list[Json]:
+    """Appliers first, then by time and name."""
+    return sorted(
+        entries,
         key=lambda e: (
             e["operation"],
             e.get("time", ""),
             e.get("manager", ""),
             e["apiVersion"],
             e.get("subresource", ""),
-        )
+        ),
     )
-    return out
 
 
 def _entry(manager: Manager, entry: Entry) -> Json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sampan.api import apply as fields
 from sampan.api.apply import Writer
 from sampan.api.fieldset import Path
-from sampan.api.firstwrite import fields_of_new
 from sampan.api.managed import UPDATE
 from sampan.api.meta import Json
+from sampan.api.quicktrack import fields_of_new, unmoved
 from sampan.apiserver.registry.base import timestamp
 from sampan.apiserver.served import Served
 from sampan.std.clock import Clock
@@ -30,6 +30,10 @@ class FieldOwnership:
             self._first(served, new, manager, subresource)
             return
         writer = self._writer(served, manager, subresource)
+        entries = unmoved(old, new, served.type, writer) if old is not None else None
+        if entries is not None:
+            new["metadata"]["managedFields"] = entries
+            return
         tracked = fields.track(old, new, served.type, writer, served.empty())
         _replace(new, tracked)
 

@@ -1,17 +1,19 @@
-"""The ownership that a create leaves, in one walk.
+"""Ownership after the two commonest writes, without making sets of paths on the way: a create of
+an object that nobody owns anything of yet, and an update of fields that the writer owns already.
 
-`apply.track` says what it must be, for every write; this gives the same for the commonest of all,
-a new object that nobody owns anything of yet, without making sets of paths on the way.
+`apply.track` says what it must be, for every write; these give the same, or None.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from sampan.api.apply import Writer
 from sampan.api.fieldset import Path, key_element
+from sampan.api.managed import UPDATE, in_order
 from sampan.api.meta import Json
 from sampan.api.schema import Type
-from sampan.api.typed import DEDUCED
+from sampan.api.typed import DEDUCED, compare
 
 SERVER_KEPT = (
     "f:name", "f:namespace", "f:creationTimestamp", "f:selfLink", "f:uid", "f:clusterName",
@@ -19,6 +21,9 @@ SERVER_KEPT = (
 )  # fmt: skip
 
 _ABSENT = object()
+_NOBODYS = frozenset({("f:apiVersion",), ("f:kind",), ("f:metadata",)}) | {
+    ("f:metadata", name) for name in SERVER_KEPT
+}
 
 
 def fields_of_new(new: Json, empty: Json, kind: Type, ignored: tuple[Path, ...]) -> Json:
@@ -105,3 +110,52 @@ def _forget(fields: Json, path: Path) -> None:
                 del fields[path[0]]
     else:
         fields.pop(path[0], None)
+
+
+def unmoved(old: Json, new: Json, kind: Type, writer: Writer) -> list[Json] | None:
+    """The entries after an update that takes no field from anybody: only the writer's time is
+    new, if that. None when more has changed; then `apply.track` must be asked.
+    """
+    entries = old["metadata"].get("managedFields")
+    if not entries or new["metadata"].get("managedFields") not in (None, entries):
+        return None
+    try:
+        change = compare(_bare(old), _bare(new), kind).without(writer.ignored)
+    except KeyError:
+        return None
+    touched = change.added | change.modified
+    taken = touched - _NOBODYS
+    mine = next((entry for entry in entries if _is_of(entry, writer)), None)
+    others = [entry for entry in entries if entry is not mine]
+    if change.removed or any(_holds(entry, path) for entry in others for path in touched):
+        return None
+    if not touched:
+        return list(entries)
+    if not taken or mine is None or not all(_holds(mine, path) for path in taken):
+        return None
+    return in_order([*others, {**mine, "time": writer.now}])
+
+
+def _bare(obj: Json) -> Json:
+    meta = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {**obj, "metadata": meta}
+
+
+def _is_of(entry: Json, writer: Writer) -> bool:
+    return (
+        entry.get("manager") == writer.manager
+        and entry.get("operation") == UPDATE
+        and entry.get("apiVersion") == writer.api_version
+        and entry.get("subresource", "") == writer.subresource
+    )
+
+
+def _holds(entry: Json, path: Path) -> bool:
+    """Whether an entry has a path as a member of its own."""
+    node = entry.get("fieldsV1") or {}
+    for element in path:
+        below = node.get(element)
+        if below is None:
+            return False
+        node = below
+    return not node or "." in node
