@@ -134,6 +134,70 @@ async def test_dependents_go_with_their_owner_or_are_freed() -> None:
         assert "ownerReferences" not in left["metadata"]
 
 
+def owned(name: str, *owners: Json, kind: str = "ConfigMap", blocks: bool = True) -> Json:
+    references = [
+        {
+            "apiVersion": "v1",
+            "kind": kind,
+            "name": owner["metadata"]["name"],
+            "uid": owner["metadata"]["uid"],
+            "blockOwnerDeletion": blocks,
+        }
+        for owner in owners
+    ]
+    return {"metadata": {"name": name, "namespace": "default", "ownerReferences": references}}
+
+
+async def test_one_owner_that_stays_is_enough() -> None:
+    async with cluster() as client:
+        first, second = [
+            await client.create(kinds.CONFIGMAPS, owned(name)) for name in ("first", "second")
+        ]
+        await client.create(kinds.CONFIGMAPS, owned("both", first, second))
+        await client.create(kinds.CONFIGMAPS, owned("one", first))
+        await client.delete(kinds.CONFIGMAPS, "first", "default", propagation="Background")
+
+        async def settled() -> bool:
+            both = await client.get(kinds.CONFIGMAPS, "both", "default")
+            left = [o["name"] for o in both["metadata"]["ownerReferences"]]
+            return left == ["second"] and "one" not in await names(client, kinds.CONFIGMAPS)
+
+        await until(settled)
+
+
+async def test_a_circle_of_owners_can_be_deleted_in_the_foreground() -> None:
+    async with cluster() as client:
+        a = await client.create(kinds.CONFIGMAPS, owned("a"))
+        b = await client.create(kinds.CONFIGMAPS, owned("b", a))
+        a["metadata"]["ownerReferences"] = owned("a", b)["metadata"]["ownerReferences"]
+        await client.update(kinds.CONFIGMAPS, a)
+        await asyncio.sleep(0.05)
+        await client.delete(kinds.CONFIGMAPS, "a", "default", propagation="Foreground")
+
+        async def gone() -> bool:
+            return not {"a", "b"} & set(await names(client, kinds.CONFIGMAPS))
+
+        await until(gone)
+
+
+async def test_what_names_an_owner_that_it_cannot_have_is_not_deleted() -> None:
+    async with cluster() as client:
+        owner = await client.create(kinds.CONFIGMAPS, owned("owner"))
+        role = owned("role", owner)
+        del role["metadata"]["namespace"]
+        await client.create(kinds.CLUSTERROLES, role)
+        elsewhere = owned("elsewhere", owner)
+        elsewhere["metadata"]["namespace"] = "kube-public"
+        await client.create(kinds.CONFIGMAPS, elsewhere)
+
+        async def only_the_other() -> bool:
+            return await client.find(kinds.CONFIGMAPS, "elsewhere", "kube-public") is None
+
+        # An owner in another namespace is no owner: it is as if it were gone.
+        await until(only_the_other)
+        assert await client.find(kinds.CLUSTERROLES, "role") is not None
+
+
 async def test_a_token_secret_is_filled_and_goes_with_its_account() -> None:
     async with cluster() as client:
         await client.create(kinds.SERVICEACCOUNTS, {"metadata": {"name": "bot"}},

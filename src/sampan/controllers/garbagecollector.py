@@ -23,7 +23,7 @@ from sampan.controllers.owner_graph import FOREGROUND, ORPHAN, Graph, Node, Owne
 from sampan.loop.component import Component
 from sampan.loop.informer import Informer
 from sampan.loop.queue import Queue
-from sampan.loop.reconciler import Controller
+from sampan.loop.reconciler import Controller, Terminal
 from sampan.std import log
 
 ACCOUNT = "generic-garbage-collector"
@@ -53,8 +53,8 @@ class Collector:
         self._graph = Graph()
         self._rids: dict[tuple[str, str], ResourceId] = {}
         self._watched: dict[ResourceId, Informer] = {}
-        self._absent: OrderedDict[str, None] = OrderedDict()
-        """Uids that the server said it does not have; uids do not come back."""
+        self._absent: OrderedDict[tuple[str, ...], None] = OrderedDict()
+        """Owners that the server said it does not have; uids do not come back."""
         self._refresh = asyncio.Event()
         deps.informers.of(kinds.CUSTOMRESOURCEDEFINITIONS).on_change(
             lambda old, new: self._refresh.set()
@@ -114,19 +114,31 @@ class Collector:
         self._graph.put(node)
         if node.waits_for_dependents or node.orphans_dependents:
             self.queue.add(node.uid)
-        if not node.owners or node.leaving:
+        owners = [self._known(node, owner) for owner in node.owners]
+        waiting = [owner for owner in owners if owner is not None and owner.waits_for_dependents]
+        for owner in waiting:
+            self.queue.add(owner.uid)  # it may have stopped holding that one up
+        if node.leaving:
             return
-        unknown = any(owner.uid not in self._graph.nodes for owner in node.owners)
-        if unknown:
+        if None in owners:
             self.queue.add_after(node.uid, UNKNOWN_OWNER_S)
-        elif any(self._graph.nodes[owner.uid].waits_for_dependents for owner in node.owners):
+        elif waiting:
             self.queue.add(node.uid)
+
+    def _known(self, node: Node, owner: Owner) -> Node | None:
+        """The owner in the graph, if it is the one that was meant: an owner in another namespace,
+        or of another kind, is none.
+        """
+        known = self._graph.nodes.get(owner.uid)
+        if known is None or (known.key.name, known.rid.kind) != (owner.name, owner.kind):
+            return None
+        elsewhere = known.rid.namespaced and known.key.namespace != node.key.namespace
+        return None if elsewhere else known
 
     def _gone(self, obj: Json) -> None:
         uid = obj["metadata"]["uid"]
         node = self._graph.nodes.get(uid)
         self._graph.drop(uid)
-        self._remember_absent(uid)
         for child in self._graph.dependents(uid):
             self.queue.add(child.uid)
         # A foreground owner may have waited for this one.
@@ -147,15 +159,25 @@ class Collector:
             await self._judge(node)
         return None
 
-    async def _judge(self, node: Node) -> None:
-        """Delete it, or drop what dangles, depending on its owners."""
+    async def _judge(self, cached: Node) -> None:
+        """Delete it, or drop what dangles, depending on its owners as they are now."""
+        found = await self._client.find(cached.rid, cached.key.name, cached.key.namespace)
+        if found is None or found["metadata"]["uid"] != cached.uid:
+            return
+        node = node_of(cached.rid, found)
+        if node.leaving or not node.owners:
+            return
         owners = await self._owners(node)
         if owners.solid:
             lost = {owner.uid for owner in (*owners.dangling, *owners.waiting)}
             if lost:
                 await self._drop_references(node, lost)
             return
-        if owners.waiting and self._graph.dependents(node.uid):
+        children = self._graph.dependents(node.uid)
+        if owners.waiting and children:
+            if any(child.waits_for_dependents for child in children):
+                # They wait for each other in a circle: this one stops holding its owner up.
+                await self._unblock(node)
             await self._delete(node, "Foreground")
             return
         if ORPHAN in node.finalizers:
@@ -164,16 +186,23 @@ class Collector:
             policy = "Foreground" if FOREGROUND in node.finalizers else "Background"
         await self._delete(node, policy)
 
+    async def _unblock(self, node: Node) -> None:
+        def change(meta: Json) -> Json:
+            known = meta.get("ownerReferences") or ()
+            return {"ownerReferences": [{**item, "blockOwnerDeletion": False} for item in known]}
+
+        await self._patch_metadata(node, change)
+
     async def _owners(self, node: Node) -> Owners:
         solid: list[Owner] = []
         dangling: list[Owner] = []
         waiting: list[Owner] = []
         for owner in node.owners:
-            known = self._graph.nodes.get(owner.uid)
+            known = self._known(node, owner)
             if known is None:
                 gone = await self._is_absent(node, owner)
                 (dangling if gone else solid).append(owner)
-            elif known.waits_for_dependents and owner.blocks:
+            elif known.waits_for_dependents:
                 waiting.append(owner)
             else:
                 solid.append(owner)
@@ -181,19 +210,23 @@ class Collector:
 
     async def _is_absent(self, node: Node, owner: Owner) -> bool:
         """Asked from the server: the graph may be late, or not watch that kind."""
-        if owner.uid in self._absent:
+        about = (node.key.namespace, owner.kind, owner.name, owner.uid)
+        if about in self._absent:
             return True
         rid = self._rids.get((owner.api_version, owner.kind))
         if rid is None:
             self._refresh.set()
             raise NotFound(f"{owner.api_version} {owner.kind} is not served (now)")
         namespace = node.key.namespace if rid.namespaced else ""
-        found = None
-        if not rid.namespaced or namespace:
-            found = await self._client.find(rid, owner.name, namespace)
+        if rid.namespaced and not namespace:
+            # Such an owner cannot be found, which does not mean that it is gone.
+            raise Terminal(f"{node.rid.qualified} {node.key} names an owner inside a namespace")
+        found = await self._client.find(rid, owner.name, namespace)
         if found is not None and found["metadata"]["uid"] == owner.uid:
             return False
-        self._remember_absent(owner.uid)
+        self._absent[about] = None
+        if len(self._absent) > REMEMBERED:
+            self._absent.popitem(last=False)
         return True
 
     async def _advance_foreground(self, node: Node) -> None:
@@ -254,8 +287,3 @@ class Collector:
             except Conflict:
                 continue
             return
-
-    def _remember_absent(self, uid: str) -> None:
-        self._absent[uid] = None
-        if len(self._absent) > REMEMBERED:
-            self._absent.popitem(last=False)
