@@ -144,6 +144,7 @@ def _child(records: Records, ready: int, facts: dict[str, str]) -> None:
     launcher.adopt()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
     os.write(ready, str(pid).encode())
     os.close(ready)
     launcher.serve()
