@@ -26,6 +26,7 @@ PARTS: dict[str, str] = {
     "kubelet": "run one node's kubelet alone",
     "proxy": "run the Service proxy alone, or render what it would program",
     "dns": "run the cluster DNS alone",
+    "node-cache": "run a node's DNS cache (NodeLocal DNSCache)",
 }
 MORE: dict[str, str] = {
     "serve-hostname": "a server that answers with its own name",
