@@ -59,6 +59,10 @@ class Ipvs(Protocol):
         """How many connections each destination still has, active or closing."""
         ...
 
+    def holds(self, device: str) -> bool:
+        """Whether a dummy device is there."""
+        ...
+
     def addresses(self, device: str) -> frozenset[str]:
         """What a dummy device holds; empty if it is not there."""
         ...

@@ -46,11 +46,15 @@ class FakeIpvs:
         ends = self.table[server].destinations
         return {(one.ip, one.port): self.open.get((one.ip, one.port), 0) for one in ends}
 
+    def holds(self, device: str) -> bool:
+        return device in self.devices
+
     def addresses(self, device: str) -> frozenset[str]:
         return frozenset(self.devices.get(device, ()))
 
     def hold(self, device: str, add: Iterable[str], remove: Iterable[str]) -> None:
         self._refused()
+        self.writes += device not in self.devices
         held = self.devices.setdefault(device, set())
         before = set(held)
         held.difference_update(remove)

@@ -17,7 +17,9 @@ TABLES = ("filter", "nat", "mangle")
 GET_INFO = 64
 INFO_SIZE = 84
 NETLINK_NETFILTER = 12
-GETGEN = (10 << 8) | 16
+GETGEN, GETTABLE = (10 << 8) | 16, (10 << 8) | 1
+DUMP = 0x301
+NFT_FAMILIES = {4: 2, 6: 10}
 
 
 class RealIptables:
@@ -46,7 +48,21 @@ class RealIptables:
         return self._version
 
     def save(self, *, counters: bool = False) -> str:
+        if not self._used():
+            # A fresh namespace: no need to start a program that would say so.
+            return ""
         return self._run([f"{self._program}-save", *(["-c"] if counters else [])])
+
+    def _used(self) -> bool:
+        """Whether any table exists, in either variant."""
+        names = "/proc/net/ip6_tables_names" if self.family == 6 else "/proc/net/ip_tables_names"
+        with contextlib.suppress(OSError), open(names, encoding="ascii") as file:
+            if file.read().strip():
+                return True
+        try:
+            return not _nft_tables(self.family).isdisjoint(TABLES)
+        except OSError:
+            return True
 
     def restore(self, script: str) -> None:
         command = [f"{self._program}-restore", "--noflush", "--wait", "5"]
@@ -100,6 +116,25 @@ def _info(sock: socket.socket, level: int, ask: bytes) -> bytes:
     size = ctypes.c_uint32(INFO_SIZE)
     code = library.getsockopt(sock.fileno(), level, GET_INFO, buffer, ctypes.byref(size))
     return buffer.raw if code == 0 else b""
+
+
+def _nft_tables(family: int) -> set[str]:
+    """The names of nftables' tables in a family."""
+    found: set[str] = set()
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as sock:
+        sock.settimeout(5)
+        sock.send(struct.pack("=IHHIIBBH", 20, GETTABLE, DUMP, 1, 0, NFT_FAMILIES[family], 0, 0))
+        while True:
+            data = sock.recv(1 << 16)
+            at = 0
+            while at + 16 <= len(data):
+                length, kind = struct.unpack_from("=IH", data, at)
+                if kind in (2, 3):
+                    return found
+                # Behind the headers comes the attribute NFTA_TABLE_NAME.
+                size = struct.unpack_from("=H", data, at + 20)[0]
+                found.add(data[at + 24 : at + 20 + size].rstrip(b"\0").decode())
+                at += (length + 3) & ~3
 
 
 def generation() -> bytes:

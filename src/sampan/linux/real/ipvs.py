@@ -50,7 +50,8 @@ class RealIpvs:
 
     def servers(self) -> dict[VirtualServer, Serving]:
         found = {}
-        for body in self._dump(GET_SERVICE, b""):
+        # Whole first: one socket answers one dump at a time.
+        for body in list(self._dump(GET_SERVICE, b"")):
             parts = nl.attributes(nl.attributes(body).get(SERVICE, b""))
             if SVC_ADDRESS not in parts:
                 continue
@@ -89,6 +90,9 @@ class RealIpvs:
             )
             found[_end(server, dest)] = active + inactive
         return found
+
+    def holds(self, device: str) -> bool:
+        return self._links.find(device) is not None
 
     def addresses(self, device: str) -> frozenset[str]:
         link = self._links.find(device)

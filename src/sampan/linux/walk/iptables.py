@@ -70,18 +70,23 @@ class Walker:
         """Every way that the packet may take."""
         first = "OUTPUT" if packet.from_node else "PREROUTING"
         found: list[Path] = []
-        for _, state in self._base("nat", first, _State(packet)):
-            found += self._filtered(state)
+        for verdict, early in self._base("mangle", first, _State(packet)):
+            if verdict == "DROP":
+                found.append(Path(DROP, early.learnt, early.rules))
+                continue
+            for _, state in self._base("nat", first, early):
+                found += self._filtered(state)
         return found
 
     def _filtered(self, state: _State) -> Iterator[Path]:
         """Behind destination NAT: the filter chains on the way, then postrouting."""
-        hooks = ["OUTPUT"] if state.packet.from_node else []
-        local = self.host.owns(state.destination)
         served = self._served(state)
         if served is not None and state.packet.from_node:
-            # IPVS takes the node's own packets behind OUTPUT.
-            local = False
+            # IPVS takes the node's own packets before the filter table sees them.
+            yield from self._spread(served, state)
+            return
+        hooks = ["OUTPUT"] if state.packet.from_node else []
+        local = self.host.owns(state.destination)
         if local:
             hooks.append("INPUT")
         elif not state.packet.from_node:

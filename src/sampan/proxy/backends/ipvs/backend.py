@@ -212,6 +212,7 @@ class IpvsBackend:
 
     def _resync(self, model: Mapping[Key, Rules]) -> None:
         self._ipvs.tune(self._sysctls)
+        self._ipvs.hold(DEVICE, (), ())
         self._states = {
             key: state(rules, self._settings, self._scheduler) for key, rules in model.items()
         }
@@ -267,22 +268,22 @@ class IpvsBackend:
                 tool.restore(script)
 
     def _cleanup(self) -> None:
-        if not self._ipvs.probe() and self._ipvs.addresses(DEVICE):
+        if not self._ipvs.holds(DEVICE):
+            # The device comes first and goes last: without it nothing of this mode is here.
+            return
+        if not self._ipvs.probe():
             self._ipvs.remove(sorted(self._ours()))
-        self._ipvs.drop_device(DEVICE)
         for tool in self._tools:
             have = text.parse(tool.save())
             gone = [where for where in have if where[1].startswith("KUBE-IPVS-") or where[1] in OWN]
             if any(name.startswith("KUBE-IPVS-") for _, name in gone):
                 others = {where: rules for where, rules in have.items() if where not in gone}
                 tool.restore(text.script([], gone, text.jump_removals(others, gone)))
-        try:
-            _, known = _read(self._ipsets.save())
-        except IpsetError:
-            return
+        _, known = _read(self._ipsets.save())
         ours_sets = {set_name(base, family) for base in KINDS for family in (4, 6)}
         dead = sorted(known & ours_sets)
         self._ipsets.restore("".join(f"destroy {name}\n" for name in dead))
+        self._ipvs.drop_device(DEVICE)
         self._states = {}
 
 

@@ -44,6 +44,8 @@ JUMPS: tuple[Jump, ...] = (
     ("filter", "INPUT", f'{_SAID} "kubernetes ipvs access filter" -j KUBE-IPVS-FILTER'),
     ("filter", "FORWARD", f'{_SAID} "kube-proxy firewall rules" -j KUBE-PROXY-FIREWALL'),
     ("filter", "OUTPUT", f'{_SAID} "kubernetes ipvs access filter" -j KUBE-IPVS-OUT-FILTER'),
+    # IPVS takes the node's own packets before the filter table sees them; mangle comes earlier.
+    ("mangle", "OUTPUT", f'{_SAID} "kube-proxy firewall rules" -j KUBE-PROXY-FIREWALL'),
 )
 
 SYSCTLS = {
@@ -159,13 +161,19 @@ def _filter(settings: FamilySettings) -> list[Chain]:
             "KUBE-NODE-PORT",
             [f'-p tcp {_SAID} "Kubernetes health check node port" {health} -j ACCEPT'],
         ),
-        _chain("filter", "KUBE-PROXY-FIREWALL", [f"{guarded} -j KUBE-SOURCE-RANGES-FIREWALL"]),
-        _chain("filter", "KUBE-SOURCE-RANGES-FIREWALL", [f"{allowed} -j RETURN", "-j DROP"]),
+        *(
+            _chain(table, name, rules)
+            for table in ("filter", "mangle")
+            for name, rules in (
+                ("KUBE-PROXY-FIREWALL", [f"{guarded} -j KUBE-SOURCE-RANGES-FIREWALL"]),
+                ("KUBE-SOURCE-RANGES-FIREWALL", [f"{allowed} -j RETURN", "-j DROP"]),
+            )
+        ),
         _chain("filter", "KUBE-IPVS-FILTER", [*known, refuse]),
         _chain(
             "filter",
             "KUBE-IPVS-OUT-FILTER",
-            [f"{guarded} -j KUBE-SOURCE-RANGES-FIREWALL", *known, refuse],
+            [*known, refuse],
         ),
     ]
 
