@@ -29,6 +29,7 @@ PARTS: dict[str, str] = {
     "node-cache": "run a node's DNS cache (NodeLocal DNSCache)",
 }
 MORE: dict[str, str] = {
+    "image": "load container images from files, list and remove them",
     "serve-hostname": "a server that answers with its own name",
     "completion": "print a completion script for bash, zsh or fish",
     "supervise": "run a cluster's supervisor in the foreground",
