@@ -10,14 +10,11 @@ import pytest
 
 CONTROLLERS = (
     "deployment-hashes",
-    "deployment-history-limit",
-    "deployment-rollback",
     "replicaset-adopt-release",
     "replicationcontroller",
     "endpointslice-mirroring",
     "endpointslice-prefer-close",
     "endpointslice-ready",
-    "namespace-deletion",
     "quota-status",
     "serviceaccount",
 )
