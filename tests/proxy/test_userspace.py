@@ -13,6 +13,7 @@ from sampan.linux.walk.nft import Walker
 from sampan.linux.walk.packet import Host, Outcome, Packet
 from sampan.proxy.backends.nftables.backend import NftablesBackend
 from sampan.proxy.backends.userspace.backend import UserspaceBackend
+from sampan.proxy.backends.userspace.localhost import LocalhostNodePorts
 from sampan.proxy.backends.userspace.mover import Choice, Mover
 from sampan.proxy.backends.userspace.portals import portals
 from sampan.proxy.model import Port, Rules, Target
@@ -106,6 +107,24 @@ def test_a_new_endpoint_changes_the_portal_and_no_rule() -> None:
 def test_cluster_ip_and_node_port_share_the_clients_that_stay() -> None:
     found = portals(rules("10.244.1.11", affinity_s=60))
     assert {one.affinity for one in found.values()} == {"default/web/tcp/4/"}
+
+
+def test_node_ports_at_the_loopback_are_listeners_for_everyone() -> None:
+    nft, helper = FakeNft(), FakeHelper()
+    backend = LocalhostNodePorts(NftablesBackend(nft, SETTINGS), helper)
+
+    async def main() -> None:
+        one, two = rules("10.244.1.11"), rules("10.244.1.12")
+        await backend.resync({KEY: one})
+        (asked,) = helper.questions[-1]["portals"]
+        assert (asked["address"], asked["number"]) == ("127.0.0.1", 30080)
+        assert asked["targets"] == [["10.244.1.11", 8080]]
+        await backend.load([backend.render(KEY, one, two)])
+        assert helper.questions[-1]["portals"][0]["targets"] == [["10.244.1.12", 8080]]
+        await backend.load([backend.render(KEY, two, None)])
+        assert helper.questions[-1]["close"] == ["default/web@127.0.0.1:30080"]
+
+    asyncio.run(main())
 
 
 def test_sctp_has_no_portal() -> None:

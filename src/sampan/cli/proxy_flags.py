@@ -91,7 +91,13 @@ FLAGS: tuple[Flag, ...] = (
         "",
         "In ebpf mode: the control group whose sockets are translated; the root if empty.",
     ),
-    Flag("feature-gates", "mapStringBool", "", "", "Accepted for upstream's sake; not used."),
+    Flag(
+        "feature-gates",
+        "mapStringBool",
+        "",
+        "featureGates",
+        "Only KubeProxyNFTablesLocalhostNodePorts=true means something: node ports at 127.0.0.1.",
+    ),
     Flag(
         "healthz-bind-address",
         "ipport",
@@ -291,6 +297,9 @@ def _value(flag: Flag, text: str) -> Any:
         if text.lower() not in ("true", "false", "1", "0", "t", "f"):
             raise BadFlag(f"--{flag.name} is true or false, not {text!r}")
         return text.lower() in ("true", "1", "t")
+    if flag.kind == "mapStringBool":
+        pairs = (part.partition("=") for part in text.split(",") if part)
+        return {name: value.lower() == "true" for name, _, value in pairs}
     if flag.kind == "strings":
         return [part for part in text.split(",") if part]
     try:

@@ -55,6 +55,7 @@ def defaults() -> Json:
         "detectLocal": {"bridgeInterface": "", "interfaceNamePrefix": ""},
         "detectLocalMode": "ClusterCIDR",
         "enableProfiling": False,
+        "featureGates": {},
         "healthzBindAddress": "0.0.0.0:10256",
         "hostnameOverride": "",
         "iptables": {
@@ -116,8 +117,12 @@ def configuration(*layers: Mapping[str, object]) -> Json:
 
 def _lay(under: Json, over: Mapping[str, object], path: str) -> None:
     for key, value in over.items():
+        if path == "" and key == "featureGates" and isinstance(value, Mapping):
+            # Upstream's gates are many and come and go: any name is taken, few mean something.
+            under[key] = {**under[key], **value}
+            continue
         if key not in under:
-            if path == "" and key in ("featureGates", "windowsRunAsService"):
+            if path == "" and key == "windowsRunAsService":
                 continue
             raise BadConfig(f"{path}{key}: no such field; see 'sampan proxy --help'")
         if isinstance(under[key], dict) and isinstance(value, Mapping):

@@ -25,6 +25,7 @@ from sampan.proxy.backends.iptables.backend import IptablesBackend
 from sampan.proxy.backends.ipvs.backend import IpvsBackend, Options
 from sampan.proxy.backends.nftables.backend import NftablesBackend
 from sampan.proxy.backends.userspace.backend import UserspaceBackend
+from sampan.proxy.backends.userspace.localhost import GATE, LocalhostNodePorts
 from sampan.proxy.settings import Settings
 
 MOVER = "sampan.proxy.backends.userspace.mover"
@@ -74,7 +75,10 @@ class _Real:
         return RealIpvs()
 
     def nftables(self) -> Backend[Any]:
-        return NftablesBackend(self.nft, NOTHING)
+        rules = NftablesBackend(self.nft, NOTHING)
+        if self._config["featureGates"].get(GATE):
+            return LocalhostNodePorts(rules, RealHelper(MOVER))
+        return rules
 
     def iptables(self) -> Backend[Any]:
         return IptablesBackend([RealIptables(4), RealIptables(6)], NOTHING)
