@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from sampan.cluster.parts.apiserver import BadFlag, Flags, port_range, service_ranges
+from sampan.cluster.parts.apiserver_flags import BadFlag, Flags, port_range, service_ranges
 from sampan.cluster.pki import Subject, authority, client_pair, serving_pair
 
 

@@ -96,60 +96,48 @@ async def assemble(
     await cacher.load()
     catalog = Catalog(cacher, clock.now)
     catalog.add_all(resources)
+    authenticator = _authenticator(key, options, cacher, clock)
+    authorizer = Authorizer(NodeAuthorizer(cacher), Rbac(cacher))
+    parts = _parts(store, cacher, options, clock)
+    wanted, unwanted = options.enable_admission, options.disable_admission
+    parts.chain = Chain(plugins(World(parts, catalog, authorizer), wanted, unwanted))
+    custom = CustomResources(parts, catalog)
+    special = {
+        **specials(parts, catalog, authenticator, authorizer, options.kubelet_tls),
+        ("apiextensions.k8s.io", "customresourcedefinitions", "*delete"): custom.delete,
+    }
+    router = Router(parts, special, random.SystemRandom().random)
+    discovery, meters = Discovery(catalog), Meters(Registry(), clock)
+    app = App(
+        authenticator, authorizer, catalog, router, discovery, meters, {}, {}, __version__
+    )  # fmt: skip
+    housekeeping = Housekeeping(parts, event_ttl_s=options.event_ttl_s)
+    server = ApiServer(app, parts, catalog, cacher, custom, housekeeping)
+    app.checks = checks(server)
+    app.pages = pages(app, authenticator.accounts, catalog)
+    server.follower = asyncio.create_task(cacher.run(), name="cacher")
+    await bootstrap(parts, catalog, options.cluster)
+    return server
+
+
+def _authenticator(
+    key: SigningKey, options: Options, cacher: Cacher, clock: Clock
+) -> Authenticator:
     accounts = AccountTokens(key, options.issuer, cacher, clock)
     accounts.keys |= {old.key_id: old for old in options.old_keys}
     if options.audiences:
         accounts.audiences = options.audiences
-    authenticator = Authenticator(
-        options.tokens,
-        accounts,
-        BootstrapTokens(cacher, clock),
-        anonymous=options.anonymous,
-    )
-    authorizer = Authorizer(NodeAuthorizer(cacher), Rbac(cacher))
+    bootstrap_tokens = BootstrapTokens(cacher, clock)
+    return Authenticator(options.tokens, accounts, bootstrap_tokens, anonymous=options.anonymous)
+
+
+def _parts(store: Store, cacher: Cacher, options: Options, clock: Clock) -> Parts:
     ranges = options.cluster.service_ranges
     allocator = ServiceAllocator(cacher, ranges, options.node_ports, lambda: timestamp(clock))
-    parts = Parts(
-        store, cacher, Chain(), allocator, FieldOwnership(clock), clock, random_suffix,
-        Uids().next,
+    ownership = FieldOwnership(clock)
+    return Parts(
+        store, cacher, Chain(), allocator, ownership, clock, random_suffix, Uids().next
     )  # fmt: skip
-    parts.chain = Chain(
-        plugins(
-            World(parts, catalog, authorizer), options.enable_admission, options.disable_admission
-        )
-    )
-    custom = CustomResources(parts, catalog)
-    router = Router(
-        parts,
-        {
-            **specials(parts, catalog, authenticator, authorizer, options.kubelet_tls),
-            ("apiextensions.k8s.io", "customresourcedefinitions", "*delete"): custom.delete,
-        },
-        random.SystemRandom().random,
-    )
-    server = ApiServer(
-        App(
-            authenticator,
-            authorizer,
-            catalog,
-            router,
-            Discovery(catalog),
-            Meters(Registry(), clock),
-            {},
-            {},
-            __version__,
-        ),
-        parts,
-        catalog,
-        cacher,
-        custom,
-        Housekeeping(parts, event_ttl_s=options.event_ttl_s),
-    )
-    server.app.checks = checks(server)
-    server.app.pages = pages(server.app, accounts, catalog)
-    server.follower = asyncio.create_task(cacher.run(), name="cacher")
-    await bootstrap(parts, catalog, options.cluster)
-    return server
 
 
 def checks(server: ApiServer) -> Mapping[str, Check]:

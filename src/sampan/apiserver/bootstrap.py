@@ -5,7 +5,7 @@ The objects come from the facts tables; they are stored in one transaction, whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sampan.api import facts
@@ -21,6 +21,7 @@ OWN = frozenset({"services", "ipaddresses", "servicecidrs"})
 """Kinds whose initial objects depend on the flags; made below."""
 DOWNSTREAM = "system:openshift:"
 """Roles that the binary behind the tables was patched with; no upstream server has them."""
+KUBERNETES = {"name": "kubernetes", "namespace": "default"}
 ADDED_TO_ROLES = ("clusterroles", "roles")
 RBAC = "rbac.authorization.k8s.io"
 
@@ -108,56 +109,30 @@ def _wanted(catalog: Catalog, cluster: Cluster) -> Iterator[tuple[Served, Json]]
             yield served, obj
 
 
-def _own_objects(cluster: Cluster) -> Iterable[tuple[tuple[str, str, str], Json]]:
-    families = ["IPv6" if ":" in ip else "IPv4" for ip in cluster.kubernetes_ips]
-    labels = {"component": "apiserver", "provider": "kubernetes"}
-    place = {"name": "kubernetes", "namespace": "default"}
-    yield ("", "v1", "services"), {
-        "metadata": {**place, "labels": labels},
-        "spec": {
-            "type": "ClusterIP", "clusterIP": cluster.kubernetes_ips[0],
-            "clusterIPs": list(cluster.kubernetes_ips[:1]), "ipFamilies": families[:1],
-            "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None",
-            "internalTrafficPolicy": "Cluster",
-            "ports": [{
-                "name": "https", "port": 443, "protocol": "TCP",
-                "targetPort": cluster.endpoint_port,
-            }],
-        },
-    }  # fmt: skip
-    # Nobody allocated this address, so nobody else may.
-    yield ("networking.k8s.io", "v1", "ipaddresses"), {
-        "metadata": {
-            "name": cluster.kubernetes_ips[0],
-            "labels": {
-                "ipaddress.kubernetes.io/ip-family": families[0],
-                "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
-            },
-        },
-        "spec": {"parentRef": {"resource": "services", **place}},
-    }  # fmt: skip
-    ports = [{"name": "https", "port": cluster.endpoint_port, "protocol": "TCP"}]
-    mirror = {"endpointslice.kubernetes.io/skip-mirror": "true"}
-    same = [ip for ip in cluster.endpoint_ips if (":" in ip) == (families[0] == "IPv6")]
-    yield (
-        ("", "v1", "endpoints"),
-        {
-            "metadata": {**place, "labels": mirror},
-            "subsets": [{"addresses": [{"ip": ip} for ip in same], "ports": ports}],
-        },
-    )
-    yield (
-        ("discovery.k8s.io", "v1", "endpointslices"),
-        {
-            "metadata": {**place, "labels": {"kubernetes.io/service-name": "kubernetes"}},
-            "addressType": families[0],
-            "endpoints": [{"addresses": [ip], "conditions": {"ready": True}} for ip in same],
-            "ports": ports,
-        },
-    )
+Place = tuple[str, str, str]
+"""Group, version, plural."""
+
+
+def _own_objects(cluster: Cluster) -> Iterator[tuple[Place, Json]]:
+    """What depends on the flags: the Service `kubernetes` and all that belongs to it."""
+    ip = cluster.kubernetes_ips[0]
+    family = "IPv6" if ":" in ip else "IPv4"
+    yield ("", "v1", "services"), _service(ip, family, cluster.endpoint_port)
+    yield from _endpoints(cluster, family)
     yield ("networking.k8s.io", "v1", "servicecidrs"), {
         "metadata": {"name": "kubernetes"}, "spec": {"cidrs": list(cluster.service_ranges)},
     }  # fmt: skip
+    labels = {
+        "ipaddress.kubernetes.io/ip-family": family,
+        "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+    }
+    yield (
+        ("networking.k8s.io", "v1", "ipaddresses"),
+        {
+            "metadata": {"name": ip, "labels": labels},
+            "spec": {"parentRef": {"resource": "services", **KUBERNETES}},
+        },
+    )
     if cluster.client_ca:
         yield (
             ("", "v1", "configmaps"),
@@ -169,3 +144,39 @@ def _own_objects(cluster: Cluster) -> Iterable[tuple[tuple[str, str, str], Json]
                 "data": {"client-ca-file": cluster.client_ca},
             },
         )
+
+
+def _service(ip: str, family: str, port: int) -> Json:
+    ports = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}]
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    return {
+        "metadata": {**KUBERNETES, "labels": labels},
+        "spec": {
+            "type": "ClusterIP", "clusterIP": ip, "clusterIPs": [ip], "ipFamilies": [family],
+            "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None",
+            "internalTrafficPolicy": "Cluster", "ports": ports,
+        },
+    }  # fmt: skip
+
+
+def _endpoints(cluster: Cluster, family: str) -> Iterator[tuple[Place, Json]]:
+    """Where the servers are, in both forms."""
+    ports = [{"name": "https", "port": cluster.endpoint_port, "protocol": "TCP"}]
+    same = [ip for ip in cluster.endpoint_ips if (":" in ip) == (family == "IPv6")]
+    mirror = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    yield (
+        ("", "v1", "endpoints"),
+        {
+            "metadata": {**KUBERNETES, "labels": mirror},
+            "subsets": [{"addresses": [{"ip": ip} for ip in same], "ports": ports}],
+        },
+    )
+    yield (
+        ("discovery.k8s.io", "v1", "endpointslices"),
+        {
+            "metadata": {**KUBERNETES, "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": family,
+            "endpoints": [{"addresses": [ip], "conditions": {"ready": True}} for ip in same],
+            "ports": ports,
+        },
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sampan.cluster.parts.apiserver import Flags
+    from sampan.cluster.parts.apiserver_flags import Flags
 
 
 def parser() -> argparse.ArgumentParser:
@@ -96,7 +96,7 @@ def run(argv: list[str]) -> int:
 
 
 def _flags(args: argparse.Namespace) -> Flags:
-    from sampan.cluster.parts.apiserver import Flags
+    from sampan.cluster.parts.apiserver_flags import Flags
 
     return Flags(
         data_dir=args.data_dir,

@@ -27,6 +27,7 @@ from sampan.cluster.config import ClusterConfig
 from sampan.cluster.hostroutes import HostRoutes
 from sampan.cluster.identities import Identities
 from sampan.cluster.parts import apiserver, controllers, scheduler
+from sampan.cluster.parts.apiserver_flags import Flags
 from sampan.cluster.paths import Paths
 from sampan.linux.real import netns
 from sampan.loop.component import Component
@@ -91,8 +92,8 @@ def warm_up() -> None:
     assert yaml.__version__
 
 
-def flags(config: ClusterConfig, paths: Paths) -> apiserver.Flags:
-    return apiserver.Flags(
+def flags(config: ClusterConfig, paths: Paths) -> Flags:
+    return Flags(
         data_dir=paths.state,
         bind_address="127.0.0.1",
         secure_port=config.api_port,

@@ -74,43 +74,46 @@ async def _create(
     *,
     track: bool,
 ) -> Item | Json:
-    meta = obj["metadata"]
-    namespace, resource = meta.get("namespace", ""), served.resource
-    attempt = Attempt(
-        CREATE, served, call, namespace, meta.get("name", ""), obj, None, dry_run=options.dry_run
-    )
+    namespace = obj["metadata"].get("namespace", "")
+    name = obj["metadata"].get("name", "")
+    dry_run = options.dry_run
+    attempt = Attempt(CREATE, served, call, namespace, name, obj, None, dry_run=dry_run)
     if track:
         manager = manager_of(options, call.request.headers.get("user-agent", ""))
         parts.ownership.track(served, None, obj, manager, "")
     await parts.chain.admit(attempt)
-    fill(obj, parts.new_uid(), parts.timestamp())
-    if resource.has_status and not resource.status_on_create:
-        keep_status(served, obj, None)
-    # Tracking and admission may have replaced the metadata that `meta` was.
-    meta = obj["metadata"]
-    if resource.generation:
-        meta["generation"] = 1
-    resource.prepare(obj, None, "")
+    _settle(parts, served, obj)
     # Upstream allocates first: what is wrong with an address is told alone, and all else after.
     reservation: Reservation | None = None
     try:
-        reservation = parts.allocator.reserve(served, obj, None, dry_run=options.dry_run)
+        reservation = parts.allocator.reserve(served, obj, None, dry_run=dry_run)
         _check(served, obj)
-        for text in resource.warnings(obj, None):
+        for text in served.resource.warnings(obj, None):
             call.warn(text)
         await parts.chain.validate(attempt)
-        if options.dry_run:
-            refuse_existing(served, namespace, meta["name"])
+        if dry_run:
+            refuse_existing(served, namespace, name)
             return obj
         item = await parts.put(served, obj, namespace, 0, reservation, attempt)
         if item is None:
-            refuse_existing(served, namespace, meta["name"])
+            refuse_existing(served, namespace, name)
             raise Beaten
         return item
     finally:
         attempt.release()
         if reservation is not None:
             reservation.release()
+
+
+def _settle(parts: Parts, served: Served, obj: Json) -> None:
+    """What a new object does not decide itself."""
+    fill(obj, parts.new_uid(), parts.timestamp())
+    resource = served.resource
+    if resource.has_status and not resource.status_on_create:
+        keep_status(served, obj, None)
+    if resource.generation:
+        obj["metadata"]["generation"] = 1
+    resource.prepare(obj, None, "")
 
 
 def _check(served: Served, obj: Json) -> None:
