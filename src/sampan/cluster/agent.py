@@ -130,6 +130,7 @@ def kubelet_settings(config: ClusterConfig, paths: Paths, node: str) -> KubeletS
     return KubeletSettings(
         node_name=node,
         root_dir=str(state),
+        image_dir=str(paths.state / "images"),
         run_dir=str(run),
         cgroup=f"sampan/{config.name}/{node}",
         node_ips=(config.node_address(node),),
