@@ -36,6 +36,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--node-cidr", help=f"default {defaults.node_cidr}")
     made.add_argument("--api-port", type=int, help=f"default {defaults.api_port}")
     made.add_argument("--egress", choices=EGRESS, help="let pods out through the host (auto)")
+    made.add_argument(
+        "--node-local-dns", action="store_true", default=None, help="a DNS cache on every node"
+    )
     made.add_argument("--kubeconfig", metavar="FILE", help="write there and nowhere else")
     made.add_argument("--wait", default="60s", help="how long to wait (default %(default)s)")
     made.add_argument("-q", "--quiet", action="store_true", help="say nothing unless it fails")

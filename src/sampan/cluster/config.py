@@ -32,6 +32,8 @@ class ClusterConfig:
     domain: str = "cluster.local"
     proxy_mode: str = "nftables"
     egress: str = "auto"
+    node_local_dns: bool = False
+    """A DNS cache on every node."""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

@@ -18,7 +18,7 @@ BY_KIND: dict[str, ResourceId] = {
     rid.kind: rid
     for rid in (
         kinds.SERVICEACCOUNTS, kinds.CLUSTERROLES, kinds.CLUSTERROLEBINDINGS, kinds.CONFIGMAPS,
-        kinds.SERVICES, kinds.DEPLOYMENTS, kinds.ROLES, kinds.ROLEBINDINGS,
+        kinds.SERVICES, kinds.DEPLOYMENTS, kinds.ROLES, kinds.ROLEBINDINGS, kinds.DAEMONSETS,
     )
 }  # fmt: skip
 
@@ -28,7 +28,9 @@ def manifests(config: ClusterConfig) -> list[Json]:
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = (resources.files("sampan.cluster.addons") / "dns.yaml").read_text()
+    folder = resources.files("sampan.cluster.addons")
+    files = ["dns.yaml", *(["node-local-dns.yaml"] if config.node_local_dns else [])]
+    text = "\n---\n".join((folder / file).read_text() for file in files)
     values = {"DNS_IP": config.dns_address, "DOMAIN": config.domain}
     for name, value in values.items():
         text = text.replace("${" + name + "}", value)
