@@ -27,11 +27,11 @@ class Reload(Plugin):
         self.world.shared["reload"] = self
 
     async def run(self) -> None:
+        if not self._is_last():
+            return  # several blocks may reload; the last one does it for all
         self.world.log.info(f"plugin/reload: Running configuration SHA512 = {self.told}")
-        while True:
+        while self._is_last():
             await self.world.clock.sleep(self.interval_s)
-            if self.world.shared.get("reload") is not self:
-                continue  # several blocks may reload; the last one does it for all
             try:
                 digest = _digest(self.world.corefile())
             except CorefileError as bad:
@@ -39,6 +39,9 @@ class Reload(Plugin):
             if digest != self.told:
                 self.told = digest
                 await self._take()
+
+    def _is_last(self) -> bool:
+        return self.world.shared.get("reload") is self
 
     async def _take(self) -> None:
         assert self.world.reload is not None

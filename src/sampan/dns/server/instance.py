@@ -85,9 +85,11 @@ class Instance:
         await asyncio.gather(*(plugin.shut_down() for plugin in self.plugins))
 
     async def stop(self) -> None:
-        for task in self._work:
+        # Whoever asked for the reload that ends us is one of ours, and goes on until it is done.
+        others = [task for task in self._work if task is not asyncio.current_task()]
+        for task in others:
             task.cancel()
-        for task in self._work:
+        for task in others:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         for plugin in self.plugins:

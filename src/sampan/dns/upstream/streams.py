@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from random import Random
 
@@ -80,7 +81,9 @@ class StreamPool:
                 host, port, ssl=self.tls, server_hostname=name, local_addr=local
             )
         except (OSError, ssl.SSLError) as bad:
-            why = (bad.strerror or str(bad)).lower()
+            # asyncio's own words would hide what the kernel said.
+            number = bad.errno if bad.errno and bad.errno > 0 else 0
+            why = (os.strerror(number) if number else str(bad)).lower()
             raise Failed(f"dial tcp {_joined(self.address)}: connect: {why}") from bad
         connection = _Connection(reader, writer, self.chance, self.clock.monotonic())
         if len(self._connections) >= CONNECTIONS:
