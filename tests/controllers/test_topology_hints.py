@@ -70,7 +70,5 @@ def test_no_zone_is_overloaded_beyond_rounding(zones: str, weights: list[int]) -
         return
     held = Counter(found)
     for zone, part in parts.items():
-        fair = part * len(zones)
-        assert held[zone] >= 1
         # The traffic of a zone over its endpoints, against what every endpoint should get.
-        assert fair / held[zone] <= 1.2 + 1 / held[zone]
+        assert part * len(zones) / held[zone] <= 1.2 + 1e-9

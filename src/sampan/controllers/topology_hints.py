@@ -71,20 +71,27 @@ def assign(endpoints: Sequence[Json], parts: Ratios | None) -> tuple[list[str], 
 
 
 def _shared(zones: Sequence[str], parts: Ratios, least: Mapping[str, int]) -> list[str]:
-    """Own zones first; then those with too many give to those with too few, one by one."""
+    """Own zones first; then those with too many give to those with too few, one by one.
+
+    It ends: no zone gives below its least, so what is missing to the leasts only sinks; and a gift
+    between zones that are both more than half an endpoint off brings both closer.
+    """
     given = list(zones)
-    count = len(given)
+    fair = {zone: max(part * len(given), least[zone]) for zone, part in parts.items()}
     while True:
         held = Counter(given)
-        lack = {z: max(part * count, least[z]) - held[z] for z, part in parts.items()}
-        surplus = {z: held[z] - parts.get(z, 0.0) * count for z in held}
-        poor = max(sorted(lack), key=lambda z: lack[z])
-        rich = max(sorted(surplus), key=lambda z: surplus[z])
-        must = held[poor] < least[poor] or rich not in parts
-        # Half an endpoint more or less is as good as it gets.
-        if rich == poor or not (must or (lack[poor] > 0.5 and surplus[rich] > 0.5)):
+        rich = [zone for zone in sorted(held) if held[zone] > least.get(zone, 0)]
+        giver = max(rich, key=lambda zone: held[zone] - fair.get(zone, -1.0), default="")
+        taker = max(
+            sorted(fair), key=lambda zone: (held[zone] < least[zone], fair[zone] - held[zone])
+        )
+        surplus = held[giver] - fair.get(giver, -1.0)
+        must = held[taker] < least[taker] or giver not in parts
+        if giver in ("", taker):
             return given
-        given[_last(given, zones, rich)] = poor
+        if not must and not (surplus > 0.5 and fair[taker] - held[taker] > 0.5):
+            return given
+        given[_last(given, zones, giver)] = taker
 
 
 def _last(given: Sequence[str], zones: Sequence[str], zone: str) -> int:
