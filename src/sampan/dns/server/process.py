@@ -207,6 +207,7 @@ class Process:
             self.world.log.error(f"Restart failed: {bad}")
             return str(bad)
         fresh.work(self._panic)
+        await asyncio.sleep(0)  # what begins speaks before the reload is called complete
         if self.siblings is not None:
             self.siblings.reload()
         if old is not None:
