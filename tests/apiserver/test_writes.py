@@ -214,3 +214,31 @@ async def test_events_end_after_an_hour_without_news(server: Asker) -> None:
     await keeper.expire_events()
     _, listed = await server.ask("GET", events)
     assert [item["metadata"]["name"] for item in listed["items"]] == ["new"]
+
+
+async def test_the_service_of_the_server_comes_back(server: Asker) -> None:
+    before = (await server.ask("GET", f"{SERVICES}/kubernetes"))[1]
+    assert (await server.ask("DELETE", f"{SERVICES}/kubernetes"))[0] == 200
+    await server.ask("DELETE", "/api/v1/namespaces/default/endpoints/kubernetes")
+    await server.api.kept.restore()
+    after = (await server.ask("GET", f"{SERVICES}/kubernetes"))[1]
+    assert after["spec"] == before["spec"]
+    _, endpoints = await server.ask("GET", "/api/v1/namespaces/default/endpoints/kubernetes")
+    assert endpoints["subsets"][0]["addresses"] == [{"ip": "192.0.2.1"}]
+    revision = server.api.cacher.revision
+    await server.api.kept.restore()
+    assert server.api.cacher.revision == revision
+
+
+async def test_a_pod_that_waits_goes_no_sooner_than_it_is_asked_to(server: Asker) -> None:
+    await server.namespace("a")
+    pods = "/api/v1/namespaces/a/pods"
+    await server.make(pods, pod("p", nodeName="n1", terminationGracePeriodSeconds=30))
+    _, told = await server.ask("DELETE", f"{pods}/p")
+    server.clock.time += 10
+    _, same = await server.ask("DELETE", f"{pods}/p")
+    assert same["metadata"]["deletionTimestamp"] == told["metadata"]["deletionTimestamp"]
+    _, sooner = await server.ask("DELETE", f"{pods}/p?gracePeriodSeconds=20")
+    ends = [meta["metadata"]["deletionTimestamp"] for meta in (told, sooner)]
+    assert ends[1] < ends[0]
+    assert sooner["metadata"]["deletionGracePeriodSeconds"] == 20

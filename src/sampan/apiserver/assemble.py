@@ -23,7 +23,7 @@ from sampan.apiserver.authn.tokens import SigningKey, VerifyingKey
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.authz.node import NodeAuthorizer
 from sampan.apiserver.authz.rbac import Rbac
-from sampan.apiserver.bootstrap import Cluster, bootstrap
+from sampan.apiserver.bootstrap import Cluster, Kept, bootstrap
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.custom import CustomResources
 from sampan.apiserver.discovery import Discovery
@@ -73,6 +73,7 @@ class ApiServer:
     cacher: Cacher
     custom: CustomResources
     housekeeping: Housekeeping
+    kept: Kept
     follower: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -81,6 +82,7 @@ class ApiServer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.custom.run())
             group.create_task(self.housekeeping.run())
+            group.create_task(self.kept.run())
             await self.follower
 
 
@@ -112,7 +114,8 @@ async def assemble(
         authenticator, authorizer, catalog, router, discovery, meters, {}, {}, __version__
     )  # fmt: skip
     housekeeping = Housekeeping(parts, event_ttl_s=options.event_ttl_s)
-    server = ApiServer(app, parts, catalog, cacher, custom, housekeeping)
+    kept = Kept(parts, catalog, options.cluster)
+    server = ApiServer(app, parts, catalog, cacher, custom, housekeeping, kept)
     app.checks = checks(server)
     app.pages = pages(app, authenticator.accounts, catalog)
     server.follower = asyncio.create_task(cacher.run(), name="cacher")

@@ -5,7 +5,7 @@ The objects come from the facts tables; they are stored in one transaction, whic
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sampan.api import facts
@@ -15,7 +15,10 @@ from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.metadata import fill
 from sampan.apiserver.served import Catalog, Served
 from sampan.resources.apiregistration.apiservice import local_condition
-from sampan.store.base import Compare, Put
+from sampan.std import log
+from sampan.store.base import Compare, Put, StoreFailed
+
+_log = log.get("apiserver")
 
 OWN = frozenset({"services", "ipaddresses", "servicecidrs"})
 """Kinds whose initial objects depend on the flags; made below."""
@@ -23,6 +26,12 @@ DOWNSTREAM = "system:openshift:"
 """Roles that the binary behind the tables was patched with; no upstream server has them."""
 KUBERNETES = {"name": "kubernetes", "namespace": "default"}
 ADDED_TO_ROLES = ("clusterroles", "roles")
+KEEP_EVERY_S = 10.0
+KEPT = frozenset({
+    ("", "namespaces"), ("", "services"), ("", "endpoints"),
+    ("discovery.k8s.io", "endpointslices"), ("networking.k8s.io", "ipaddresses"),
+    ("networking.k8s.io", "servicecidrs"),
+})  # fmt: skip
 RBAC = "rbac.authorization.k8s.io"
 
 
@@ -40,8 +49,39 @@ class Cluster:
 
 async def bootstrap(parts: Parts, catalog: Catalog, cluster: Cluster) -> None:
     """Make what is missing; default roles get rules that they lack."""
+    await _ensure(parts, _wanted(catalog, cluster))
+
+
+class Kept:
+    """What no cluster can do without comes back when somebody deletes or changes it: the Service
+    `kubernetes`, the way to this server behind it, and the system's namespaces.
+    """
+
+    def __init__(self, parts: Parts, catalog: Catalog, cluster: Cluster) -> None:
+        self._parts = parts
+        self._catalog = catalog
+        self._cluster = cluster
+
+    async def run(self) -> None:
+        while True:
+            await self._parts.clock.sleep(KEEP_EVERY_S)
+            await self.restore()
+
+    async def restore(self) -> None:
+        wanted = [
+            (served, obj)
+            for served, obj in _wanted(self._catalog, self._cluster)
+            if (served.id.group, served.id.plural) in KEPT
+        ]
+        try:
+            await _ensure(self._parts, wanted)
+        except StoreFailed as error:
+            _log.error("the service kubernetes could not be kept", exc=error)
+
+
+async def _ensure(parts: Parts, wanted: Iterable[tuple[Served, Json]]) -> None:
     puts: list[tuple[str, int, bytes]] = []
-    for served, obj in _wanted(catalog, cluster):
+    for served, obj in wanted:
         meta = obj["metadata"]
         namespace, name = meta.get("namespace", ""), meta["name"]
         item = served.collection.get(namespace, name)

@@ -78,7 +78,7 @@ class Router:
     async def _plain(self, verb: str, served: Served, call: Call) -> Response:
         parts = self.parts
         if verb == "get":
-            return get(served, call)
+            return await get(served, call, self.parts.cacher)
         if verb == "list":
             return await list_(served, call, parts.cacher)
         if verb == "watch":
@@ -100,7 +100,7 @@ class Router:
         if handler is not None:
             return await handler(served, call)
         if verb == "get":
-            return get(served, call)
+            return await get(served, call, self.parts.cacher)
         return await WRITES[verb](served, call, self.parts)
 
 

@@ -138,9 +138,9 @@ class Parts:
 
 def timestamp(clock: Clock, seconds_from_now: float = 0) -> str:
     """`2026-11-20T19:03:00Z`."""
-    return _second(int(clock.now() + seconds_from_now))
+    return second_text(int(clock.now() + seconds_from_now))
 
 
 @lru_cache(maxsize=64)
-def _second(second: int) -> str:
+def second_text(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from sampan.api.errors import Conflict, NotFound
 from sampan.api.meta import Json
@@ -12,7 +13,7 @@ from sampan.apiserver.cacher.item import Item, body_of, value_of
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import DeleteOptions
 from sampan.apiserver.refusals import conflict
-from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.base import Parts, second_text
 from sampan.apiserver.registry.update import TRIES, ends
 from sampan.apiserver.served import Served
 
@@ -118,15 +119,12 @@ def mark(parts: Parts, served: Served, obj: Json, options: DeleteOptions) -> boo
     the object goes at once.
     """
     meta = obj["metadata"]
+    finalizers(meta, options)
+    if meta.get("deletionTimestamp"):
+        _shorten(meta, options.grace)
+        return ends(obj)
     graceful = served.resource.grace
     grace = graceful(obj, options.grace) if graceful is not None else 0
-    finalizers(meta, options)
-    before = meta.get("deletionGracePeriodSeconds")
-    if meta.get("deletionTimestamp"):
-        if before is not None and grace < before:
-            meta["deletionTimestamp"] = parts.timestamp(grace)
-            meta["deletionGracePeriodSeconds"] = grace
-        return ends(obj)
     if graceful is None and not meta.get("finalizers"):
         # The kind knows no grace: nothing will see the object again, so it is not marked.
         return True
@@ -135,6 +133,18 @@ def mark(parts: Parts, served: Served, obj: Json, options: DeleteOptions) -> boo
     if meta.get("generation"):
         meta["generation"] += 1
     return ends(obj)
+
+
+def _shorten(meta: Json, asked: int | None) -> None:
+    """Who waits already may be asked to go sooner, counted from when it was told to."""
+    before = meta.get("deletionGracePeriodSeconds")
+    if asked is None or before is None:
+        return
+    grace = 1 if asked < 0 else asked
+    if grace < before:
+        told = datetime.fromisoformat(meta["deletionTimestamp"]).timestamp() - before
+        meta["deletionTimestamp"] = second_text(int(told + grace))
+        meta["deletionGracePeriodSeconds"] = grace
 
 
 def finalizers(meta: Json, options: DeleteOptions) -> None:
