@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from sampan.linux.real import netns
+
 RECORDED = Path(__file__).parent.parent / "recorded" / "dns"
 TOKEN = "recorder"
 LEFT_OUT = {
@@ -21,6 +23,19 @@ LEFT_OUT = {
     "surface/version": "upstream's version banner",
 }
 """Cases that are not compared, and why; they stand in docs/conformance.md too."""
+
+
+@pytest.fixture(autouse=True)
+def own_network(tmp_path: Path) -> Iterator[None]:
+    """The cases name fixed ports: each test has a network namespace, with a loopback, of its own."""
+    path = str(tmp_path / "netns")
+    netns.create(path)
+    try:
+        with netns.inside(path):
+            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+            yield
+    finally:
+        netns.remove(path)
 
 
 @contextmanager
