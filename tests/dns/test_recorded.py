@@ -27,7 +27,7 @@ LEFT_OUT = {
 
 @pytest.fixture(autouse=True)
 def own_network(tmp_path: Path) -> Iterator[None]:
-    """The cases name fixed ports: each test has a network namespace, with a loopback, of its own."""
+    """The cases name fixed ports: each test has a network namespace with a loopback of its own."""
     path = str(tmp_path / "netns")
     netns.create(path)
     try:
