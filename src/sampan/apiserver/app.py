@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from sampan.api.errors import ApiError, InternalError, TooManyRequests
+from sampan.apiserver.aggregator import Aggregator
 from sampan.apiserver.answers import error_answer, json_answer, page_not_found
 from sampan.apiserver.authn.authenticator import Authenticator, impersonated
 from sampan.apiserver.authn.user import User
@@ -55,6 +56,7 @@ class App:
     catalog: Catalog
     router: Router
     discovery: Discovery
+    aggregator: Aggregator
     meters: Meters
     checks: Mapping[str, Check]
     pages: Mapping[str, Page]
@@ -93,7 +95,7 @@ class App:
         user = impersonated(request, asker, self.authorizer.may_impersonate)
         self.authorizer.require(attributes_of(user, info))
         if not info.resource_request:
-            return await self._plain(request)
+            return await self._plain(request, user)
         if self._lasting(info):
             return await self._resource(request, info, user, warnings)
         reading = info.verb in READ_ONLY
@@ -113,6 +115,9 @@ class App:
     ) -> Response:
         served = self.catalog.find(info.group, info.version, info.resource)
         if served is None:
+            remote = self.aggregator.find(info.group, info.version)
+            if remote is not None:
+                return await self.aggregator.forward(remote, request, user)
             if info.group and info.group not in GROUPS:
                 return page_not_found()
             raise no_such_resource()
@@ -120,7 +125,7 @@ class App:
         call.warnings = warnings
         return await self.router.route(served, call)
 
-    async def _plain(self, request: Request) -> Response:
+    async def _plain(self, request: Request, user: User) -> Response:
         path = request.path.rstrip("/") or "/"
         health = answer_health(request, self.checks)
         if health is not None:
@@ -129,6 +134,9 @@ class App:
             return json_answer(version(self.program))
         parts = path.split("/")
         if parts[1] in ("api", "apis"):
+            remote = self.aggregator.find(*parts[2:]) if len(parts) == 4 else None
+            if remote is not None:
+                return await self.aggregator.forward(remote, request, user)
             found = self.discovery.answer(request)
             if found is not None:
                 return found

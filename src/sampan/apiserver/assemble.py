@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from sampan import __version__
 from sampan.api.resource import Resource
 from sampan.apiserver.admission.table import World, plugins
+from sampan.apiserver.aggregator import Aggregator
 from sampan.apiserver.allocators.allocator import ServiceAllocator
 from sampan.apiserver.app import App
 from sampan.apiserver.attempts import Chain
@@ -58,6 +59,8 @@ class Options:
     anonymous: bool = True
     enable_admission: tuple[str, ...] = ()
     disable_admission: tuple[str, ...] = ()
+    front_proxy: tuple[str, str] | None = None
+    """Certificate and key by which servers behind us (APIService) know us."""
     event_ttl_s: float = EVENT_TTL_S
     kubelet_tls: ssl.SSLContext | None = None
     """How to speak to kubelets; None: without a certificate, and without checking theirs."""
@@ -83,6 +86,7 @@ class ApiServer:
             group.create_task(self.custom.run())
             group.create_task(self.housekeeping.run())
             group.create_task(self.kept.run())
+            group.create_task(self.app.aggregator.run())
             await self.follower
 
 
@@ -109,9 +113,11 @@ async def assemble(
         ("apiextensions.k8s.io", "customresourcedefinitions", "*delete"): custom.delete,
     }
     router = Router(parts, special, random.SystemRandom().random)
-    discovery, meters = Discovery(catalog), Meters(Registry(), clock)
+    aggregator = Aggregator(parts, catalog, options.front_proxy)
+    discovery, meters = Discovery(catalog, aggregator), Meters(Registry(), clock)
     app = App(
-        authenticator, authorizer, catalog, router, discovery, meters, {}, {}, __version__
+        authenticator, authorizer, catalog, router, discovery, aggregator, meters, {}, {},
+        __version__,
     )  # fmt: skip
     housekeeping = Housekeeping(parts, event_ttl_s=options.event_ttl_s)
     kept = Kept(parts, catalog, options.cluster)

@@ -36,6 +36,8 @@ class Target:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    server_name: str = ""
+    """Whom the certificate must name, if not the host."""
 
     @property
     def authority(self) -> str:
@@ -159,7 +161,7 @@ def unreachable(target: Target, error: BaseException) -> ServiceUnavailable:
 
 
 def _name(target: Target) -> str | None:
-    return target.host if target.tls is not None else None
+    return (target.server_name or target.host) if target.tls is not None else None
 
 
 async def _body(

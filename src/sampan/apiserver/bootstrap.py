@@ -45,6 +45,8 @@ class Cluster:
     endpoint_ips: tuple[str, ...]
     endpoint_port: int
     client_ca: str = ""
+    front_proxy_ca: str = ""
+    """By which servers behind us check the certificate that we pass requests on with."""
 
 
 async def bootstrap(parts: Parts, catalog: Catalog, cluster: Cluster) -> None:
@@ -181,9 +183,23 @@ def _own_objects(cluster: Cluster) -> Iterator[tuple[Place, Json]]:
                     "name": "extension-apiserver-authentication",
                     "namespace": "kube-system",
                 },
-                "data": {"client-ca-file": cluster.client_ca},
+                "data": {"client-ca-file": cluster.client_ca, **_front_proxy(cluster)},
             },
         )
+
+
+def _front_proxy(cluster: Cluster) -> Json:
+    """How a server behind us tells a request that we passed on."""
+    if not cluster.front_proxy_ca:
+        return {}
+    return {
+        "requestheader-client-ca-file": cluster.front_proxy_ca,
+        "requestheader-allowed-names": '["front-proxy-client"]',
+        "requestheader-username-headers": '["X-Remote-User"]',
+        "requestheader-uid-headers": '["X-Remote-Uid"]',
+        "requestheader-group-headers": '["X-Remote-Group"]',
+        "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+    }
 
 
 def _service(ip: str, family: str, port: int) -> Json:

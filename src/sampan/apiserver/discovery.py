@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import orjson
 
@@ -33,12 +34,24 @@ GROUPS = (
 )  # fmt: skip
 
 
+class Elsewhere(Protocol):
+    """Groups and versions that other servers answer for."""
+
+    @property
+    def generation(self) -> int: ...
+
+    def lists(self) -> Mapping[tuple[str, str], Json | None]:
+        """Their APIResourceLists, as far as they are known."""
+        ...
+
+
 class Discovery:
     """Answers for /api, /apis and below; made anew when the catalog changes."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, elsewhere: Elsewhere) -> None:
         self._catalog = catalog
-        self._generation = -1
+        self._elsewhere = elsewhere
+        self._generation = (-1, -1)
         self._made: dict[str, bytes] = {}
 
     def answer(self, request: Request) -> Response | None:
@@ -51,8 +64,9 @@ class Discovery:
         return json_answer(document) if document is not None else None
 
     def _root(self, root: str, form: str) -> Response:
-        if self._generation != self._catalog.generation:
-            self._generation = self._catalog.generation
+        generation = (self._catalog.generation, self._elsewhere.generation)
+        if self._generation != generation:
+            self._generation = generation
             self._made.clear()
         key = f"{root} {form}"
         body = self._made.get(key)
@@ -61,6 +75,8 @@ class Discovery:
                 value = aggregated(self._catalog, root, form)
             else:
                 value = _legacy_root(self._catalog, root)
+            if root == "apis":
+                self._add_elsewhere(value, form)
             body = self._made[key] = orjson.dumps(value)
         media = "application/json"
         headers = {"cache-control": "no-cache, private", "vary": "Accept"}
@@ -74,8 +90,60 @@ class Discovery:
         if parts[0] == "api":
             return resource_list(self._catalog, "", parts[1]) if len(parts) == 2 else None
         if len(parts) == 2:
-            return group_document(self._catalog, parts[1])
+            return group_document(self._catalog, parts[1]) or self._remote_group(parts[1])
         return resource_list(self._catalog, parts[1], parts[2]) if len(parts) == 3 else None
+
+    def _add_elsewhere(self, value: Json, form: str) -> None:
+        """Groups that other servers answer for stand behind our own."""
+        for group in dict.fromkeys(group for group, _ in self._elsewhere.lists()):
+            if form:
+                value["items"].append(self._remote_aggregated(group))
+            elif (document := self._remote_group(group)) is not None:
+                shown = {k: v for k, v in document.items() if k not in ("kind", "apiVersion")}
+                value["groups"].append(shown)
+
+    def _remote_versions(self, group: str) -> list[str]:
+        found = [version for a_group, version in self._elsewhere.lists() if a_group == group]
+        return sorted(found, key=version_priority, reverse=True)
+
+    def _remote_group(self, group: str) -> Json | None:
+        return _group(group, self._remote_versions(group))
+
+    def _remote_aggregated(self, group: str) -> Json:
+        lists = self._elsewhere.lists()
+        versions = [
+            {
+                "version": version,
+                "resources": from_legacy(lists[(group, version)] or {}),
+                "freshness": "Current" if lists[(group, version)] is not None else "Stale",
+            }
+            for version in self._remote_versions(group)
+        ]
+        return {"metadata": {"name": group}, "versions": versions}
+
+
+def from_legacy(listed: Json) -> list[Json]:
+    """An APIResourceList in the aggregated form."""
+    found: dict[str, Json] = {}
+    rows = sorted(listed.get("resources") or (), key=lambda row: "/" in row["name"])
+    for row in rows:
+        name, _, below = row["name"].partition("/")
+        kind = {
+            "group": row.get("group", ""), "version": row.get("version", ""), "kind": row["kind"],
+        }  # fmt: skip
+        if below:
+            shown = {"subresource": below, "responseKind": kind, "verbs": row["verbs"]}
+            found.setdefault(name, {}).setdefault("subresources", []).append(shown)
+            continue
+        found[name] = {
+            "resource": name,
+            "responseKind": kind,
+            "scope": "Namespaced" if row.get("namespaced") else "Cluster",
+            "singularResource": row.get("singularName") or row["kind"].lower(),
+            "verbs": row["verbs"],
+        }
+        found[name] |= {key: row[key] for key in ("shortNames", "categories") if row.get(key)}
+    return list(found.values())
 
 
 def wanted_form(accept: str) -> str:
@@ -197,7 +265,10 @@ def _legacy_root(catalog: Catalog, root: str) -> Json:
 
 
 def group_document(catalog: Catalog, group: str) -> Json | None:
-    versions = versions_of(catalog, group) if group else []
+    return _group(group, versions_of(catalog, group) if group else [])
+
+
+def _group(group: str, versions: list[str]) -> Json | None:
     if not versions:
         return None
     listed = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]

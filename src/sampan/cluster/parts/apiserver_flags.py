@@ -62,8 +62,13 @@ def options_for(flags: Flags, folder: Path, port: int, tokens: StaticTokens) -> 
     ca_file = Path(flags.client_ca_file) if flags.client_ca_file else folder / "ca.crt"
     endpoints = flags.endpoints or advertise_address(flags)
     first = tuple(first_address(text) for text in ranges)
+    proxy = folder / "front-proxy"
+    subject = pki.Subject("front-proxy-client")
+    certificate, key = pki.client_pair(proxy, "front-proxy-client", subject)
+    proxy_ca = (proxy / "ca.crt").read_text()
     return Options(
-        cluster=Cluster(ranges, first, endpoints, port, ca_file.read_text()),
+        cluster=Cluster(ranges, first, endpoints, port, ca_file.read_text(), proxy_ca),
+        front_proxy=(str(certificate), str(key)),
         issuer=flags.service_account_issuer,
         audiences=flags.api_audiences,
         node_ports=port_range(flags.service_node_port_range),
