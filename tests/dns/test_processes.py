@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,3 +106,23 @@ def test_clients_that_people_have(tmp_path: Path, word: str) -> None:
     with serving(tmp_path, text):
         done = subprocess.run([word, *options[word]], capture_output=True, text=True, check=True)
     assert "192.0.2.1" in done.stdout
+
+
+def test_those_who_ask_most_are_named_while_somebody_looks(tmp_path: Path) -> None:
+    port, page = free_port(), free_port()
+    hosts = "hosts /dev/null {\n 192.0.2.1 a.example.org\n }"
+    text = f".:{port} {{\n {hosts}\n pprof 127.0.0.1:{page}\n}}\n"
+    with serving(tmp_path, text), ThreadPoolExecutor() as pool:
+        ask(port)
+        url = f"http://127.0.0.1:{page}/debug/top?seconds=1"
+        shown = pool.submit(lambda: urllib.request.urlopen(url).read().decode())
+        time.sleep(0.3)
+        for _ in range(7):
+            ask(port)
+        ask(port, "b.example.org.")
+        ask(port, tcp=True)
+        lines = shown.result(10).splitlines()
+    assert lines[0] == "9 queries in 1 s"
+    assert [line.split() for line in lines if line.strip()][1:] == [
+        ["9", "127.0.0.1"], ["8", "a.example.org."], ["1", "b.example.org."],
+    ]  # fmt: skip

@@ -20,6 +20,7 @@ from sampan.std.clock import Clock, SystemClock
 from sampan.std.http import Handler as HttpHandler
 
 Closer = Callable[[], Awaitable[None]]
+Tap = Callable[[bytes, str], None]
 
 
 class Log(Protocol):
@@ -83,6 +84,8 @@ class World:
     """Says that a zone has new content, for those who notify secondaries."""
     reload: Callable[[], Awaitable[str]] | None = None
     """Load the Corefile anew; the text of the failure, if any."""
+    tap: Callable[[Tap | None], None] = lambda tap: None
+    """Shows every query and its client to someone, until that is None again."""
     tell: Callable[[], None] = lambda: None
     """Have the fast path report what it answered; before counters are shown."""
     others: Callable[[], Awaitable[list[str]]] | None = None

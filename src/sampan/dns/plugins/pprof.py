@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
+from sampan.dns import names
 from sampan.dns.arguments import ONCE, check_host_port
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Plugin
@@ -44,16 +45,48 @@ class Pprof(Plugin):
         path = request.path.rstrip("/")
         if path == "/debug/pprof":
             return _text("\n".join(f"/debug/pprof/{name}" for name in PAGES) + "\n")
+        if path == "/debug/top":
+            return _text(await self._top(_seconds(request)))
         name = path.removeprefix("/debug/pprof/")
         if name == "profile":
-            seconds = parse_qs(request.query).get("seconds", ["5"])[0]
-            return _text(await _profile(min(float(seconds), MAX_PROFILE_S)))
+            return _text(await _profile(_seconds(request)))
         makers: dict[str, Callable[[], str]] = {
             "goroutine": _tasks,
             "heap": _heap,
             "cmdline": lambda: "\0".join(sys.argv),
         }
         return _text(makers[name]()) if name in makers else _text("", 404)
+
+    async def _top(self, seconds: float) -> str:
+        """Who asked most and for what, in the seconds from now on."""
+        clients: Counter[str] = Counter()
+        asked: Counter[str] = Counter()
+
+        def tap(wire: bytes, client: str) -> None:
+            clients[client] += 1
+            try:
+                asked[names.read(wire, 12)[0].lower()] += 1
+            except names.BadName:
+                asked["(unreadable)"] += 1
+
+        self.world.tap(tap)
+        try:
+            await self.world.clock.sleep(seconds)
+        finally:
+            self.world.tap(None)
+        return f"{clients.total()} queries in {seconds:g} s\n\n{_table(clients)}\n{_table(asked)}"
+
+
+def _seconds(request: Request) -> float:
+    text = parse_qs(request.query).get("seconds", ["5"])[0]
+    try:
+        return min(max(float(text), 0.0), MAX_PROFILE_S)
+    except ValueError:
+        return 5.0
+
+
+def _table(counter: Counter[str]) -> str:
+    return "".join(f"{count:>10} {name}\n" for name, count in counter.most_common(TOP))
 
 
 def _text(body: str, status: int = 200) -> Response:
@@ -88,8 +121,7 @@ def _tasks() -> str:
 
 def _heap() -> str:
     """The number of objects by type."""
-    kinds = Counter(type(obj).__qualname__ for obj in gc.get_objects())
-    return "\n".join(f"{count:>10} {name}" for name, count in kinds.most_common(TOP)) + "\n"
+    return _table(Counter(type(obj).__qualname__ for obj in gc.get_objects()))
 
 
 def setup(args: Args) -> Plugin:

@@ -30,6 +30,8 @@ class Answerer:
         self.chance = chance
         self.panic = panic
         self.memo = Memo()
+        self.tap: Callable[[bytes, str], None] | None = None
+        """Sees every query with its client's address, while somebody wants to."""
         self.now = 0.0
         """The time of the batch that is being answered."""
 
@@ -43,6 +45,8 @@ class Answerer:
 
     async def full(self, wire: bytes, client: Client) -> list[bytes]:
         """The reply, through the chain: nothing, one message, or a zone transfer's many."""
+        if self.tap is not None:
+            self.tap(wire, client.address)
         query = self._read(wire, client)
         if isinstance(query, bytes):
             return [query] if query else []

@@ -23,7 +23,7 @@ from sampan.dns.server.routes import Routes
 from sampan.dns.server.siblings import Siblings
 from sampan.dns.server.tcp import Limits, TcpListener, listen
 from sampan.dns.server.udp import UdpListener
-from sampan.dns.setup import Settings, World
+from sampan.dns.setup import Settings, Tap, World
 from sampan.linux.base.datagrams import OpenDatagrams
 
 HIGHEST_PORT = 65535
@@ -76,6 +76,7 @@ class Process:
         world.reload = self.reload
         world.corefile = self.expanded
         world.tell = self.tell
+        world.tap = self.tap
         if siblings is not None:
             world.others = siblings.counters
 
@@ -255,6 +256,10 @@ class Process:
         """Let the counters know of what the fast path answered."""
         for listener in self.listeners.values():
             listener.answerer.memo.tell()
+
+    def tap(self, tap: Tap | None) -> None:
+        for listener in self.listeners.values():
+            listener.answerer.tap = tap
 
     def _panic(self, bad: Exception) -> None:
         self.world.counters.panics_total.inc()

@@ -30,9 +30,13 @@ class UdpListener:
 
     def _readable(self) -> None:
         answerer, memo, monotonic = self.answerer, self.answerer.memo, self._monotonic
+        # The fast path does not know who asks; while somebody wants to know, it is asked later.
+        fast, later = answerer.quick, self._later
+        if answerer.tap is not None:
+            fast, later = _nothing, self._tapped
         for _ in range(ROUNDS):
             answerer.now = monotonic()
-            count = self.datagrams.drain(answerer.quick, self._later)
+            count = self.datagrams.drain(fast, later)
             memo.spent_s += monotonic() - answerer.now
             memo.asked += count
             if count < BATCH:
@@ -45,6 +49,15 @@ class UdpListener:
         task = asyncio.get_running_loop().create_task(self._answer(wire, peer))
         self.pending.add(task)
         task.add_done_callback(self.pending.discard)
+
+    def _tapped(self, wire: bytes, peer: Peer) -> None:
+        reply = self.answerer.quick(wire)
+        if reply is None:
+            self._later(wire, peer)
+            return
+        if self.answerer.tap is not None:
+            self.answerer.tap(wire, peer.address)
+        self.datagrams.send(reply, peer)
 
     async def _answer(self, wire: bytes, peer: Peer) -> None:
         client = Client(peer.address, peer.port, peer.local, peer.local_port, "udp")
@@ -60,3 +73,7 @@ class UdpListener:
         for task in self.pending:
             task.cancel()
         self.datagrams.close()
+
+
+def _nothing(wire: bytes) -> bytes | None:
+    return None
