@@ -58,6 +58,8 @@ class Ingredients:
     """Mount paths of volumes that nobody may write to."""
     hostname: str
     memory_capacity: int
+    target: str = ""
+    """Of an ephemeral container: the id of the one whose processes it is to see."""
 
 
 def sandbox(pod: Json, settings: KubeletSettings, sandbox_id: str, hostname: str) -> Sandbox:
@@ -108,6 +110,7 @@ def container(pod: Json, wanted: Json, parts: Ingredients, settings: KubeletSett
             settings.container_log_files,
         ),
         host_pid=bool(pod["spec"].get("hostPID")),
+        pid_of=parts.target,
         stdin=bool(wanted.get("stdin")),
         stdin_once=bool(wanted.get("stdinOnce")),
         tty=bool(wanted.get("tty")),

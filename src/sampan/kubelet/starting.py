@@ -139,7 +139,14 @@ async def _ingredients(
         readonly=frozenset(readonly),
         hostname=setting.hostname,
         memory_capacity=kit.node.memory_capacity,
+        target=_target(seen, wanted),
     )
+
+
+def _target(seen: Observed, wanted: Json) -> str:
+    """The running container that an ephemeral one was made to look at."""
+    state = seen.newest(wanted.get("targetContainerName") or "")
+    return state.spec.id if state is not None and state.exit is None else ""
 
 
 async def _environment(kit: Kit, setting: Setting, wanted: Json) -> dict[str, str]:

@@ -153,7 +153,11 @@ class WebSocketWire:
         self._sizes = self.channels.open(RESIZE)
 
     async def greet(self) -> None:
-        """An empty message tells the client that the connection stands."""
+        """An empty message tells clients of the older protocols that the connection stands; those
+        of v5 know, and may not even have their streams yet.
+        """
+        if self.channels.protocol.closing:
+            return
         first = STDOUT if self.wants.stdout else STDERR if self.wants.stderr else ERROR
         await self.channels.send(first, b"")
 

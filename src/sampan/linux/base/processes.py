@@ -130,6 +130,8 @@ class Container:
     limits: Limits = Limits()
     output: Output = Output()
     host_pid: bool = False
+    pid_of: str = ""
+    """Another container whose PID namespace it shares."""
     stdin: bool = False
     stdin_once: bool = False
     tty: bool = False

@@ -200,7 +200,10 @@ class Launcher:
         if spec is None or sandbox is None:
             raise Refused(f"container {request['id']} has no sandbox")
         place = self.sandboxes.place(sandbox)
-        pid_namespace = "" if spec.host_pid else self.sandboxes.pid_namespace(sandbox)
+        if spec.pid_of:
+            pid_namespace = self.containers.pid_namespace(spec.pid_of)
+        else:
+            pid_namespace = "" if spec.host_pid else self.sandboxes.pid_namespace(sandbox)
         self._expect(self.containers.begin(spec.id, place, pid_namespace, answer))
 
     def _exec(self, client: Client, request: Json) -> None:

@@ -86,8 +86,12 @@ class LiveContainers:
             done,
             flags=0,
             cgroup_fd=self.cgroups.open_unified(live.spec.cgroup),
-            pid_namespace=f"/proc/{live.pid}/ns/pid",
+            pid_namespace=self.pid_namespace(name),
         )
+
+    def pid_namespace(self, name: str) -> str:
+        """Where a running container's processes are."""
+        return f"/proc/{self._running(name).pid}/ns/pid"
 
     def signal(self, name: str, number: int, everyone: bool) -> None:
         live = self.live.get(name)
@@ -119,7 +123,7 @@ class LiveContainers:
         writer = -1
         if fds[0] >= 0 and live.stdin >= 0:
             writer = os.dup(live.stdin)
-        elif fds[0] >= 0 and live.spec.stdin and not live.spec.stdin_once:
+        elif fds[0] >= 0 and live.spec.stdin and (live.spec.tty or not live.spec.stdin_once):
             path = f"{self.records.container_dir(name)}/stdin"
             writer = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         found = Attachment(Tap(fds[1], fds[2]), fds[0], writer, self.selector)
