@@ -18,6 +18,12 @@ from sampan.linux.real import netns
 
 RECORDED = Path(__file__).parent.parent / "recorded" / "dns"
 TOKEN = "recorder"
+NETWORK = (
+    "link set lo up", "link add eth0 type bridge", "link set eth0 up",
+    "addr add 198.51.100.7/24 dev eth0", "addr add fd00:77::7/64 dev eth0 nodad",
+    "route add default via 198.51.100.1",
+)  # fmt: skip
+"""A machine with one address of its own, as the recording's had; nobody is at the gateway."""
 LEFT_OUT = {
     "surface/plugins": "upstream's list of compiled-in plugins",
     "surface/version": "upstream's version banner",
@@ -32,7 +38,8 @@ def own_network(tmp_path: Path) -> Iterator[None]:
     netns.create(path)
     try:
         with netns.inside(path):
-            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+            for words in NETWORK:
+                subprocess.run(["ip", *words.split()], check=True)
             yield
     finally:
         netns.remove(path)
@@ -57,6 +64,7 @@ def api_server(folder: Path) -> Iterator[str]:
         sys.executable, "-m", "sampan", "apiserver", "--data-dir", str(folder / "data"),
         "--bind-address", "127.0.0.1", "--secure-port", "0", "--token-auth-file", str(tokens),
         "--service-cluster-ip-range", "10.96.0.0/12,fd00:10:96::/112",
+        "--advertise-address", "192.0.2.1",
     ]  # fmt: skip
     with running(words, log) as process:
         while not (found := re.search(r"serving .*port=(\d+)", log.read_text())):
