@@ -31,12 +31,15 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.attached: dict[str, tuple[str, ...]] = {}
         self.failures: list[Exception] = []
+        self.stuck = False
         self.ports: dict[str, tuple[HostPort, ...]] = {}
         self._numbers = itertools.count(2)
 
     async def attach(self, sandbox: str, netns: str, pod: Key) -> tuple[str, ...]:
         if self.failures:
             raise self.failures.pop(0)
+        if self.stuck:
+            await asyncio.get_running_loop().create_future()
         if sandbox not in self.attached:
             self.attached[sandbox] = (f"10.244.0.{next(self._numbers)}",)
         return self.attached[sandbox]

@@ -315,3 +315,34 @@ def test_a_pod_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         )
 
     play(tmp_path, story)
+
+
+def test_a_pod_that_waits_for_something_can_be_deleted(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        never = {"exec": {"command": ["sleep", "100000"]}}
+        bench.pod("a", app(lifecycle={"postStart": never}))
+        await until(lambda: bench.runtime.containers)
+        bench.network.stuck = True
+        bench.pod("b")
+        await until(lambda: len(bench.runtime.sandboxes) == 2)
+        begun = bench.clock.monotonic()
+        bench.mark_deleted("a")
+        bench.mark_deleted("b")
+        await until(lambda: not bench.exists("a") and not bench.exists("b"))
+        assert bench.clock.monotonic() - begun < 5
+
+    bench = play(tmp_path, story)
+    assert bench.runtime.containers == {}
+    assert bench.runtime.sandboxes == {}
+
+
+def test_a_network_that_gives_no_address_is_named(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        bench.network.stuck = True
+        bench.pod()
+        await asyncio.sleep(70)
+        bench.network.stuck = False
+        await until(lambda: bench.condition("Ready") == "True")
+
+    bench = play(tmp_path, story)
+    assert any("no address within 60 s" in event for event in bench.events())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from sampan.api.meta import Json, key_of
@@ -10,6 +11,9 @@ from sampan.kubelet.kit import NORMAL, WARNING, Kit
 from sampan.kubelet.network import Attachment, HostPort
 from sampan.kubelet.observed import Observed
 from sampan.linux.base.processes import RuntimeFailure
+
+ATTACH_S = 60.0
+"""A node that has no range of addresses yet is waited for; not for ever without a word."""
 
 
 class PodSandbox:
@@ -48,7 +52,11 @@ class PodSandbox:
         if pods.is_host_network(pod):
             kit.runtime.ips[sandbox] = kit.node.host_ips
         else:
-            ips = await kit.network.attach(sandbox, netns, key_of(pod))
+            try:
+                async with asyncio.timeout(ATTACH_S):
+                    ips = await kit.network.attach(sandbox, netns, key_of(pod))
+            except TimeoutError:
+                raise OSError(f"the pod network gave no address within {ATTACH_S:g} s") from None
             kit.runtime.ips[sandbox] = ips
             wanted = attachment(pod)
             if wanted.host_ports and kit.host_ports is not None:

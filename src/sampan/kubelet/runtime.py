@@ -48,6 +48,16 @@ class PodRuntime:
             if state.created < before:
                 self.sandboxes.setdefault(state.spec.id, state)
 
+    async def recover(self, uid: str) -> None:
+        """Notice what was made for a pod by calls that were cut off."""
+        found = await self.runtime.snapshot()
+        for box in found.sandboxes:
+            if box.spec.labels[POD_UID] == uid:
+                self.sandboxes.setdefault(box.spec.id, box)
+        for state in found.containers:
+            if state.spec.labels[POD_UID] == uid:
+                self.containers.setdefault(state.spec.id, state)
+
     async def follow(self) -> None:
         """Listen for ends, for ever."""
         async for container in self.runtime.exits():

@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import os
 import shutil
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from sampan.api import kinds
 from sampan.api.meta import Json
@@ -65,6 +67,7 @@ class Worker:
         self.patience = Patience(kit)
         self._volumes: dict[str, Volume] | None = None
         self._failures = 0
+        self._ended = asyncio.Event()
 
     def update(self, pod: Json) -> None:
         """The newest object. A deletion mark makes it end; a shorter grace is noticed meanwhile."""
@@ -76,6 +79,7 @@ class Worker:
 
     def end(self, why: Ending) -> None:
         """The first reason stays; that it is deleted is added."""
+        self._ended.set()
         if self.ending is None:
             self.ending = why
         elif why.deleted:
@@ -85,7 +89,7 @@ class Worker:
         """Do what is to be done now; seconds until it wants to be asked again."""
         self._note_deadline()
         if self.ending is None:
-            again = await self._live()
+            again = await self._unless_ended(self._live())
             if self.ending is None:
                 return again
         if not self.killed:
@@ -102,6 +106,21 @@ class Worker:
                 await self.kit.volumes.refresh(self.pod, facts)
 
     # -- living
+
+    async def _unless_ended(self, work: Coroutine[Any, Any, float | None]) -> float | None:
+        """What waits (for the network, a hook, a volume) is given up when the pod has to end."""
+        working = asyncio.ensure_future(work)
+        ending = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+        finally:
+            for task in (working, ending):
+                task.cancel()
+            await asyncio.wait({working, ending})
+        await self.kit.runtime.recover(pods.uid_of(self.pod))
+        return None
 
     async def _live(self) -> float | None:
         self._say(lazily=True)

@@ -13,6 +13,7 @@ import os
 import selectors
 import signal
 import socket
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -91,12 +92,19 @@ class Launcher:
             busy = self.sandboxes.burials or self.containers.is_busy()
             for key, _ in self.selector.select(TICK_S if busy else None):
                 if self.selector.get_map().get(key.fd) is key:  # an earlier one may have ended it
-                    key.data()
-            self._reap()
+                    self._guarded(key.data)
+            self._guarded(self._reap)
             if self.sandboxes.burials:
                 self.sandboxes.dig()
             if self.containers.is_busy():
                 self.containers.step()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """One request or container that goes wrong must not take the others' parent away."""
+        try:
+            work()
+        except Exception:  # noqa: BLE001 - see above
+            traceback.print_exc()
 
     def _accept(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -119,13 +127,19 @@ class Launcher:
             return
         client.text += data
         if client.text.endswith(b"\n"):
-            self._do(client, json.loads(client.text))
+            try:
+                request = json.loads(client.text)
+            except ValueError:
+                request = {}
+            self._do(client, request)
 
     def _do(self, client: Client, request: Json) -> None:
         try:
             self.operations[request["op"]](client, request)
         except Refused as refusal:
             client.answer(error=str(refusal), start=refusal.start)
+        except (KeyError, TypeError) as error:
+            client.answer(error=f"no such request: {error!r}", start=False)
         except OSError as error:
             client.answer(error=f"{error.strerror}: {error.filename or request}", start=False)
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from sampan.linux.base.processes import Container
+from sampan.linux.base.processes import Container, Exit
 from sampan.linux.real import child
 from sampan.linux.real import syscalls as sc
 from sampan.linux.real.attachments import Attachment, hold_terminal, resize_terminal
@@ -47,6 +47,7 @@ class LiveContainers:
         self.live: dict[str, Live] = {}
         self.leaving: dict[Attachment, Callable[[], None]] = {}
         """Attached to a container that ended; they still get the rest of its output."""
+        self.unwritten: dict[str, Exit] = {}
 
     def begin(
         self, name: str, place: child.Place, pid_namespace: str, answer: Callable[[Outcome], None]
@@ -144,10 +145,12 @@ class LiveContainers:
 
     def is_busy(self) -> bool:
         running = (found for live in self.live.values() for found in live.attached)
-        return bool(self.leaving) or any(found.is_busy() for found in running)
+        waiting = bool(self.leaving or self.unwritten)
+        return waiting or any(found.is_busy() for found in running)
 
     def step(self) -> None:
         """Serve those attached who could not take or give everything at once."""
+        self._write_exits()
         for live in self.live.values():
             for found in list(live.attached):
                 if found.is_busy() and not found.step():
@@ -271,8 +274,16 @@ class LiveContainers:
         self.cgroups.kill(live.spec.cgroup)
         self._forget(live)
         oom = self.cgroups.oom_kills(live.spec.cgroup) > 0
-        self.records.write_exit(live.spec.id, exit_of(live, time.time(), oom))
-        self.tell_exit(live.spec.id)
+        self.unwritten[live.spec.id] = exit_of(live, time.time(), oom)
+        self._write_exits()
+
+    def _write_exits(self) -> None:
+        """To disk, then tell; what a full disk refuses is kept and tried again."""
+        for name, how in list(self.unwritten.items()):
+            with contextlib.suppress(OSError):
+                self.records.write_exit(name, how)
+                del self.unwritten[name]
+                self.tell_exit(name)
 
     def _forget(self, live: Live) -> None:
         for fd in live.pump.fds.values():

@@ -40,15 +40,20 @@ class LogFile:
     def _rotate(self, now_ns: int) -> None:
         folder, name = os.path.split(self.output.path)
         when = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_ns // 1_000_000_000))
-        os.close(self.fd)
         old = f"{self.output.path}.{when}"
         while os.path.exists(old):
             old += "x"  # two in one second
-        os.rename(self.output.path, old)
+        full, size = self.fd, self.size
+        try:
+            os.rename(self.output.path, old)
+            self._open()
+        except OSError:  # a full disk: go on in the old file, and try again much later
+            self.fd, self.size = full, size - self.output.max_bytes
+            return
+        os.close(full)
         kept = sorted(entry for entry in os.listdir(folder) if entry.startswith(name + "."))
         for entry in kept[: max(0, len(kept) - self.output.files + 1)]:
             os.unlink(f"{folder}/{entry}")
-        self._open()
 
 
 class Tap:
