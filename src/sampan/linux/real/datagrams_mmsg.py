@@ -29,16 +29,18 @@ _NATIVE_64 = ctypes.sizeof(ctypes.c_void_p) == 8 and sys.byteorder == "little"
 # struct mmsghdr on 64-bit Linux, in 8-byte words: name, namelen, iov, iovlen, control,
 # controllen, flags, and the length that was received or is to be sent.
 _WORDS = 8
+_SIZES4 = (16, 32)
+"""Of an address, and of the one control message that the kernel adds: it never varies."""
+_SIZES6 = (28, 40)
+_LINK_LOCAL = 0x80FE
+_ZEROS = memoryview(bytes(4 * BATCH)).cast("I")
 
 
 class _Ring:
-    """BATCH message headers with their buffers, as the kernel wants them."""
+    """BATCH message headers, each with a buffer of its own."""
 
     def __init__(self, slot: int) -> None:
-        self.slot = slot
         self.data = bytearray(BATCH * slot)
-        self.names = bytearray(BATCH * NAME)
-        self.controls = bytearray(BATCH * CONTROL)
         self.vectors = bytearray(BATCH * 16)
         self.headers = bytearray(BATCH * _WORDS * 8)
         self.view = memoryview(self.data)
@@ -46,21 +48,20 @@ class _Ring:
         self.lengths = memoryview(self.headers).cast("I")
         self.vector_words = memoryview(self.vectors).cast("Q")
         self.address = _address(self.headers)
-        self.data_at = _address(self.data)
         for i in range(BATCH):
-            self.vector_words[2 * i] = self.data_at + i * slot
+            self.vector_words[2 * i] = _address(self.data) + i * slot
             self.vector_words[2 * i + 1] = slot
-            self.point(i, _address(self.names) + i * NAME, _address(self.controls) + i * CONTROL)
-        self.template = bytes(self.headers)
 
-    def point(self, i: int, name: int, control: int) -> None:
-        at = _WORDS * i
-        self.words[at] = name
-        self.words[at + 1] = NAME
-        self.words[at + 2] = _address(self.vectors) + 16 * i
-        self.words[at + 3] = 1
-        self.words[at + 4] = control
-        self.words[at + 5] = CONTROL
+    def point(self, names: bytearray, controls: bytearray, sizes: tuple[int, int]) -> None:
+        """Where addresses and control messages are, and how long."""
+        for i in range(BATCH):
+            at = _WORDS * i
+            self.words[at] = _address(names) + i * NAME
+            self.words[at + 1] = sizes[0]
+            self.words[at + 2] = _address(self.vectors) + 16 * i
+            self.words[at + 3] = 1
+            self.words[at + 4] = _address(controls) + i * CONTROL
+            self.words[at + 5] = sizes[1]
 
 
 def _address(buffer: bytearray) -> int:
@@ -68,75 +69,93 @@ def _address(buffer: bytearray) -> int:
 
 
 class MmsgDatagrams:
-    """`drain` makes two system calls for up to 64 queries."""
+    """`drain` makes two system calls for up to 64 queries.
+
+    The reply to the query in slot i leaves from slot i, whose address and control message are
+    those that the query came with; so nothing but the reply itself has to be written.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._sock = bind(host, port)
         self.port: int = self._sock.getsockname()[1]
         self._libc = ctypes.CDLL(None, use_errno=True)
+        self._names = bytearray(BATCH * NAME)
+        self._controls = bytearray(BATCH * CONTROL)
+        self._control_words = memoryview(self._controls).cast("I")
+        self._six = self._sock.family == socket.AF_INET6
         self._in = _Ring(SLOT)
+        self._in.point(self._names, self._controls, (NAME, CONTROL))
+        self._fresh = bytes(self._in.headers)
         self._out = _Ring(REPLY_SLOT)
+        self._out.point(self._names, self._controls, _SIZES6 if self._six else _SIZES4)
+        self._scoped = False
 
     def fileno(self) -> int:
         return self._sock.fileno()
 
     def drain(self, fast: Fast, slow: Slow) -> int:
-        ring = self._in
-        ring.headers[:] = ring.template
+        ring, out = self._in, self._out
+        ring.headers[:] = self._fresh
         count: int = self._libc.recvmmsg(
             self._sock.fileno(), ctypes.c_void_p(ring.address), BATCH, MSG_DONTWAIT, None
         )
         if count <= 0:
             return 0
-        view, lengths, answered, slot = ring.view, ring.lengths, 0, ring.slot
-        for i in range(count):
-            at = i * slot
-            wire = view[at : at + lengths[16 * i + 14]].tobytes()
+        self._free_interfaces(count)
+        view, data, lengths = ring.view, out.data, out.vector_words
+        at = begun = 0
+        for i, size in enumerate(ring.lengths[14 : 16 * count : 16].tolist()):
+            wire = view[at : at + size].tobytes()
+            at += SLOT
             reply = fast(wire)
-            if reply is None:
-                slow(wire, self._peer(i))
-            elif len(reply) > REPLY_SLOT:
-                self.send(reply, self._peer(i))
-            else:
-                self._put(answered, i, reply)
-                answered += 1
-        self._flush(answered)
+            if reply is None or len(reply) > REPLY_SLOT:
+                self._flush(begun, i)
+                begun = i + 1
+                if reply is None:
+                    slow(wire, self._peer(i))
+                else:
+                    self.send(reply, self._peer(i))
+                continue
+            end = len(reply)
+            data[i * REPLY_SLOT : i * REPLY_SLOT + end] = reply
+            lengths[2 * i + 1] = end
+        self._flush(begun, count)
         return count
 
-    def _put(self, to: int, source: int, reply: bytes) -> None:
-        """Fill reply slot `to` with what goes back to the sender of query `source`."""
-        out, ring = self._out, self._in
-        at, length = to * REPLY_SLOT, len(reply)
-        out.data[at : at + length] = reply
-        out.vector_words[2 * to + 1] = length
-        words, origin, target = ring.words, _WORDS * source, _WORDS * to
-        out.words[target] = words[origin]
-        out.words[target + 1] = words[origin + 1]
-        out.words[target + 4] = words[origin + 4]
-        out.words[target + 5] = words[origin + 5]
-        _turn_control(ring.controls, source * CONTROL, words[origin + 5])
+    def _free_interfaces(self, count: int) -> None:
+        """Replies keep the source but may leave by any interface; only link-local ones may not."""
+        words, step = self._control_words, CONTROL // 4
+        if not self._six:
+            words[4 : step * count : step] = _ZEROS[:count]
+            return
+        heads = words[4 : step * count : step].tolist()
+        if not any(head & 0xFFFF == _LINK_LOCAL for head in heads):
+            words[8 : step * count : step] = _ZEROS[:count]
+            return
+        for i, head in enumerate(heads):
+            if head & 0xFFFF != _LINK_LOCAL:
+                words[8 + step * i] = 0
 
-    def _flush(self, count: int) -> None:
-        sent, out = 0, self._out
-        while sent < count:
+    def _flush(self, start: int, end: int) -> None:
+        """Send the replies of a run of slots."""
+        while start < end:
             done: int = self._libc.sendmmsg(
                 self._sock.fileno(),
-                ctypes.c_void_p(out.address + sent * _WORDS * 8),
-                count - sent,
+                ctypes.c_void_p(self._out.address + start * _WORDS * 8),
+                end - start,
                 MSG_DONTWAIT,
             )
             # A reply that cannot be sent is skipped; the others must not suffer for it.
-            sent += max(done, 1)
+            start += max(done, 1)
 
     def _peer(self, i: int) -> Peer:
-        ring = self._in
-        name = bytes(ring.names[i * NAME : i * NAME + (ring.words[_WORDS * i + 1] & 0xFFFFFFFF)])
-        size = ring.words[_WORDS * i + 5]
-        control = bytearray(ring.controls[i * CONTROL : i * CONTROL + size])
-        _turn_control(control, 0, size)
+        words = self._in.words
+        name = bytes(self._names[i * NAME : i * NAME + (words[_WORDS * i + 1] & 0xFFFFFFFF)])
+        size = words[_WORDS * i + 5]
+        control = bytes(self._controls[i * CONTROL : i * CONTROL + size])
         address, port = _sockaddr(name)
         local = _local(control) or self._sock.getsockname()[0]
-        return Peer(address, port, plain_address(local), self.port, (name, bytes(control)))
+        return Peer(address, port, plain_address(local), self.port, (name, control))
 
     def send(self, wire: bytes, peer: Peer) -> None:
         assert isinstance(peer.back, tuple)  # our own, from _peer
@@ -148,19 +167,7 @@ class MmsgDatagrams:
         self._sock.close()
 
 
-def _turn_control(buffer: bytearray, at: int, size: int) -> None:
-    """Make the first received control message one for sending: source fixed, interface free."""
-    if size < _CMSG.size:
-        return
-    _, _, kind = _CMSG.unpack_from(buffer, at)
-    data = at + _CMSG.size
-    if kind == IP_PKTINFO:
-        buffer[data : data + 4] = b"\0\0\0\0"
-    elif buffer[data : data + 2] != b"\xfe\x80":
-        buffer[data + 16 : data + 20] = b"\0\0\0\0"
-
-
-def _local(control: bytes | bytearray) -> str:
+def _local(control: bytes) -> str:
     if len(control) < _CMSG.size:
         return ""
     _, _, kind = _CMSG.unpack_from(control)
