@@ -81,6 +81,12 @@ ARTICLE = """cluster.local{
     reload
     loadbalance
 }
+
+. {
+    cache 30
+    loadbalance
+    forward /etc/resolv.conf
+}
 """
 
 
@@ -104,8 +110,10 @@ def test_an_article_s_glued_words_are_understood() -> None:
     assert words(block, "prometheus") == ["prometheus", "9153"]
     assert words(block, "kubernetes")[:4] == ["kubernetes", "cluster.local", "169.169.0.0/16", "{"]
     here = ARTICLE.replace("0/16{", "0/16{\n endpoint http://127.0.0.1:1")
-    here = here.replace("./etc/resolv.conf", ". 127.0.0.9").replace("prometheus:", "#")
-    assert Desk(here, (), None).instance.sites
+    made = Desk(here, (), None)
+    assert [site.zone for site in made.instance.sites] == ["cluster.local.", "."]
+    for site in made.instance.sites:
+        assert "forward" in site.settings.plugins
 
 
 @pytest.mark.parametrize(
