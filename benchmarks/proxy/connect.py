@@ -1,6 +1,6 @@
 """How long a TCP connect takes through the rules: client, node and endpoint in three namespaces.
 
-client 10.255.0.2 -- 10.255.0.1 node 10.255.1.1 -- 10.255.1.2 endpoint (all of 10.128.0.0/9)
+client 172.31.0.2 -- 172.31.0.1 node 172.31.1.1 -- 172.31.1.2 endpoint (all of 10.128.0.0/9)
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ def build() -> None:
     run("ip", "link", "add", "spb0", "netns", client, "type", "veth", "peer", "eth0", "netns", node)
     run("ip", "link", "add", "spb1", "netns", end, "type", "veth", "peer", "eth1", "netns", node)
     for name, device, address in (
-        (client, "spb0", "10.255.0.2/24"),
-        (node, "eth0", "10.255.0.1/24"),
-        (node, "eth1", "10.255.1.1/24"),
-        (end, "spb1", "10.255.1.2/24"),
+        (client, "spb0", "172.31.0.2/24"),
+        (node, "eth0", "172.31.0.1/24"),
+        (node, "eth1", "172.31.1.1/24"),
+        (end, "spb1", "172.31.1.2/24"),
     ):
         run("ip", "-n", name, "addr", "add", address, "dev", device)
         run("ip", "-n", name, "link", "set", device, "up")
-    run("ip", "-n", client, "route", "add", "default", "via", "10.255.0.1")
-    run("ip", "-n", end, "route", "add", "default", "via", "10.255.1.1")
+    run("ip", "-n", client, "route", "add", "default", "via", "172.31.0.1")
+    run("ip", "-n", end, "route", "add", "default", "via", "172.31.1.1")
     run("ip", "-n", end, "route", "add", "local", "10.128.0.0/9", "dev", "lo")
-    run("ip", "-n", node, "route", "add", "10.128.0.0/9", "via", "10.255.1.2")
+    run("ip", "-n", node, "route", "add", "10.128.0.0/9", "via", "172.31.1.2")
     run("ip", "netns", "exec", node, "sysctl", "-qw", "net.ipv4.ip_forward=1")
 
 
