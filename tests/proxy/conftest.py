@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -47,9 +49,23 @@ def cgroup() -> Iterator[str]:
         (group / "cgroup.procs").write_text(str(os.getpid()))
         yield group.name
     finally:
+        _leave(group, root)
+
+
+def _leave(group: Path, root: Path) -> None:
+    """Everyone back to the root group; processes that are just ending hold it a moment longer."""
+    deadline = time.monotonic() + 10
+    while True:
         for pid in (group / "cgroup.procs").read_text().split():
-            (root / "cgroup.procs").write_text(pid)
-        group.rmdir()
+            with contextlib.suppress(ProcessLookupError):
+                (root / "cgroup.procs").write_text(pid)
+        try:
+            group.rmdir()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
