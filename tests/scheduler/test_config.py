@@ -49,6 +49,16 @@ def test_plugins_can_be_disabled_and_weighed(tmp_path: Path) -> None:
     [
         ({"plugins": {"filter": {"enabled": [{"name": "Nope"}]}}}, "there is no plugin 'Nope'"),
         ({"plugins": {"score": {"disabled": [{"name": "Nope"}]}}}, "there is no plugin 'Nope'"),
+        ({"pluginConfig": [{"name": "Nope"}]}, "there is no plugin 'Nope'"),
+        ({"pluginConfig": [{"name": "NodePorts", "args": {"a": 1}}]}, "NodePorts has no argument"),
+        (
+            {
+                "pluginConfig": [
+                    {"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "Best"}}}
+                ]
+            },
+            "scoringStrategy.type 'Best'",
+        ),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(
@@ -118,3 +128,53 @@ def test_durations_are_go_s() -> None:
     assert seconds("500ms") == 0.5
     with pytest.raises(BadConfig):
         seconds("soon")
+
+
+def test_extenders_and_other_versions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="extenders are not supported"):
+        written(tmp_path, {}, extenders=[{"urlPrefix": "http://127.0.0.1"}])
+    with pytest.raises(BadConfig, match=r"write kubescheduler\.config\.k8s\.io/v1"):
+        written(tmp_path, {}, apiVersion="kubescheduler.config.k8s.io/v1beta1")
+
+
+def test_arguments_change_what_plugins_do(tmp_path: Path) -> None:
+    term = {"matchExpressions": [{"key": "pool", "operator": "In", "values": ["blue"]}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    config = [
+        {"name": "NodeAffinity", "args": {"addedAffinity": required}},
+        {"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated"}}},
+        {"name": "VolumeBinding", "args": {"bindTimeoutSeconds": 30}},
+        {"name": "DefaultPreemption", "args": {"minCandidateNodesAbsolute": 7}},
+    ]
+    (profile,) = written(tmp_path, {"pluginConfig": config})
+    assert (profile.bind_timeout_s, profile.candidates_least) == (30, 7)
+    blue = {"pool": "blue"}
+    state = cluster(node("n1"), node("n2", labels=blue), node("n3", labels=blue))
+    state.place(pod("a", requests={"cpu": "1", "memory": "1Gi"}), "n3")
+    assert asked(profile, state) == "n3"
+    state.remove_node("n2")
+    state.remove_node("n3")
+    assert asked(profile, state) == (
+        "0/1 nodes are available: 1 node(s) didn't match scheduler-enforced node affinity."
+    )
+
+
+def test_resources_that_somebody_else_counts_are_ignored(tmp_path: Path) -> None:
+    args = {"ignoredResources": ["example.org/a"], "ignoredResourceGroups": ["example.net"]}
+    (profile,) = written(tmp_path, {"pluginConfig": [{"name": "NodeResourcesFit", "args": args}]})
+    limits = {"example.org/a": "1", "example.net/b": "1"}
+    container = {"name": "c", "image": "x", "resources": {"requests": limits}}
+    assert asked(profile, cluster(node("n1")), containers=[container]) == "n1"
+
+
+def test_constraints_can_be_given_to_pods_that_have_none(tmp_path: Path) -> None:
+    listed = [{"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]
+    args = {"defaultConstraints": listed, "defaultingType": "List"}
+    (profile,) = written(tmp_path, {"pluginConfig": [{"name": "PodTopologySpread", "args": args}]})
+    nodes = (node("n1", labels={"rack": "1"}), node("n2", labels={"rack": "2"}, unschedulable=True))
+    state = cluster(*nodes, n1=pod("a", {"app": "s"}))
+    state.selector_for = lambda view: selectors.from_labels({"app": "s"})
+    assert asked(profile, state) == (
+        "0/2 nodes are available: 1 node(s) didn't match pod topology spread constraints, "
+        "1 node(s) were unschedulable."
+    )

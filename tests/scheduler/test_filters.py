@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sampan.scheduler.decision import Profile, Unplaced, decide
-from sampan.scheduler.preemption import preempt
+from sampan.scheduler.preemption import NoRoom, preempt
 from tests.scheduler.clusters import chosen, cluster, node, pod
 
 HOSTNAME = "kubernetes.io/hostname"
@@ -244,7 +244,7 @@ def test_claims_decide_where_a_pod_can_go() -> None:
     messages = {
         "missing": 'persistentvolumeclaim "missing" not found.',
         "now": "pod has unbound immediate PersistentVolumeClaims.",
-        "lost": "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s).",
+        "lost": 'persistentvolume "gone" not found.',
     }
     for name, message in messages.items():
         assert chosen(pod(name, volumes=with_claim(name)), state).endswith(message)
@@ -262,7 +262,47 @@ def test_a_claim_for_one_pod_is_for_one_pod() -> None:
     state.storage.claim = lambda key: only
     state.storage.volume = lambda name: {"metadata": {"name": name}, "spec": {}}
     state.place(pod("a", volumes=with_claim("c")), "n1")
-    assert "ReadWriteOncePod access mode" in chosen(pod("b", volumes=with_claim("c")), state)
+    assert chosen(pod("b", volumes=with_claim("c")), state) == (
+        "0/1 nodes are available: 1 node(s) unavailable due to PersistentVolumeClaim with "
+        "ReadWriteOncePod access mode already in-use by another pod."
+    )
+
+
+def test_claims_that_wait_count_against_the_limit_of_the_driver_that_will_serve_them() -> None:
+    claims = {name: claim(name, storageClassName="wait") for name in ("a", "b")}
+    state = cluster(node("n1"))
+    state.storage.claim = lambda key: claims.get(key.name)
+    state.storage.storage_class = lambda name: {
+        "volumeBindingMode": "WaitForFirstConsumer", "provisioner": "csi.example.org",
+    }  # fmt: skip
+    driver = {"name": "csi.example.org", "allocatable": {"count": 1}}
+    state.storage.csi_node = lambda name: {"spec": {"drivers": [driver]}}
+    assert chosen(pod("p", volumes=with_claim("a")), state) == "n1"
+    state.place(pod("p", volumes=with_claim("a")), "n1")
+    assert chosen(pod("q", volumes=with_claim("b")), state).endswith(
+        "1 node(s) exceed max volume count."
+    )
+
+
+def test_names_of_nodes_that_exclude_each_other_are_a_conflict_of_terms() -> None:
+    def field(name: str) -> dict[str, Any]:
+        return {"key": "metadata.name", "operator": "In", "values": [name]}
+
+    term = {"matchFields": [field("n1"), field("n2")]}
+    asked = pod("p", affinity=required_nodes(term))
+    assert chosen(asked, cluster(node("n1"), node("n2"))) == (
+        "0/2 nodes are available: pod affinity terms conflict."
+    )
+
+
+def test_a_constraint_over_all_pods_counts_none() -> None:
+    constraint = {
+        "maxSkew": 1, "topologyKey": HOSTNAME, "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {},
+    }  # fmt: skip
+    state = cluster(node("n1"), n1=pod("a"))
+    state.place(pod("b"), "n1")
+    assert chosen(pod("p", topologySpreadConstraints=[constraint]), state) == "n1"
 
 
 def unplaced(view: Any, state: Any) -> Unplaced:
@@ -282,6 +322,6 @@ def test_preemption_names_why_it_does_not_help() -> None:
         ),
     ):
         plan = preempt(view, state, Profile(), unplaced(view, state))
-        assert isinstance(plan, str)
-        assert plan.startswith("no new claims to deallocate, preemption: ")
-        assert plan.endswith(text)
+        assert isinstance(plan, NoRoom)
+        assert plan.message.startswith("no new claims to deallocate, preemption: ")
+        assert plan.message.endswith(text)

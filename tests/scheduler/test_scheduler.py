@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -11,8 +11,9 @@ import orjson
 from sampan.api import kinds
 from sampan.api.errors import InternalError
 from sampan.client.client import Client
+from sampan.client.transport import Transport
 from sampan.cluster.parts.scheduler import build
-from sampan.std.http import Request
+from sampan.std.http import Request, Response
 from sampan.testing.api import FakeApi
 from sampan.testing.clock import JumpingClock, run_jumping
 from tests.scheduler.clusters import node
@@ -20,12 +21,16 @@ from tests.scheduler.clusters import node
 Scene = Callable[[FakeApi], Awaitable[None]]
 
 
-def play(scene: Scene) -> None:
-    """Run a scene with a scheduler beside it."""
+def _plain(api: FakeApi) -> Transport:
+    return api
+
+
+def play(scene: Scene, seen: Callable[[FakeApi], Transport] = _plain) -> None:
+    """Run a scene with a scheduler beside it, which sees the API through `seen`."""
 
     async def main() -> None:
         api = FakeApi()
-        part = build(Client(api), clock=JumpingClock())
+        part = build(Client(seen(api)), clock=JumpingClock())
         started = asyncio.Event()
         task = asyncio.create_task(part.run(started.set))
         await started.wait()
@@ -173,3 +178,52 @@ def test_victims_go_and_the_place_is_kept_for_the_more_important() -> None:
         bind(api, "high", "n1")
 
     play(scene)
+
+
+class LateNews:
+    """A Transport that holds back what watches of one collection tell."""
+
+    def __init__(self, api: FakeApi, plural: str, seconds: float) -> None:
+        self._api, self._plural, self._seconds = api, plural, seconds
+
+    async def request(self, request: Request, *, timeout_s: float = 30) -> Response:
+        response = await self._api.request(request, timeout_s=timeout_s)
+        if "watch" in request.query and request.path.endswith(f"/{self._plural}"):
+            assert not isinstance(response.body, bytes)
+            return Response(response.status, response.headers, self._late(response.body))
+        return response
+
+    async def _late(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async for line in body:
+            await asyncio.sleep(self._seconds)
+            yield line
+
+    async def close(self) -> None:
+        return None
+
+
+def test_a_refusal_is_not_told_before_the_news_that_the_pod_builds_on_are_heard() -> None:
+    async def scene(api: FakeApi) -> None:
+        tainted = node("n1", taints=[{"key": "k", "effect": "NoSchedule"}])
+        api.put(kinds.NODES, tainted)
+        await asyncio.sleep(2)
+        api.put(kinds.NODES, node("n1"))
+        api.put(kinds.PODS, waiting("p"))
+        await asyncio.sleep(2)
+        assert bindings(api) == [("p", "n1")]
+        assert messages(api) == ["Scheduled: Successfully assigned d/p to n1"]
+
+    play(scene, lambda api: LateNews(api, "nodes", 0.5))
+
+
+def test_a_cache_that_never_catches_up_does_not_silence_the_refusal() -> None:
+    async def scene(api: FakeApi) -> None:
+        api.put(kinds.NODES, node("n1", capacity={"cpu": "1"}))
+        await asyncio.sleep(700)
+        api.put(kinds.NODES, node("n1", capacity={"cpu": "2"}))
+        api.put(kinds.PODS, waiting("p", cpu="8"))
+        await asyncio.sleep(10)
+        (text,) = messages(api)
+        assert text.startswith("FailedScheduling: 0/1 nodes are available: 1 Insufficient cpu.")
+
+    play(scene, lambda api: LateNews(api, "nodes", 600))

@@ -6,7 +6,7 @@ from typing import Any
 
 from sampan.api import selectors
 from sampan.scheduler.scores.image_locality import image_locality
-from sampan.scheduler.scores.resources import balanced_allocation, least_allocated
+from sampan.scheduler.scores.resources import balanced_allocation, fit, least_allocated
 from sampan.scheduler.scores.taints import taints
 from tests.scheduler.clusters import chosen, cluster, node, pod
 
@@ -22,7 +22,7 @@ def test_the_node_with_more_room_is_taken() -> None:
 def test_balance_likes_cpu_and_memory_used_alike() -> None:
     state = cluster(node("n1"), node("n2", capacity={"memory": "64Gi"}))
     asked = pod("p", requests={"cpu": "2", "memory": "4Gi"})
-    assert balanced_allocation(asked, list(state.nodes.values()), state) == [100.0, 78.0]
+    assert balanced_allocation(asked, list(state.nodes.values()), state) == [75.0, 64.0]
     assert balanced_allocation(pod("q"), list(state.nodes.values()), state) is None
 
 
@@ -82,3 +82,33 @@ def test_soft_spreading_prefers_the_emptier_zone() -> None:
     nodes = (node("n1", labels={"zone": "a"}), node("n2", labels={"zone": "b"}))
     state = cluster(*nodes, n1=pod("a", {"app": "s"}))
     assert chosen(pod("b", {"app": "s"}, topologySpreadConstraints=[constraint]), state) == "n2"
+
+
+def test_a_pod_that_evens_out_what_is_used_is_welcome() -> None:
+    lopsided = pod("a", requests={"cpu": "3", "memory": "1Gi"})
+    state = cluster(node("n1"), node("n2"), n1=lopsided)
+    asked = pod("p", requests={"cpu": "100m", "memory": "5Gi"})
+    assert balanced_allocation(asked, list(state.nodes.values()), state) == [90.0, 60.0]
+
+
+def strategy(kind: str, **more: Any) -> list[float] | None:
+    busy = pod("busy", requests={"cpu": "2", "memory": "4Gi"})
+    state = cluster(node("n1"), node("n2"), n1=busy)
+    asked = pod("p", requests={"cpu": "1", "memory": "2Gi"})
+    score = fit({"scoringStrategy": {"type": kind, **more}})
+    return score(asked, list(state.nodes.values()), state)
+
+
+def test_a_profile_may_prefer_full_nodes_or_a_shape() -> None:
+    assert strategy("LeastAllocated") == [25.0, 75.0]
+    assert strategy("MostAllocated") == [75.0, 25.0]
+    assert strategy("MostAllocated", resources=[{"name": "example.org/gpu"}]) == [0.0, 0.0]
+    shape = [{"utilization": 0, "score": 0}, {"utilization": 100, "score": 10}]
+    ratio = {"requestedToCapacityRatio": {"shape": shape}}
+    assert strategy("RequestedToCapacityRatio", **ratio) == [75.0, 25.0]
+
+
+def test_hosts_without_a_zone_are_spread_over_all_the_same() -> None:
+    state = cluster(node("n1"), node("n2"), n2=pod("a", {"app": "s"}))
+    state.selector_for = lambda view: selectors.from_labels({"app": "s"})
+    assert chosen(pod("b", {"app": "s"}), state) == "n1"

@@ -1,17 +1,18 @@
-"""KubeSchedulerConfiguration: profiles, which plugins they have, and the weights of scores.
+"""KubeSchedulerConfiguration: profiles, which plugins they have, with which weights and arguments.
 
-What of a profile cannot be honoured is refused with its name, never passed over.
+What of a file cannot be honoured is refused with its name, never passed over.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from sampan.api.meta import Json
 from sampan.scheduler import filters
 from sampan.scheduler import scores as scored
+from sampan.scheduler.base import Filter, Score
 from sampan.scheduler.decision import Profile
 from sampan.scheduler.filters import FILTERS
 from sampan.scheduler.scores import SCORES
@@ -29,6 +30,20 @@ _OTHERS = frozenset(
 )  # fmt: skip
 """Plugins that are always on here."""
 _KNOWN = _OTHERS | FILTERS.keys() | SCORES.keys() | filters.BY_ARGUMENTS.keys()
+_ARGUMENTS: Mapping[str, Sequence[str]] = {
+    "DefaultPreemption": ("minCandidateNodesPercentage", "minCandidateNodesAbsolute"),
+    "InterPodAffinity": ("hardPodAffinityWeight", "ignorePreferredTermsOfExistingPods"),
+    "NodeAffinity": ("addedAffinity",),
+    "NodeLabel": (
+        "presentLabels", "absentLabels", "presentLabelsPreference", "absentLabelsPreference",
+    ),
+    "NodeResourcesBalancedAllocation": ("resources",),
+    "NodeResourcesFit": ("ignoredResources", "ignoredResourceGroups", "scoringStrategy"),
+    "PodTopologySpread": ("defaultConstraints", "defaultingType"),
+    "ServiceAffinity": ("affinityLabels", "antiAffinityLabelsPreference"),
+    "VolumeBinding": ("bindTimeoutSeconds",),
+}  # fmt: skip
+_STRATEGIES = ("LeastAllocated", "MostAllocated", "RequestedToCapacityRatio")
 
 
 class BadConfig(ValueError):
@@ -39,6 +54,18 @@ def profiles(path: str) -> tuple[Profile, ...]:
     """The profiles of a file; the default one without a file."""
     if not path:
         return (Profile(),)
+    given = _read(path)
+    if given.get("extenders"):
+        raise BadConfig(f"--config {path}: extenders are not supported; leave the list out")
+    share = given.get("percentageOfNodesToScore") or 0
+    found = given.get("profiles") or [{}]
+    made = tuple(_profile(profile, share) for profile in found)
+    if len({profile.name for profile in made}) < len(made):
+        raise BadConfig(f"--config {path}: two profiles have the same schedulerName")
+    return made
+
+
+def _read(path: str) -> Json:
     import yaml
 
     try:
@@ -48,36 +75,88 @@ def profiles(path: str) -> tuple[Profile, ...]:
         raise BadConfig(f"--config {path}: {error}") from error
     if not isinstance(given, dict) or given.get("kind") != KIND:
         raise BadConfig(f"--config {path}: no {KIND}")
-    share = given.get("percentageOfNodesToScore") or 0
-    found = given.get("profiles") or [{}]
-    made = tuple(_profile(profile, share) for profile in found)
-    if len({profile.name for profile in made}) < len(made):
-        raise BadConfig(f"--config {path}: two profiles have the same schedulerName")
-    return made
+    group, _, version = str(given.get("apiVersion") or f"{GROUP}/v1").partition("/")
+    if (group, version) != (GROUP, "v1"):
+        text = f"apiVersion {given['apiVersion']!r}; write {GROUP}/v1"
+        raise BadConfig(f"--config {path}: {text}")
+    return given
 
 
 def _profile(given: Json, share: int) -> Profile:
     plugins = given.get("plugins") or {}
-    args = {entry["name"]: entry.get("args") or {} for entry in given.get("pluginConfig") or ()}
-    chosen = _without(FILTERS, plugins, ("multiPoint", "filter"))
-    scores = _without(SCORES, plugins, ("multiPoint", "score"))
-    for entry in _enabled(plugins, "filter"):
-        name = _known(entry["name"])
-        if name in filters.BY_ARGUMENTS:
-            chosen[name] = filters.BY_ARGUMENTS[name](args.get(name, {}))
-        elif name in FILTERS:
-            chosen[name] = FILTERS[name]
+    args = _arguments(given)
+    preemption = args.get("DefaultPreemption", {})
+    return Profile(
+        given.get("schedulerName") or "default-scheduler",
+        _filters(plugins, args),
+        _scores(plugins, args),
+        given.get("percentageOfNodesToScore") or share,
+        int(preemption.get("minCandidateNodesPercentage", 10)),
+        int(preemption.get("minCandidateNodesAbsolute", 100)),
+        float(args.get("VolumeBinding", {}).get("bindTimeoutSeconds", 600)),
+    )
+
+
+def _filters(plugins: Json, args: Mapping[str, Json]) -> dict[str, Filter]:
+    chosen = set(_without(FILTERS, plugins, ("multiPoint", "filter")))
+    chosen |= {_known(entry["name"]) for entry in _enabled(plugins, "filter")}
+    order = dict.fromkeys((*FILTERS, *filters.BY_ARGUMENTS))
+    found: dict[str, Filter] = {}
+    for name in order:
+        make = filters.BY_ARGUMENTS.get(name)
+        if name in chosen and make is not None and (name in args or name not in FILTERS):
+            found[name] = make(args.get(name, {}))
+        elif name in chosen:
+            found[name] = FILTERS[name]
+    return found
+
+
+def _scores(plugins: Json, args: Mapping[str, Json]) -> dict[str, tuple[int, Score]]:
+    weights = {
+        name: weight
+        for name, (weight, _) in _without(SCORES, plugins, ("multiPoint", "score")).items()
+    }
     for entry in _enabled(plugins, "score"):
         name = _known(entry["name"])
-        weight, score = SCORES.get(name, (1, None))
-        if name in scored.BY_ARGUMENTS:
-            score = scored.BY_ARGUMENTS[name](args.get(name, {}))
-        if score is not None:
-            scores[name] = (entry.get("weight") or weight, score)
-    order = (*FILTERS, *filters.BY_ARGUMENTS)
-    ordered = {name: chosen[name] for name in order if name in chosen}
-    share = given.get("percentageOfNodesToScore") or share
-    return Profile(given.get("schedulerName") or "default-scheduler", ordered, scores, share)
+        weights[name] = int(entry.get("weight") or SCORES.get(name, (1, None))[0])
+    found: dict[str, tuple[int, Score]] = {}
+    for name, weight in weights.items():
+        make = scored.BY_ARGUMENTS.get(name)
+        if make is not None and (name in args or name not in SCORES):
+            found[name] = (weight, make(args.get(name, {})))
+        elif name in SCORES:
+            found[name] = (weight, SCORES[name][1])
+    return found
+
+
+def _arguments(given: Json) -> dict[str, Json]:
+    """The arguments of each plugin. Raises BadConfig for what has no meaning here."""
+    found: dict[str, Json] = {}
+    for entry in given.get("pluginConfig") or ():
+        name = _known(entry.get("name"))
+        if name in found:
+            raise BadConfig(f"pluginConfig has {name} twice")
+        args = {
+            key: value
+            for key, value in (entry.get("args") or {}).items()
+            if key not in ("kind", "apiVersion")
+        }
+        for key in args:
+            if key not in _ARGUMENTS.get(name, ()):
+                raise BadConfig(f"pluginConfig: {name} has no argument {key!r} here")
+        found[name] = args
+    _check_strategy(found.get("NodeResourcesFit", {}).get("scoringStrategy") or {})
+    return found
+
+
+def _check_strategy(strategy: Json) -> None:
+    kind = strategy.get("type") or "LeastAllocated"
+    if kind not in _STRATEGIES:
+        raise BadConfig(f"scoringStrategy.type {kind!r}; one of {', '.join(_STRATEGIES)}")
+    shape = (strategy.get("requestedToCapacityRatio") or {}).get("shape") or ()
+    used = [point.get("utilization", 0) for point in shape]
+    if kind == "RequestedToCapacityRatio" and (not used or used != sorted(set(used))):
+        raise BadConfig("requestedToCapacityRatio.shape: utilization must rise from point to point")
 
 
 def _entries(plugins: Json, point: str, state: str) -> list[Json]:

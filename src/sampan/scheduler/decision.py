@@ -27,6 +27,11 @@ class Profile:
     scores: Mapping[str, tuple[int, Score]] = field(default_factory=lambda: SCORES)
     share: int = 0
     """Per cent of the nodes that are looked at; 0 follows their number."""
+    candidates_share: int = 10
+    candidates_least: int = 100
+    """So many nodes preemption looks at more closely: a share, but not fewer than this."""
+    bind_timeout_s: float = 600
+    """How long a pod waits for its volumes before it is weighed anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,17 @@ class PodView:
         return "deletionTimestamp" in self.obj["metadata"]
 
     @property
+    def preempted(self) -> bool:
+        """Whether it goes because the scheduler wanted its room."""
+        conditions = self.obj.get("status", {}).get("conditions") or ()
+        return self.terminating and any(
+            told["type"] == "DisruptionTarget"
+            and told.get("reason") == "PreemptionByScheduler"
+            and told.get("status") == "True"
+            for told in conditions
+        )
+
+    @property
     def finished(self) -> bool:
         return self.obj.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
@@ -112,10 +123,19 @@ class PodView:
                     found.append((address, port.get("protocol") or "TCP", port["hostPort"]))
         return tuple(found)
 
+    @property
+    def containers(self) -> int:
+        return len(self.spec.get("initContainers") or ()) + len(self.spec["containers"])
+
     @cached_property
     def images(self) -> tuple[str, ...]:
+        """Of containers, and of volumes that are images."""
         every = (*(self.spec.get("initContainers") or ()), *self.spec["containers"])
-        return tuple(container.get("image", "") for container in every)
+        volumes = (volume.get("image") or {} for volume in self.spec.get("volumes") or ())
+        return (
+            *(container.get("image", "") for container in every),
+            *(image["reference"] for image in volumes if image.get("reference")),
+        )
 
     @cached_property
     def tolerations(self) -> tuple[Toleration, ...]:
@@ -139,11 +159,7 @@ class PodView:
 
     @cached_property
     def preferred_nodes(self) -> tuple[tuple[NodeTerm, int], ...]:
-        field = "preferredDuringSchedulingIgnoredDuringExecution"
-        return tuple(
-            (terms.node_term(entry["preference"]), entry["weight"])
-            for entry in (self._affinity("nodeAffinity") or {}).get(field) or ()
-        )
+        return terms.preferred_nodes(self._affinity("nodeAffinity"))
 
     @cached_property
     def affinity(self) -> tuple[PodTerm, ...]:

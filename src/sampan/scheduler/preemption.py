@@ -15,13 +15,18 @@ from sampan.scheduler.decision import Profile, Unplaced, question, told
 from sampan.scheduler.pod import PodView
 from sampan.scheduler.state import ClusterState
 
-CANDIDATES_MAX = 100
-"""So many nodes are looked at more closely."""
-
 _NOT_HELPFUL = Rejected(("Preemption is not helpful for scheduling",), final=True)
 _NO_VICTIMS = Rejected(("No preemption victims found for incoming pod",), final=True)
 PREFIX = "no new claims to deallocate, preemption: "
 """How the part of the message begins; the first half speaks of resource claims."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """Why nobody goes. `final`: a node that was promised before is promised no longer."""
+
+    message: str
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +45,20 @@ def preempt(
     profile: Profile,
     failed: Unplaced,
     budgets: Sequence[Json] = (),
-) -> Plan | str:
+) -> Plan | NoRoom:
     """Where room can be made, or why that does not help."""
     if not failed.total:
-        return ""
+        return NoRoom("")
     if failed.refusal:
-        return "not found"
-    why = _not_eligible(pod, cluster)
+        return NoRoom("not found")
+    why = _not_eligible(pod, cluster, failed)
     if why:
-        return f"{PREFIX}not eligible due to {why}."
+        return NoRoom(f"{PREFIX}not eligible due to {why}.", final=False)
+    enough = max(profile.candidates_least, failed.total * profile.candidates_share // 100)
     plans: list[Plan] = []
     reasons: dict[str, Rejected] = {}
     for name, rejected in failed.rejected.items():
-        if rejected.final or len(plans) >= CANDIDATES_MAX:
+        if rejected.final or len(plans) >= enough:
             reasons[name] = _NOT_HELPFUL
             continue
         found = _plan_for(pod, name, cluster, profile, budgets)
@@ -62,16 +68,17 @@ def preempt(
             reasons[name] = found
     if plans:
         return min(plans, key=_cost)
-    return PREFIX + told(failed.total, reasons.values())
+    return NoRoom(PREFIX + told(failed.total, reasons.values()))
 
 
-def _not_eligible(pod: PodView, cluster: ClusterState) -> str:
+def _not_eligible(pod: PodView, cluster: ClusterState, failed: Unplaced) -> str:
     if pod.spec.get("preemptionPolicy") == "Never":
         return "preemptionPolicy=Never"
     node = cluster.nodes.get(pod.nominated)
-    if node is not None and any(
-        other.terminating and other.priority < pod.priority for other in node.pods.values()
-    ):
+    against = failed.rejected.get(pod.nominated)
+    if node is None or (against is not None and against.final):
+        return ""
+    if any(other.preempted and other.priority < pod.priority for other in node.pods.values()):
         return "a terminating pod on the nominated node"
     return ""
 
@@ -123,31 +130,38 @@ def _by_budget(
 ) -> tuple[list[PodView], list[PodView]]:
     """Pods whose going a disruption budget forbids, and the others."""
     allowed = [
-        [
+        (
             budget["metadata"].get("namespace", ""),
             selectors.from_object(budget["spec"].get("selector")),
-            budget.get("status", {}).get("disruptionsAllowed", 0),
-        ]
+            (budget.get("status") or {}).get("disruptedPods") or {},
+        )
         for budget in budgets
     ]
+    left = [(budget.get("status") or {}).get("disruptionsAllowed", 0) for budget in budgets]
     violating: list[PodView] = []
     others: list[PodView] = []
     for pod in pods:
-        mine = [b for b in allowed if b[0] == pod.namespace and b[1].matches(pod.labels)]
-        for budget in mine:
-            budget[2] -= 1
-        (violating if any(budget[2] < 0 for budget in mine) else others).append(pod)
+        mine = [
+            index
+            for index, (namespace, selector, granted) in enumerate(allowed)
+            # A budget for all pods is none for preemption, and a granted eviction is paid for.
+            if namespace == pod.namespace and pod.labels and selector
+            and selector.matches(pod.labels) and pod.key.name not in granted
+        ]  # fmt: skip
+        for index in mine:
+            left[index] -= 1
+        (violating if any(left[index] < 0 for index in mine) else others).append(pod)
     return violating, others
 
 
 def _cost(plan: Plan) -> tuple[int, int, int, int, tuple[int, ...]]:
     """The cheapest plan: budgets, the most important victim, their sum, their number, and then
-    the node whose most important victim began last.
+    the node whose most important victims began last (by the one that runs longest).
     """
     first = plan.victims[0] if plan.victims else None
     priorities = [victim.priority for victim in plan.victims]
     most = first.priority if first else -(2**31)
-    began = max((v.started for v in plan.victims if v.priority == most), default="")
+    began = min((v.started or "9999" for v in plan.victims if v.priority == most), default="")
     return (
         plan.violations,
         most,

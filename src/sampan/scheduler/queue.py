@@ -38,6 +38,8 @@ class Waiting:
     plugins: frozenset[str] = frozenset()
     place: int = 0
     """Where it stands in the heap; older places are void."""
+    settled: bool = False
+    """The caches were looked after once already."""
 
 
 @dataclass
@@ -100,6 +102,19 @@ class Queue:
         else:
             waiting.parked_at = now
             waiting.place = 0
+
+    def again(self, key: Key) -> None:
+        """To be tried once more at once, as if it had not been tried."""
+        waiting = self._pods.get(key)
+        self._flying.pop(key, None)
+        if waiting is not None:
+            waiting.settled = True
+            self._activate(waiting)
+
+    def is_settled(self, key: Key) -> bool:
+        """Whether it failed before, or is tried `again`."""
+        waiting = self._pods.get(key)
+        return waiting is None or waiting.settled or waiting.failures > 0
 
     def wake(self, plugins: Iterable[str]) -> None:
         """Something changed that these filters look at."""

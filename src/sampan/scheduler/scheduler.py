@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sampan.api import kinds
 from sampan.api.errors import ApiError, Conflict, NotFound
-from sampan.api.meta import Json, Key, key_of
+from sampan.api.meta import Json, Key, ResourceId, key_of
 from sampan.client.client import Client, PatchKind
 from sampan.client.transport import Unreachable
 from sampan.loop.events import Recorder
@@ -26,6 +26,7 @@ from sampan.loop.informers import Informers
 from sampan.scheduler import preemption, status
 from sampan.scheduler.decision import Placed, Profile, Unplaced, decide
 from sampan.scheduler.filters import FILTERS
+from sampan.scheduler.freshness import Freshness
 from sampan.scheduler.kin import Kin
 from sampan.scheduler.metrics import Metrics
 from sampan.scheduler.pod import PodView
@@ -66,13 +67,13 @@ class Scheduler:
         self,
         client: Client,
         informers: Informers,
-        recorder: Recorder,
+        recorders: Mapping[str, Recorder],
         clock: Clock,
         settings: Settings | None = None,
     ) -> None:
         settings = settings or Settings()
         self._client = client
-        self._recorder = recorder
+        self._recorders = recorders
         self._clock = clock
         self._profiles = {profile.name: profile for profile in settings.profiles}
         self._chance = settings.chance
@@ -86,6 +87,7 @@ class Scheduler:
         self._budgets = informers.of(kinds.PODDISRUPTIONBUDGETS)
         self.state.selector_for = Kin(informers).selector_for
         self._volumes = VolumeBinder(client, self._storage(informers), clock)
+        self._freshness = Freshness(client, informers)
         informers.of(kinds.NAMESPACES).on_change(self._on_namespace)
         informers.of(kinds.NODES).on_change(self._on_node)
         informers.of(kinds.PODS).on_change(self._on_pod)
@@ -190,21 +192,41 @@ class Scheduler:
             self.queue.failed(pod.key, ())
             self._slots.release()
             return
+        doubts = self._doubts(pod, found)
+        if doubts:
+            group.create_task(self._freed(self._again(pod, doubts)))
+            return
         result = "scheduled" if isinstance(found, Placed) else "unschedulable"
         self.metrics.attempt(result, self._clock.monotonic() - begun)
         if isinstance(found, Placed):
-            plan = self._volume_plan(pod, found.node)
-            self._assumed[pod.key] = found.node
-            self.state.place(pod, found.node)
-            self._volumes.reserve(plan)
-            group.create_task(self._freed(self._bind(pod, found.node, plan)))
+            self._place(pod, found.node, group)
         else:
-            budgets = list(self._budgets.items())
-            room = preemption.preempt(pod, self.state, profile, found, budgets)
-            if isinstance(room, preemption.Plan):
-                self.state.nominate(pod, room.node)
-            self.queue.failed(pod.key, found.plugins)
-            group.create_task(self._freed(self._explain(pod, found, room)))
+            self._refuse(pod, found, group)
+
+    def _doubts(self, pod: PodView, found: Placed | Unplaced) -> frozenset[ResourceId]:
+        """Which caches must be looked after before this is believed: none after the first time."""
+        if isinstance(found, Placed) or self.queue.is_settled(pod.key):
+            return frozenset()
+        return self._freshness.doubts(pod.obj, found.plugins)
+
+    async def _again(self, pod: PodView, doubts: frozenset[ResourceId]) -> None:
+        await self._freshness.settle(pod.obj, doubts)
+        self.queue.again(pod.key)
+
+    def _place(self, pod: PodView, node: str, group: asyncio.TaskGroup) -> None:
+        plan = self._volume_plan(pod, node)
+        self._assumed[pod.key] = node
+        self.state.place(pod, node)
+        self._volumes.reserve(plan)
+        group.create_task(self._freed(self._bind(pod, node, plan)))
+
+    def _refuse(self, pod: PodView, found: Unplaced, group: asyncio.TaskGroup) -> None:
+        budgets, profile = list(self._budgets.items()), self._profiles[pod.scheduler]
+        room = preemption.preempt(pod, self.state, profile, found, budgets)
+        if isinstance(room, preemption.Plan):
+            self.state.nominate(pod, room.node)
+        self.queue.failed(pod.key, found.plugins)
+        group.create_task(self._freed(self._explain(pod, found, room)))
 
     def _volume_plan(self, pod: PodView, node: str) -> VolumePlan:
         if not pod.claims:
@@ -221,7 +243,7 @@ class Scheduler:
     async def _bind(self, pod: PodView, node: str, plan: VolumePlan) -> None:
         try:
             if plan:
-                await self._volumes.bind(plan, node)
+                await self._volumes.bind(plan, node, self._profiles[pod.scheduler].bind_timeout_s)
             await self._client.create(
                 kinds.PODS,
                 status.binding(pod, node),
@@ -235,7 +257,8 @@ class Scheduler:
         finally:
             self._volumes.release(plan)
         text = f"Successfully assigned {pod.key} to {node}"
-        self._recorder.event(pod.obj, "Normal", "Scheduled", text, action="Binding")
+        recorder = self._recorders[pod.scheduler]
+        recorder.event(pod.obj, "Normal", "Scheduled", text, action="Binding")
 
     def _take_back(self, pod: PodView, error: Exception) -> None:
         """The binding failed: the room is free again, and the pod waits, if it is still there."""
@@ -247,16 +270,19 @@ class Scheduler:
             _LOG.warning("not bound", pod=pod.key, error=error)
         self.queue.failed(pod.key, ())
 
-    async def _explain(self, pod: PodView, failed: Unplaced, plan: preemption.Plan | str) -> None:
+    async def _explain(
+        self, pod: PodView, failed: Unplaced, plan: preemption.Plan | preemption.NoRoom
+    ) -> None:
         """The event and the condition, and the end of those who must make room."""
         message, nominated = failed.message, None
         if isinstance(plan, preemption.Plan):
             await self._make_room(pod, plan)
             nominated = plan.node
         else:
-            message = f"{message} {plan}".rstrip()
-            nominated = "" if pod.nominated else None
-        self._recorder.event(pod.obj, "Warning", "FailedScheduling", message, action="Scheduling")
+            message = f"{message} {plan.message}".rstrip()
+            nominated = "" if pod.nominated and plan.final else None
+        recorder, text = self._recorders[pod.scheduler], status.note(message)
+        recorder.event(pod.obj, "Warning", "FailedScheduling", text, action="Scheduling")
         patch = status.unschedulable_patch(pod, message, nominated, self._clock.now())
         if patch is None:
             return
@@ -292,7 +318,7 @@ class Scheduler:
                 _LOG.warning("a victim stays", pod=victim.key, error=error)
                 continue
             text = f"Preempted by pod {pod.uid} on node {plan.node}"
-            self._recorder.event(
+            self._recorders[pod.scheduler].event(
                 victim.obj, "Normal", "Preempted", text, action="Preempting", related=pod.obj
             )
         self.metrics.victims.observe(len(plan.victims))

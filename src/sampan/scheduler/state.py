@@ -206,7 +206,11 @@ class ClusterState:
         return self._tally(marks, finds).nodes
 
     def in_namespace(self, namespace: str, selector: Selector) -> Mapping[str, int]:
-        """node -> how many of its pods in that namespace the selector finds."""
+        """node -> how many of its pods in that namespace the selector finds. The selector of
+        everything finds none: nobody means to be spread against all pods.
+        """
+        if not selector:
+            return {}
 
         def finds(pod: PodView) -> bool:
             living = pod.namespace == namespace and not pod.terminating

@@ -10,6 +10,14 @@ from sampan.scheduler.pod import PodView
 UNSCHEDULABLE = "Unschedulable"
 
 
+NOTE_LIMIT = 1024
+"""Characters of an event's text; the condition has all of it."""
+
+
+def note(message: str) -> str:
+    return message if len(message) <= NOTE_LIMIT else f"{message[: NOTE_LIMIT - 4]} ..."
+
+
 def stamp(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

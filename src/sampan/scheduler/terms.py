@@ -122,6 +122,15 @@ def node_term(term: Json) -> NodeTerm:
     )
 
 
+def preferred_nodes(affinity: Json | None) -> tuple[tuple[NodeTerm, int], ...]:
+    """The alternatives that nodeAffinity prefers, with their weights."""
+    field = "preferredDuringSchedulingIgnoredDuringExecution"
+    return tuple(
+        (node_term(entry["preference"]), entry["weight"])
+        for entry in (affinity or {}).get(field) or ()
+    )
+
+
 def _expressions(parts: Iterable[Json]) -> Selector:
     return Selector(
         tuple(

@@ -16,7 +16,6 @@ from sampan.scheduler.storage import (
 )
 from sampan.std.clock import Clock
 
-PATIENCE_S = 600.0
 LOOK_S = 0.1
 
 
@@ -41,7 +40,7 @@ class VolumeBinder:
         for _, volume in plan.static:
             self.storage.set_aside.pop(volume["metadata"]["name"], None)
 
-    async def bind(self, plan: VolumePlan, node: str) -> None:
+    async def bind(self, plan: VolumePlan, node: str, patience_s: float) -> None:
         """Raises NotBound, or what the API server says."""
         for claim, volume in plan.static:
             await self._promise(claim, volume)
@@ -53,7 +52,9 @@ class VolumeBinder:
                 {"metadata": {"annotations": {SELECTED_NODE: node}}},
                 namespace=meta["namespace"],
             )
-        await self._wait([key_of(claim) for claim, _ in plan.static], plan.dynamic)
+        keys = [key_of(claim) for claim, _ in plan.static]
+        keys += [key_of(claim) for claim in plan.dynamic]
+        await self._wait(keys, patience_s)
 
     async def _promise(self, claim: Json, volume: Json) -> None:
         meta = claim["metadata"]
@@ -73,9 +74,8 @@ class VolumeBinder:
             patch["metadata"]["annotations"] = {BOUND_BY_CONTROLLER: "yes"}
         await self.client.patch(kinds.PERSISTENTVOLUMES, volume["metadata"]["name"], patch)
 
-    async def _wait(self, keys: list[Key], dynamic: tuple[Json, ...]) -> None:
-        keys = [*keys, *(key_of(claim) for claim in dynamic)]
-        until = self.clock.monotonic() + PATIENCE_S
+    async def _wait(self, keys: list[Key], patience_s: float) -> None:
+        until = self.clock.monotonic() + patience_s
         while True:
             claims = [self.storage.claim(key) for key in keys]
             if all(claim is not None and is_bound(claim) for claim in claims):

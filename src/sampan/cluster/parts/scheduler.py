@@ -62,10 +62,10 @@ def build(
     clock = clock or SystemClock()
     settings = Settings(profiles, metrics=metrics or Metrics())
     informers = Informers(client, clock)
-    recorder = Recorder(client, profiles[0].name, clock)
-    return SchedulerPart(
-        informers, recorder, Scheduler(client, informers, recorder, clock, settings)
-    )
+    # Each profile tells events in its own name, as if it were a scheduler of its own.
+    recorders = {profile.name: Recorder(client, profile.name, clock) for profile in profiles}
+    scheduler = Scheduler(client, informers, recorders, clock, settings)
+    return SchedulerPart(informers, tuple(recorders.values()), scheduler)
 
 
 @dataclass
@@ -73,14 +73,15 @@ class SchedulerPart:
     """The scheduler with its caches and its events."""
 
     informers: Informers
-    recorder: Recorder
+    recorders: tuple[Recorder, ...]
     scheduler: Scheduler
     name: str = "scheduler"
 
     async def run(self, started: Callable[[], None]) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.informers.run(), name="scheduler informers")
-            group.create_task(self.recorder.run(), name="scheduler events")
+            for recorder in self.recorders:
+                group.create_task(recorder.run(), name="scheduler events")
             group.create_task(self.scheduler.run(started), name="scheduler")
 
 

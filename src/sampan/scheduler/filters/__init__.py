@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 from sampan.api.meta import Json
 from sampan.scheduler.base import Filter
-from sampan.scheduler.filters.node_affinity import node_affinity
+from sampan.scheduler.filters.node_affinity import added, node_affinity
 from sampan.scheduler.filters.node_label import node_label
 from sampan.scheduler.filters.node_name import node_name
 from sampan.scheduler.filters.node_unschedulable import node_unschedulable
 from sampan.scheduler.filters.pod_affinity import pod_affinity
 from sampan.scheduler.filters.ports import ports
-from sampan.scheduler.filters.resources import resources
+from sampan.scheduler.filters.resources import fit, resources
 from sampan.scheduler.filters.service_affinity import service_affinity
-from sampan.scheduler.filters.spread import spread
+from sampan.scheduler.filters.spread import spread, spreading
 from sampan.scheduler.filters.taints import taints
 from sampan.scheduler.filters.volumes import (
     volume_binding,
@@ -38,7 +38,12 @@ FILTERS: dict[str, Filter] = {
 """Upstream's order: the first that rejects a node gives the reason, so the order is behaviour."""
 
 BY_ARGUMENTS: dict[str, Callable[[Json], Filter]] = {
+    "NodeAffinity": added,
+    "NodeResourcesFit": fit,
+    "PodTopologySpread": spreading,
     "NodeLabel": node_label,
     "ServiceAffinity": service_affinity,
 }
-"""Off by default; a profile enables them, with arguments in its `pluginConfig`."""
+"""Those that a profile's `pluginConfig` may change. The last two are off until a profile enables
+them.
+"""

@@ -17,8 +17,8 @@ _LOST = Rejected(
 _NONE_FREE = Rejected(("node(s) didn't find available persistent volumes to bind",), final=True)
 _ONLY_ONE_POD = Rejected(
     (
-        "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod "
-        "access mode",
+        "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode "
+        "already in-use by another pod",
     )
 )
 _DISK_TAKEN = Rejected(("node(s) had no available disk",))
@@ -29,6 +29,8 @@ ZONES = (
     "topology.kubernetes.io/zone", "topology.kubernetes.io/region",
     "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
 )  # fmt: skip
+
+_NOW = dict(zip(ZONES[2:], ZONES[:2], strict=True))
 
 
 def volume_binding(pod: PodView, cluster: ClusterState) -> Prepared:
@@ -105,7 +107,10 @@ def _conflict(one: Disk, other: Disk) -> bool:
 def volume_zone(pod: PodView, cluster: ClusterState) -> Prepared:
     """Volumes with labels of a zone need a node in it."""
     wanted = []
-    for volume in _bound_volumes(pod, cluster.storage):
+    for name in _volume_names(pod, cluster.storage):
+        volume = cluster.storage.volume(name)
+        if volume is None:
+            return Prepared(refusal=f'persistentvolume "{name}" not found')
         labels = volume["metadata"].get("labels") or {}
         wanted += [(key, frozenset(labels[key].split("__"))) for key in ZONES if key in labels]
     if not wanted:
@@ -114,10 +119,15 @@ def volume_zone(pod: PodView, cluster: ClusterState) -> Prepared:
     def check(node: NodeState) -> Rejected | None:
         if not any(key in node.labels for key in ZONES):
             return None
-        fits = all(node.labels.get(key) in values for key, values in wanted)
+        fits = all(_label(node, key) in values for key, values in wanted)
         return None if fits else _OTHER_ZONE
 
     return Prepared(check)
+
+
+def _label(node: NodeState, key: str) -> str | None:
+    """A label, or the one that took the place of its beta form."""
+    return node.labels.get(key, node.labels.get(_NOW.get(key, "")))
 
 
 def volume_limits(pod: PodView, cluster: ClusterState) -> Prepared:
@@ -149,19 +159,24 @@ def _limits(csi_node: Json | None) -> dict[str, int]:
 
 
 def _handles(pod: PodView, storage: Storage) -> set[tuple[str, str]]:
+    """(driver, volume); a claim that waits for its volume counts for the driver that makes it."""
     found = set()
-    for volume in _bound_volumes(pod, storage):
-        source = volume["spec"].get("csi")
-        if source:
-            found.add((source["driver"], source["volumeHandle"]))
-    return found
-
-
-def _bound_volumes(pod: PodView, storage: Storage) -> list[Json]:
-    found = []
     for name, _ in pod.claims:
         claim = storage.claim(Key(pod.namespace, name))
-        volume = storage.volume((claim or {}).get("spec", {}).get("volumeName") or "")
-        if volume is not None:
-            found.append(volume)
+        if claim is None:
+            continue
+        volume = storage.volume(claim["spec"].get("volumeName") or "")
+        source = (volume or {}).get("spec", {}).get("csi")
+        if source:
+            found.add((source["driver"], source["volumeHandle"]))
+        elif not claim["spec"].get("volumeName"):
+            kind = storage.storage_class(claim["spec"].get("storageClassName") or "")
+            if kind is not None:
+                found.add((kind.get("provisioner", ""), f"{pod.namespace}/{name}"))
     return found
+
+
+def _volume_names(pod: PodView, storage: Storage) -> list[str]:
+    claims = (storage.claim(Key(pod.namespace, name)) for name, _ in pod.claims)
+    names = (((claim or {}).get("spec") or {}).get("volumeName") for claim in claims)
+    return [name for name in names if name]

@@ -6,10 +6,15 @@ from sampan.api.meta import Json
 from sampan.scheduler.base import Score
 from sampan.scheduler.scores import labels
 from sampan.scheduler.scores.image_locality import image_locality
-from sampan.scheduler.scores.node_affinity import node_affinity
-from sampan.scheduler.scores.pod_affinity import pod_affinity
-from sampan.scheduler.scores.resources import balanced_allocation, least_allocated
-from sampan.scheduler.scores.spread import spread
+from sampan.scheduler.scores.node_affinity import added, node_affinity
+from sampan.scheduler.scores.pod_affinity import mutual, pod_affinity
+from sampan.scheduler.scores.resources import (
+    balance,
+    balanced_allocation,
+    fit,
+    least_allocated,
+)
+from sampan.scheduler.scores.spread import spread, spreading
 from sampan.scheduler.scores.taints import taints
 
 SCORES: dict[str, tuple[int, Score]] = {
@@ -24,7 +29,14 @@ SCORES: dict[str, tuple[int, Score]] = {
 """Name, weight and score: upstream's default profile."""
 
 BY_ARGUMENTS: dict[str, Callable[[Json], Score]] = {
+    "NodeAffinity": added,
+    "PodTopologySpread": spreading,
+    "InterPodAffinity": mutual,
+    "NodeResourcesFit": fit,
+    "NodeResourcesBalancedAllocation": balance,
     "NodeLabel": labels.node_label,
     "ServiceAffinity": labels.service_affinity,
 }
-"""Off by default; a profile enables them, with arguments in its `pluginConfig`."""
+"""Those that a profile's `pluginConfig` may change. The last two are off until a profile enables
+them.
+"""

@@ -21,7 +21,7 @@ def image_locality(
         return None
     everywhere = len(cluster.nodes)
     spread = {image: cluster.images[image] / everywhere for image in images}
-    most = MOST * len(images)
+    most = MOST * pod.containers
 
     def score(node: NodeState) -> float:
         there = sum(int(node.images.get(image, 0) * spread[image]) for image in images)
