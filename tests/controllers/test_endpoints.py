@@ -6,8 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from sampan.api import kinds
+from sampan.api.errors import ApiError, Forbidden
 from sampan.api.meta import Json
+from sampan.controllers.endpoints import endpoints_for
 
 Pods = Callable[..., Json]
 NODE: Json = {
@@ -118,5 +122,82 @@ def test_hand_made_endpoints_are_mirrored_until_told_not_to(play: Any) -> None:
         world.api.put(kinds.ENDPOINTS, endpoints)
         await world.settle()
         assert world.api.all(kinds.ENDPOINTSLICES) == []
+
+    play(scene, "endpointslicemirroring")
+
+
+def crowd(ready_pod: Pods, ready: int, waiting: int) -> list[Json]:
+    pods = [
+        ready_pod(f"p{i}", ip=f"10.1.{i // 250}.{i % 250 + 1}", ready=i < ready)
+        for i in range(ready + waiting)
+    ]
+    for pod in pods:
+        pod["metadata"]["uid"] = f"uid-{pod['metadata']['name']}"
+    return pods
+
+
+@pytest.mark.parametrize(
+    ("ready", "waiting", "kept"), [(900, 300, (900, 100)), (1100, 50, (1000, 0)), (990, 10, None)]
+)
+def test_more_than_a_thousand_addresses_are_cut(
+    ready_pod: Pods, ready: int, waiting: int, kept: tuple[int, int] | None
+) -> None:
+    made = endpoints_for(service(), crowd(ready_pod, ready, waiting))
+    (subset,) = made["subsets"]
+    counts = tuple(len(subset.get(name, ())) for name in ("addresses", "notReadyAddresses"))
+    assert counts == (kept or (ready, waiting))
+    notes = made["metadata"].get("annotations", {})
+    assert notes.get("endpoints.kubernetes.io/over-capacity") == ("truncated" if kept else None)
+
+
+def test_endpoints_that_somebody_made_before_their_service_stay(play: Any) -> None:
+    async def scene(world: Any) -> None:
+        made = {"metadata": {"name": "web", "namespace": "default"}, "subsets": []}
+        world.api.put(kinds.ENDPOINTS, made)
+        await world.settle()
+        assert len(world.api.all(kinds.ENDPOINTS)) == 1
+        world.api.put(kinds.SERVICES, service(selector=None))
+        await world.settle()
+        world.api.drop(kinds.SERVICES, "web", "default")
+        await world.settle()
+        assert world.api.all(kinds.ENDPOINTS) == []
+
+    play(scene, "endpoints")
+
+
+def test_a_refused_write_is_told(play: Any) -> None:
+    async def scene(world: Any) -> None:
+        def refuse(request: Any) -> ApiError | None:
+            made = request.method == "POST" and request.path.endswith("/endpoints")
+            return Forbidden("endpoints is forbidden: no") if made else None
+
+        world.api.fail = refuse
+        world.api.put(kinds.SERVICES, service())
+        await world.settle(0.004)
+        event = world.api.all(kinds.EVENTS)[0]
+        assert (event["involvedObject"]["kind"], event["reason"], event["message"]) == (
+            "Endpoints",
+            "FailedToCreateEndpoint",
+            "Failed to create endpoint for service default/web: endpoints is forbidden: no",
+        )
+
+    play(scene, "endpoints")
+
+
+def test_hand_made_endpoints_are_mirrored_up_to_a_thousand_and_the_rest_is_told(play: Any) -> None:
+    async def scene(world: Any) -> None:
+        ips = [{"ip": f"10.2.{i // 250}.{i % 250 + 1}"} for i in range(1200)]
+        subset = {"addresses": ips[:900], "notReadyAddresses": ips[900:], "ports": [{"port": 80}]}
+        meta = {"name": "web", "namespace": "default"}
+        world.api.put(kinds.SERVICES, service(selector=None))
+        world.api.put(kinds.ENDPOINTS, {"metadata": meta, "subsets": [subset]})
+        await world.settle()
+        (mirror,) = world.api.all(kinds.ENDPOINTSLICES)
+        ready = [one["conditions"]["ready"] for one in mirror["endpoints"]]
+        assert (ready.count(True), ready.count(False)) == (900, 100)
+        assert [event["message"] for event in world.api.all(kinds.EVENTS)] == [
+            "A max of 1000 addresses can be mirrored to EndpointSlices per Endpoints subset. "
+            "200 addresses were skipped"
+        ]
 
     play(scene, "endpointslicemirroring")

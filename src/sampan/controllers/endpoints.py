@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from sampan.api import kinds
-from sampan.api.errors import AlreadyExists
+from sampan.api.errors import AlreadyExists, ApiError, Conflict
 from sampan.api.meta import Json, Key, key_of
 from sampan.controllers import endpoint_pods as facts
 from sampan.controllers.deps import Deps
@@ -15,11 +16,12 @@ from sampan.controllers.selecting import Selecting
 from sampan.controllers.stamps import stamp
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
-from sampan.loop.reconciler import Controller
+from sampan.loop.reconciler import Controller, namespace_is_leaving
 
 COMPONENT = "endpoint-controller"
 MANAGED_LABEL = "endpoints.kubernetes.io/managed-by"
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
+LEADER = "control-plane.alpha.kubernetes.io/leader"
 MOST = 1000
 
 
@@ -43,11 +45,12 @@ class Endpoints:
     def __init__(self, deps: Deps) -> None:
         self.queue: Queue[Key] = Queue(deps.clock)
         self._client = deps.client_of(COMPONENT)
+        self._recorder = deps.recorder(COMPONENT)
         self.objects = deps.informers.of(kinds.ENDPOINTS)
         self.selecting = Selecting(deps, self.queue.add)
         self._echo = Echo(self.objects, deps.clock)
         self._times: dict[Key, facts.TriggerTimes] = {}
-        self.objects.on_change(lambda old, new: self.queue.add(key_of(new or old or {})))
+        self.objects.on_change(self._object_changed)
 
     async def reconcile(self, key: Key) -> float | None:
         service = self.selecting.services.get(key)
@@ -55,7 +58,7 @@ class Endpoints:
         if service is None:
             self._times.pop(key, None)
             self._echo.forget(key)
-            if existing is not None and not existing["metadata"].get("ownerReferences"):
+            if existing is not None:
                 uid = existing["metadata"]["uid"]
                 await self._client.delete(kinds.ENDPOINTS, key.name, key.namespace, uid=uid)
             return None
@@ -82,13 +85,35 @@ class Endpoints:
         if since is not None:
             notes[facts.TRIGGER_TIME] = stamp(since)
         full = {"metadata": {**meta, "annotations": notes}, "subsets": wished["subsets"]}
-        if existing is not None:
-            self._echo.wrote(key, await self._client.update(kinds.ENDPOINTS, full))
-            return
         try:
-            self._echo.wrote(key, await self._client.create(kinds.ENDPOINTS, full))
-        except AlreadyExists:
-            self.queue.retry(key)  # made by hand this moment; the cache will show it
+            if existing is not None:
+                self._echo.wrote(key, await self._client.update(kinds.ENDPOINTS, full))
+            else:
+                self._echo.wrote(key, await self._client.create(kinds.ENDPOINTS, full))
+        except (AlreadyExists, Conflict):
+            raise  # changed by hand this moment; the cache will show it
+        except ApiError as error:
+            if namespace_is_leaving(error):
+                return
+            self._tell_failure(key, full, error, created=existing is None)
+            raise
+
+    def _tell_failure(self, key: Key, wished: Json, error: ApiError, *, created: bool) -> None:
+        about = {**wished, "apiVersion": "v1", "kind": "Endpoints"}
+        reason = "FailedToCreateEndpoint" if created else "FailedToUpdateEndpoint"
+        what = "create endpoint for service" if created else "update endpoint"
+        self._recorder.event(about, "Warning", reason, f"Failed to {what} {key}: {error}")
+
+    def _object_changed(self, old: Json | None, new: Json | None) -> None:
+        """Endpoints without a Service are somebody's own, unless the Service went while nobody
+        looked: those that are there at the start are looked at.
+        """
+        key = key_of(new or old or {})
+        if self.selecting.services.get(key) is None:
+            notes = (new or {}).get("metadata", {}).get("annotations") or {}
+            if self.objects.synced.is_set() or LEADER in notes:
+                return
+        self.queue.add(key)
 
 
 def endpoints_for(service: Json, pods: Sequence[Json]) -> Json:
@@ -97,8 +122,7 @@ def endpoints_for(service: Json, pods: Sequence[Json]) -> Json:
     family = facts.families(service)[0]
     by_port: dict[tuple[object, ...], dict[str, tuple[Json, bool]]] = {}
     ports: dict[tuple[object, ...], Json | None] = {}
-    chosen = _at_most(pods)
-    for pod in chosen:
+    for pod in pods:
         ip = facts.address_of(pod, family)
         if ip is None or not facts.has_place(pod, terminating=publish):
             continue
@@ -113,9 +137,10 @@ def endpoints_for(service: Json, pods: Sequence[Json]) -> Json:
         "namespace": service["metadata"]["namespace"],
         "labels": _labels(service),
     }
-    if len(chosen) < len(pods):
+    subsets = _packed(by_port, ports)
+    if _cut(subsets):
         meta["annotations"] = {OVER_CAPACITY: "truncated"}
-    return {"metadata": meta, "subsets": _packed(by_port, ports)}
+    return {"metadata": meta, "subsets": subsets}
 
 
 def _packed(
@@ -173,11 +198,29 @@ def _labels(service: Json) -> dict[str, str]:
     return labels
 
 
-def _at_most(pods: Sequence[Json]) -> Sequence[Json]:
-    """The first thousand, ready ones first."""
-    if len(pods) <= MOST:
-        return pods
-    return sorted(pods, key=lambda pod: not is_ready(pod))[:MOST]
+def _cut(subsets: Sequence[Json]) -> bool:
+    """Down to the most, ready addresses first, each subset in proportion. Whether it was needed."""
+    ready, waiting = (_count(subsets, field) for field in ("addresses", "notReadyAddresses"))
+    if ready + waiting <= MOST:
+        return False
+    field, total, room = "notReadyAddresses", waiting, MOST - ready
+    if ready > MOST:
+        field, total, room = "addresses", ready, MOST
+    left = room
+    for subset in subsets:
+        mine = subset.get(field) or []
+        kept = mine[: min(left, math.ceil(len(mine) / total * room))]
+        left -= len(kept)
+        if field == "addresses":
+            subset.pop("notReadyAddresses", None)
+        subset.pop(field, None)
+        if kept:
+            subset[field] = kept
+    return True
+
+
+def _count(subsets: Sequence[Json], field: str) -> int:
+    return sum(len(subset.get(field) or ()) for subset in subsets)
 
 
 def _same(existing: Json, wished: Json) -> bool:

@@ -17,15 +17,13 @@ from sampan.controllers.deps import Deps
 from sampan.controllers.echo import Echo
 from sampan.controllers.pods import is_ready
 from sampan.controllers.selecting import Selecting
-from sampan.controllers.slice_layout import Wish, layout
+from sampan.controllers.slice_changes import changes_for
+from sampan.controllers.slice_layout import Wish
 from sampan.controllers.slice_wishes import (
     MANAGED_LABEL,
     MANAGER,
     SERVICE_LABEL,
-    keep_one_empty,
-    labels_for,
-    new_slice,
-    stamped,
+    homeless,
     wishes,
     zone_of,
 )
@@ -35,8 +33,6 @@ from sampan.loop.reconciler import Controller, namespace_is_leaving
 
 COMPONENT = "endpoint-slice-controller"
 ACCOUNT = "endpointslice-controller"
-MOST = 100
-"""Endpoints in one slice: a change of one endpoint sends the whole slice to every node."""
 
 
 def endpointslice(deps: Deps) -> Component:
@@ -80,8 +76,8 @@ class EndpointSlices:
         self.selecting.services.add_indexers({"topology": _by_topology})
         self._echo = Echo(self.slices, deps.clock)
         self._times: dict[Key, facts.TriggerTimes] = {}
-        self._hinted: dict[tuple[str, str], str] = {}
-        """Service and family -> why there are no hints (empty: there are)."""
+        self._hinted: dict[Key, dict[str, str]] = {}
+        """Service -> family -> why there are no hints (empty: there are)."""
         self.slices.on_change(self._slice_changed)
         self.nodes.on_change(self._node_changed)
 
@@ -90,6 +86,7 @@ class EndpointSlices:
         if service is None:
             # Garbage collection takes the slices: they are owned by the Service.
             self._times.pop(key, None)
+            self._hinted.pop(key, None)
             self._echo.forget(key)
             return None
         if not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
@@ -106,21 +103,36 @@ class EndpointSlices:
         if len(steps) == 1:
             # At once, not in a task of its own, which would wait for everyone else's turn.
             await self._guarded(service, key, steps[0])
-            return None
-        guarded = (self._guarded(service, key, step) for step in steps)
-        results = await asyncio.gather(*guarded, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        else:
+            guarded = (self._guarded(service, key, step) for step in steps)
+            results = await asyncio.gather(*guarded, return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+        self._look_for_homeless(service, key, pods)
         return None
+
+    def _look_for_homeless(self, service: Json, key: Key, pods: list[Json]) -> None:
+        """Raises NotFound, to look again, where pods are left out for want of their node."""
+        told = homeless(service, pods, self.nodes.get)
+        if not told:
+            return
+        text = told[0] if len(told) == 1 else f"[{', '.join(sorted(told))}]"
+        if self.queue.failures(key) == 1:
+            # Not at the first look: the node may be only a moment late.
+            self._tell(service, key, text)
+        raise NotFound(text)
+
+    def _tell(self, service: Json, key: Key, problem: str) -> None:
+        text = f"Error updating Endpoint Slices for Service {key}: {problem}"
+        self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
 
     async def _guarded(self, service: Json, key: Key, step: Callable[[], Awaitable[None]]) -> None:
         try:
             await step()
         except ApiError as error:
-            text = f"Error updating Endpoint Slices for Service {key}: {error}"
             if not isinstance(error, Conflict) and not namespace_is_leaving(error):
-                self._recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
+                self._tell(service, key, str(error))
             raise
 
     def _steps(
@@ -131,29 +143,25 @@ class EndpointSlices:
         families = facts.families(service)
         strays = [item for item in existing if item["addressType"] not in families]
         steps = [self._deleting(key, item) for item in strays]
-        labels = labels_for(service)
         for family in families:
             mine = [item for item in existing if item["addressType"] == family]
             wished = wishes(service, pods, family, self.nodes.get)
-            if topology_hints.is_auto(service):
-                self._hint(service, family, wished)
-            plan = layout(mine, wished, MOST)
-            if not plan.create and not plan.update and not plan.keep:
-                keep_one_empty(plan)
-            steps += [self._deleting(key, item) for item in plan.delete]
-            for ports, endpoints in plan.create:
-                fresh = new_slice(service, family, ports, endpoints)
-                steps.append(self._creating(key, stamped(fresh, labels, since)))
-            changes = [*plan.update, *((item, item.get("endpoints") or []) for item in plan.keep)]
-            for item, endpoints in changes:
-                if item in plan.keep and item["metadata"].get("labels") == labels:
-                    continue
-                changed = {**item, "endpoints": endpoints}
-                steps.append(self._updating(key, stamped(changed, labels, since)))
+            self._hint(service, key, family, wished)
+            changes = changes_for(service, family, mine, wished, since)
+            steps += [self._deleting(key, item) for item in changes.delete]
+            steps += [self._creating(key, item) for item in changes.create]
+            steps += [self._updating(key, item) for item in changes.update]
         return steps
 
-    def _hint(self, service: Json, family: str, wished: dict[str, Wish]) -> None:
+    def _hint(self, service: Json, key: Key, family: str, wished: dict[str, Wish]) -> None:
         """Promise the ready endpoints to zones; tell when that begins or ends to be possible."""
+        known = self._hinted.setdefault(key, {})
+        populated = "" in known.values()
+        if not topology_hints.is_auto(service):
+            if populated:
+                self._tell_hints(service, family, "Topology Aware Hints has been disabled")
+            known.clear()
+            return
         ready = [
             endpoint
             for wish in wished.values()
@@ -163,16 +171,17 @@ class EndpointSlices:
         zones, why = topology_hints.assign(ready, topology_hints.ratios(self.nodes.items()))
         for endpoint, zone in zip(ready, zones, strict=False):
             endpoint["hints"] = {"forZones": [{"name": zone}]}
-        about = (service["metadata"]["uid"], family)
-        if self._hinted.get(about) == why:
-            return
-        if why:
-            text = f"{why}, addressType: {family}"
-            self._recorder.event(service, "Warning", "TopologyAwareHintsDisabled", text)
-        else:
+        before = known.get(family)
+        known[family] = why
+        if why and why != before:
+            self._tell_hints(service, family, why)
+        elif not why and not populated:
             text = f"Topology Aware Hints has been enabled, addressType: {family}"
             self._recorder.event(service, "Normal", "TopologyAwareHintsEnabled", text)
-        self._hinted[about] = why
+
+    def _tell_hints(self, service: Json, family: str, why: str) -> None:
+        text = f"{why}, addressType: {family}"
+        self._recorder.event(service, "Warning", "TopologyAwareHintsDisabled", text)
 
     def _creating(self, key: Key, item: Json) -> Callable[[], Awaitable[None]]:
         async def step() -> None:

@@ -21,6 +21,7 @@ from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
 
 ACCOUNT = "endpointslicemirroring-controller"
+COMPONENT = "endpoint-slice-mirroring-controller"
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_LABEL = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
@@ -46,6 +47,7 @@ class Mirroring:
     def __init__(self, deps: Deps) -> None:
         self.queue: Queue[Key] = Queue(deps.clock)
         self._client = deps.client_of(ACCOUNT)
+        self._recorder = deps.recorder(COMPONENT, ACCOUNT)
         self.endpoints = deps.informers.of(kinds.ENDPOINTS)
         self.services = deps.informers.of(kinds.SERVICES)
         self.slices = deps.informers.of(kinds.ENDPOINTSLICES, indexers={"service": by_service})
@@ -69,6 +71,13 @@ class Mirroring:
 
     async def _mirror(self, key: Key, endpoints: Json, existing: list[Json]) -> None:
         labels, notes = _labels(endpoints), _annotations(endpoints)
+        skipped = skipped_by(endpoints)
+        if skipped:
+            text = (
+                f"A max of {MOST} addresses can be mirrored to EndpointSlices per Endpoints subset."
+                f" {skipped} addresses were skipped"
+            )
+            self._recorder.event(endpoints, "Warning", "TooManyAddressesToMirror", text)
         for family, wishes in wishes_for(endpoints).items():
             mine = [item for item in existing if item["addressType"] == family]
             plan = layout(mine, wishes, MOST)
@@ -91,7 +100,9 @@ class Mirroring:
                     await self._update(key, item, (labels, notes))
 
     async def _reuse(self, key: Key, spare: Json, fresh: Json) -> None:
-        meta = {name: v for name, v in fresh["metadata"].items() if name != "generateName"}
+        meta = dict(fresh["metadata"])
+        if ports_key(spare.get("ports")) == ports_key(fresh["ports"]):
+            del meta["generateName"]  # the same slice, written anew: it has its name
         meta |= {name: spare["metadata"][name] for name in ("name", "uid", "resourceVersion")}
         made = await self._client.update(kinds.ENDPOINTSLICES, {**fresh, "metadata": meta})
         self._echo.wrote(key, made)
@@ -101,6 +112,7 @@ class Mirroring:
     ) -> None:
         labels, notes = words
         meta = {**item["metadata"], "labels": dict(labels), "annotations": dict(notes)}
+        meta.pop("generateName", None)  # as upstream, which builds the object from the name
         made = await self._client.update(kinds.ENDPOINTSLICES, {**item, "metadata": meta})
         self._echo.wrote(key, made)
 
@@ -127,14 +139,23 @@ def wishes_for(endpoints: Json) -> dict[str, dict[str, Wish]]:
     for subset in endpoints.get("subsets") or ():
         ports = [_port(port) for port in subset.get("ports") or ()]
         key = ports_key(ports)
-        for field, ready in (("addresses", True), ("notReadyAddresses", False)):
-            for address in (subset.get(field) or ())[:MOST]:
-                family = found[family_of(address["ip"])]
-                wish = family.setdefault(key, Wish(tuple(ports), {}))
-                endpoint = _endpoint(address, ready=ready)
-                members = {**wish.endpoints, identity(endpoint): endpoint}
-                family[key] = Wish(wish.ports, members)
+        for address, ready in _addresses(subset)[:MOST]:
+            family = found[family_of(address["ip"])]
+            wish = family.setdefault(key, Wish(tuple(ports), {}))
+            endpoint = _endpoint(address, ready=ready)
+            wish.endpoints[identity(endpoint)] = endpoint
     return found
+
+
+def skipped_by(endpoints: Json) -> int:
+    """How many addresses are beyond what is mirrored of a subset."""
+    return sum(max(0, len(_addresses(subset)) - MOST) for subset in endpoints.get("subsets") or ())
+
+
+def _addresses(subset: Json) -> list[tuple[Json, bool]]:
+    """The addresses of a subset, those that are ready first."""
+    ready = [(address, True) for address in subset.get("addresses") or ()]
+    return [*ready, *((address, False) for address in subset.get("notReadyAddresses") or ())]
 
 
 def _endpoint(address: Json, *, ready: bool) -> Json:

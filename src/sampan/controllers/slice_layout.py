@@ -25,7 +25,7 @@ class Wish:
     """The endpoints that share these ports."""
 
     ports: tuple[Json, ...]
-    endpoints: Mapping[Identity, Json]
+    endpoints: dict[Identity, Json]
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sampan.api import kinds
 from sampan.api.meta import Json, Key
 from sampan.controllers import endpoint_pods as facts
+from sampan.controllers import topology_hints
 from sampan.controllers.owners import controller_reference
 from sampan.controllers.pods import is_ready, is_terminating
 from sampan.controllers.slice_layout import Layout, Wish, identity, ports_key
@@ -29,13 +30,30 @@ def wishes(
             continue
         name = pod["spec"].get("nodeName") or ""
         node = node_of(Key("", name)) if name else None
-        if name and node is None and not publish:
+        if node is None and not publish:
             continue  # its node is gone, or not known yet: the node's arrival wakes us
         ports = facts.ports(service, pod)
         endpoint = endpoint_for(service, pod, ip, node)
         _, members = groups.setdefault(ports_key(ports), (tuple(ports), {}))
         members[identity(endpoint)] = endpoint
     return {key: Wish(ports, members) for key, (ports, members) in groups.items()}
+
+
+def homeless(
+    service: Json, pods: Sequence[Json], node_of: Callable[[Key], Json | None]
+) -> list[str]:
+    """What is to be told of pods that are left out since nobody knows their node."""
+    if service["spec"].get("publishNotReadyAddresses"):
+        return []
+    meta, told = service["metadata"], []
+    for pod in pods:
+        node = pod["spec"].get("nodeName") or ""
+        if facts.has_place(pod, terminating=True) and (not node or node_of(Key("", node)) is None):
+            about = f"Service {meta['namespace']}/{meta['name']}"
+            told.append(
+                f"skipping Pod {pod['metadata']['name']} for {about}: Node {node} Not Found"
+            )
+    return told
 
 
 def endpoint_for(service: Json, pod: Json, ip: str, node: Json | None) -> Json:
@@ -59,7 +77,8 @@ def endpoint_for(service: Json, pod: Json, ip: str, node: Json | None) -> Json:
     host = facts.hostname(service, pod)
     if host:
         endpoint["hostname"] = host
-    hints = _hints(service["spec"].get("trafficDistribution"), endpoint)
+    asked = None if topology_hints.is_auto(service) else service["spec"].get("trafficDistribution")
+    hints = _hints(asked, endpoint)
     if hints:
         endpoint["hints"] = hints
     return endpoint
@@ -67,6 +86,8 @@ def endpoint_for(service: Json, pod: Json, ip: str, node: Json | None) -> Json:
 
 def _hints(distribution: str | None, endpoint: Json) -> Json:
     hints: Json = {}
+    if not endpoint["conditions"]["ready"]:
+        return hints
     if distribution in ("PreferClose", "PreferSameZone", "PreferSameNode") and "zone" in endpoint:
         hints["forZones"] = [{"name": endpoint["zone"]}]
     if distribution == "PreferSameNode" and "nodeName" in endpoint:

@@ -16,7 +16,8 @@ from sampan.api.quantity import parse_json
 from sampan.controllers.endpoint_pods import ZONE_LABEL
 from sampan.controllers.pods import is_ready as has_ready_condition
 
-ANNOTATIONS = ("service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints")
+ANNOTATIONS = ("service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode")
+"""The older one goes first where both are there."""
 OVERLOAD = 0.2
 """By this share a zone may get more than its part."""
 CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
@@ -25,11 +26,10 @@ Ratios = Mapping[str, float]
 
 
 def is_auto(service: Json) -> bool:
-    """Whether the Service asks for it; `trafficDistribution` goes first."""
-    if service["spec"].get("trafficDistribution"):
-        return False
+    """Whether the Service asks for it; then `trafficDistribution` has no say."""
     notes = service["metadata"].get("annotations") or {}
-    return any(notes.get(name) in ("Auto", "auto") for name in ANNOTATIONS)
+    value = next((notes[name] for name in ANNOTATIONS if name in notes), "")
+    return value in ("Auto", "auto")
 
 
 def ratios(nodes: Iterable[Json]) -> Ratios | None:
@@ -51,50 +51,54 @@ def ratios(nodes: Iterable[Json]) -> Ratios | None:
 def assign(endpoints: Sequence[Json], parts: Ratios | None) -> tuple[list[str], str]:
     """A zone for each ready endpoint, or none and why not."""
     count = len(endpoints)
-    if parts is None:
-        return [], "Insufficient Node information: allocatable CPU or zone not specified"
-    if len(parts) < 2 or len(parts) > count:
+    if parts is None or len(parts) < 2:
         return [], (
-            f"Insufficient number of endpoints ({count}), "
-            "impossible to safely allocate proportionally"
+            "Insufficient Node information: allocatable CPU or zone not specified on one or more "
+            "nodes"
         )
-    zones = [str(endpoint.get("zone") or "") for endpoint in endpoints]
-    if not all(zones):
-        return [], "One or more endpoints do not have a zone specified"
+    sizes = f"({count} endpoints, {len(parts)} zones)"
+    if len(parts) > count:
+        return [], f"Insufficient number of endpoints {sizes}"
     least = {zone: math.ceil(part * count / (1 + OVERLOAD)) for zone, part in parts.items()}
     if sum(least.values()) > count:
         return [], (
             "Unable to allocate minimum required endpoints to each zone without exceeding "
-            f"overload threshold ({count} endpoints, {len(parts)} zones)"
+            f"overload threshold {sizes}"
         )
-    return _shared(zones, parts, least), ""
+    zones = [str(endpoint.get("zone") or "") for endpoint in endpoints]
+    if not all(zones):
+        return [], "One or more endpoints do not have a zone specified"
+    return _shared(zones, {zone: max(parts[zone] * count, least[zone]) for zone in parts}), ""
 
 
-def _shared(zones: Sequence[str], parts: Ratios, least: Mapping[str, int]) -> list[str]:
-    """Own zones first; then those with too many give to those with too few, one by one.
-
-    It ends: no zone gives below its least, so what is missing to the leasts only sinks; and a gift
-    between zones that are both more than half an endpoint off brings both closer.
-    """
+def _shared(zones: Sequence[str], fair: Mapping[str, float]) -> list[str]:
+    """Own zones first; then those with too many give to those with too few, one by one."""
+    held = Counter(zones)
+    surplus = {zone: held[zone] - part for zone, part in fair.items() if held[zone] > part}
+    want = {zone: part - held[zone] for zone, part in fair.items() if held[zone] < part}
+    giving, taking = _gifts(surplus, want)
     given = list(zones)
-    fair = {zone: max(part * len(given), least[zone]) for zone, part in parts.items()}
-    while True:
-        held = Counter(given)
-        rich = [zone for zone in sorted(held) if held[zone] > least.get(zone, 0)]
-        giver = max(rich, key=lambda zone: held[zone] - fair.get(zone, -1.0), default="")
-        taker = max(
-            sorted(fair), key=lambda zone: (held[zone] < least[zone], fair[zone] - held[zone])
-        )
-        surplus = held[giver] - fair.get(giver, -1.0)
-        must = held[taker] < least[taker] or giver not in parts
-        if giver in ("", taker):
-            return given
-        if not must and not (surplus > 0.5 and fair[taker] - held[taker] > 0.5):
-            return given
-        given[_last(given, zones, giver)] = taker
+    for place, zone in enumerate(zones):
+        if giving[zone] > 0 and taking:
+            giving[zone] -= 1
+            given[place] = taking.pop(0)
+    return given
 
 
-def _last(given: Sequence[str], zones: Sequence[str], zone: str) -> int:
-    """The one to give away: a guest from elsewhere before an own one."""
-    places = [place for place, name in enumerate(given) if name == zone]
-    return max(places, key=lambda place: (zones[place] != zone, place))
+def _gifts(surplus: dict[str, float], want: dict[str, float]) -> tuple[Counter[str], list[str]]:
+    """How many each zone gives, and who takes, in turn. It ends where either side is less than
+    half an endpoint off, or both less than a whole one.
+    """
+    giving: Counter[str] = Counter()
+    taking: list[str] = []
+    while surplus and want:
+        giver = max(sorted(surplus), key=surplus.__getitem__)
+        taker = max(sorted(want), key=want.__getitem__)
+        most, lack = surplus[giver], want[taker]
+        if most < 0.5 or lack < 0.5 or (most < 1 and lack < 1):
+            break
+        giving[giver] += 1
+        taking.append(taker)
+        surplus[giver] -= 1
+        want[taker] -= 1
+    return giving, taking
