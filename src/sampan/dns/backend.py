@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address
 from typing import NamedTuple, Protocol
 
 from sampan.dns import codes, names
@@ -39,19 +40,27 @@ class Found(NamedTuple):
 
     @property
     def type(self) -> int:
-        """A, AAAA, CNAME or TXT."""
-        if not self.host:
-            return codes.TXT
-        return kind_of_host(self.host)
+        """A, AAAA, CNAME or TXT: a text comes before a name, and an address before both."""
+        kind = kind_of_host(self.host) if self.host else codes.TXT
+        return codes.TXT if kind == codes.CNAME and self.text else kind
 
 
 def kind_of_host(host: str) -> int:
     if ":" in host:
-        return codes.AAAA
+        return codes.AAAA if _is_ipv6(host) else codes.CNAME
     parts = host.split(".")
     if len(parts) == 4 and all(p.isascii() and p.isdigit() and int(p) < 256 for p in parts):
-        return codes.A
+        # 010 is eight to some and ten to others, so it is no part of an address.
+        return codes.CNAME if any(p[0] == "0" != p for p in parts) else codes.A
     return codes.CNAME
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
 @dataclass(slots=True)
@@ -170,8 +179,11 @@ async def addresses(source: Source, asked: Asked) -> list[Record] | None:
         kind = one.type
         if kind == codes.CNAME:
             records += await _followed(source, asked, one)
-        elif kind == asked.type and (one.host or one.text) not in seen:
-            seen.add(one.host or one.text)
+        elif (
+            kind == asked.type
+            and (value := one.text if kind == codes.TXT else one.host) not in seen
+        ):
+            seen.add(value)
             records.append(
                 txt_record(asked.qname, one.ttl, *_split(one.text))
                 if kind == codes.TXT
@@ -227,6 +239,7 @@ async def _targets(source: Source, asked: Asked) -> Answer:
     services = await source.services(asked)
     if services is None:
         return Answer(None, [])
+    services = [one for one in services if one.type != codes.TXT]
     mail = asked.type == codes.MX
     if mail:
         services = [one for one in services if one.mail]
@@ -282,7 +295,7 @@ async def _alias(source: Source, asked: Asked) -> list[Record] | None:
     services = await source.services(asked)
     if services is None:
         return None
-    if services and services[0].type == codes.CNAME:
+    if services and services[0].host and kind_of_host(services[0].host) == codes.CNAME:
         one = services[0]
         return [name_record(asked.qname, codes.CNAME, one.ttl, names.fqdn(one.host))]
     return []
@@ -292,7 +305,7 @@ async def _pointers(source: Source, asked: Asked) -> list[Record] | None:
     services = await source.reverse(asked)
     if services is None:
         return None
-    hosts = {one.host: one for one in services if one.type == codes.CNAME}
+    hosts = {one.host: one for one in services if kind_of_host(one.host) == codes.CNAME}
     return [
         name_record(asked.qname, codes.PTR, one.ttl, names.fqdn(host))
         for host, one in hosts.items()

@@ -1,106 +1,36 @@
 """Services in etcd, as SkyDNS laid them out: a name is a path from the right, a value is JSON.
 
-    /skydns/com/mycompany  {"host": "10.1.1.1", "ttl": 60}      mycompany.com  A  10.1.1.1
-
-etcd is asked over its JSON gateway (v3), so that no other library is needed.
+/skydns/com/mycompany  {"host": "10.1.1.1", "ttl": 60}      mycompany.com  A  10.1.1.1
 """
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sampan.client.transport import Request, Transport, Unreachable
 from sampan.dns import codes, names
-from sampan.dns.backend import Asked, Found
+from sampan.dns.backend import Asked, Found, kind_of_host
+from sampan.dns.etcdclient import Entry, Etcd, Failure
 
-TIMEOUT_S = 5.0
 PRIORITY = 10
 TTL_S = 300
 SOA_TTL_S = 30
 WILDCARDS = ("*", "any")
 
 
-class Failure(Exception):
-    """etcd does not answer, or holds something that is no service."""
+class Service(NamedTuple):
+    """What a value says; every field may be missing."""
 
-
-class Entry(NamedTuple):
-    key: str
-    value: bytes
-    lease: int
-
-
-class Etcd:
-    """A key-value store that is asked at the first endpoint that answers. Raises Failure."""
-
-    def __init__(
-        self, transports: Sequence[Transport], credentials: tuple[str, str] | None = None
-    ) -> None:
-        self.transports = transports
-        self.credentials = credentials
-        self._token = ""
-
-    async def get(self, key: str, *, below: bool = False) -> list[Entry]:
-        body = {"key": _packed(key.encode())}
-        if below:
-            body["range_end"] = _packed(_after(key.encode()))
-        found = await self._post("/v3/kv/range", body)
-        return [
-            Entry(
-                base64.b64decode(item["key"]).decode("utf-8", "replace"),
-                base64.b64decode(item.get("value", "")),
-                int(item.get("lease", 0)),
-            )
-            for item in found.get("kvs", ())
-        ]
-
-    async def lease_left(self, lease: int) -> int:
-        """Seconds that a lease has left; 0 when it is unknown."""
-        found = await self._post("/v3/lease/timetolive", {"ID": str(lease)})
-        return max(0, int(found.get("TTL", 0)))
-
-    async def _post(self, path: str, body: Mapping[str, str]) -> dict[str, Any]:
-        if self.credentials is not None and not self._token:
-            name, password = self.credentials
-            given = await self._ask("/v3/auth/authenticate", {"name": name, "password": password})
-            self._token = str(given.get("token", ""))
-        return await self._ask(path, body)
-
-    async def _ask(self, path: str, body: Mapping[str, str]) -> dict[str, Any]:
-        headers = {"content-type": "application/json"}
-        if self._token:
-            headers["authorization"] = self._token
-        why = "no endpoint"
-        for transport in self.transports:
-            request = Request("POST", path, "", headers, json.dumps(body).encode())
-            try:
-                response = await transport.request(request, timeout_s=TIMEOUT_S)
-                content = await response.read()
-            except Unreachable as bad:
-                why = str(bad)
-                continue
-            if response.status == 200:
-                found: dict[str, Any] = json.loads(content)
-                return found
-            self._token = ""
-            why = f"etcd answers {response.status}: {content[:200]!r}"
-        raise Failure(why)
-
-    async def close(self) -> None:
-        for transport in self.transports:
-            await transport.close()
-
-
-def _packed(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
-
-
-def _after(prefix: bytes) -> bytes:
-    """The end of the range of keys with this prefix."""
-    return prefix[:-1] + bytes((prefix[-1] + 1,))
+    host: str = ""
+    port: int = 0
+    priority: int = 0
+    weight: int = 0
+    text: str = ""
+    mail: bool = False
+    ttl: int = 0
+    targetstrip: int = 0
+    group: str = ""
 
 
 class SkyDns:
@@ -146,30 +76,27 @@ class SkyDns:
         return await self.etcd.get(path)
 
     async def _founds(self, entries: list[Entry], kind: int) -> list[Found]:
-        services = [(entry, _service(entry)) for entry in entries]
+        services = [(entry, service_in(entry)) for entry in entries]
         services = [
-            (entry, one)
-            for entry, one in services
-            if one.get("host") or (kind == codes.TXT and one.get("text"))
+            (entry, one) for entry, one in services if one.host or (kind == codes.TXT and one.text)
         ]
         chosen = _grouped([(entry.key, one) for entry, one in services])
         leases = {entry.key: entry.lease for entry, _ in services}
         found = [await self._found(key, one, leases[key]) for key, one in chosen]
         return list(dict.fromkeys(found))
 
-    async def _found(self, key: str, one: dict[str, Any], lease: int) -> Found:
-        strip = int(one.get("targetstrip", 0))
-        host = str(one.get("host", ""))
-        domain = _stripped(self._domain(key), strip)
+    async def _found(self, key: str, one: Service, lease: int) -> Found:
+        strip = one.targetstrip
+        is_name = bool(one.host) and kind_of_host(one.host) == codes.CNAME
         return Found(
-            host if not strip or _is_address(host) else _stripped(names.fqdn(host), strip),
-            domain,
-            int(one.get("port", 0)),
+            _stripped(names.fqdn(one.host), strip) if strip and is_name else one.host,
+            _stripped(self._domain(key), strip),
+            one.port,
             await self._ttl(one, lease),
-            int(one.get("priority", 0)) or PRIORITY,
-            int(one.get("weight", 0)),
-            "" if host else str(one.get("text", "")),
-            bool(one.get("mail", False)),
+            one.priority or PRIORITY,
+            one.weight,
+            one.text,
+            one.mail,
         )
 
     def _domain(self, key: str) -> str:
@@ -177,28 +104,45 @@ class SkyDns:
         skip = len(self.prefix.split("/"))
         return ".".join(reversed(labels[skip:])) + "."
 
-    async def _ttl(self, one: dict[str, Any], lease: int) -> int:
+    async def _ttl(self, one: Service, lease: int) -> int:
         """The service's own TTL, its lease's, or the smaller of the two."""
-        own, left = int(one.get("ttl", 0)), 0
+        left = 0
         if lease and self.etcd is not None:
             left = await self.etcd.lease_left(lease)
             left = min(max(left, self.min_lease_s), self.max_lease_s) if left else 0
-        given = [ttl for ttl in (own, left) if ttl]
+        given = [ttl for ttl in (one.ttl, left) if ttl]
         return min(given) if given else TTL_S
 
 
-def _service(entry: Entry) -> dict[str, Any]:
+def service_in(entry: Entry) -> Service:
+    """The service that a value describes; field names in any case. Raises Failure."""
     try:
         found = json.loads(entry.value)
     except ValueError as bad:
         raise Failure(f"{entry.key}: {bad}") from bad
     if not isinstance(found, dict):
         raise Failure(f"{entry.key}: not a service: {entry.value[:80]!r}")
-    return found
+    given: dict[str, Any] = {}
+    for word, value in found.items():
+        name = word.lower()
+        wanted = _TYPES.get(name)
+        if wanted is None or value is None:
+            continue
+        if type(value) is not wanted or not _in_range(name, value):
+            raise Failure(f"{entry.key}: {name}: {value!r} is no {_WORDS[wanted]}")
+        given[name] = value
+    return Service(**given)
 
 
-def _is_address(host: str) -> bool:
-    return ":" in host or host.replace(".", "").isdigit()
+def _in_range(name: str, value: Any) -> bool:
+    return name not in _LARGEST or 0 <= value <= _LARGEST[name]
+
+
+_TYPES: dict[str, type] = {name: type(value) for name, value in Service()._asdict().items()}
+_WORDS = {str: "text", int: "number that fits", bool: "true or false"}
+_LARGEST = {
+    "port": 65535, "priority": 65535, "weight": 65535, "ttl": 2**32 - 1, "targetstrip": 127,
+}  # fmt: skip
 
 
 def _stripped(name: str, count: int) -> str:
@@ -215,24 +159,19 @@ def _fits(key: str, pattern: str) -> bool:
     return all(want in WILDCARDS or want == part for want, part in pairs)
 
 
-def _grouped(services: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+def _grouped(services: list[tuple[str, Service]]) -> list[tuple[str, Service]]:
     """Of several groups only that of the shortest key, unless the shortest keys disagree."""
     if not services:
         return services
     depth = {key: key.count("/") for key, _ in services}
-    group, least = str(services[0][1].get("group", "")), depth[services[0][0]]
+    group, least = services[0][1].group, depth[services[0][0]]
     for key, one in services:
         if depth[key] < least:
-            if not one.get("group"):
+            if not one.group:
                 break
-            least, group = depth[key], str(one["group"])
+            least, group = depth[key], one.group
     if not group:
         return services
-    kept = []
-    for key, one in services:
-        own = str(one.get("group", ""))
-        if own and own != group and depth[key] == least:
-            return services
-        if not own or own == group:
-            kept.append((key, one))
-    return kept
+    if any(one.group not in ("", group) and depth[key] == least for key, one in services):
+        return services
+    return [(key, one) for key, one in services if one.group in ("", group)]

@@ -7,9 +7,10 @@ from sampan.dns import codes, names
 from sampan.dns.arguments import BadDuration, Fall, duration
 from sampan.dns.backend import Asked, denial, look_up, reply_from
 from sampan.dns.corefile import CorefileError
+from sampan.dns.etcdclient import Etcd, Failure
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
-from sampan.dns.skydns import Etcd, Failure, SkyDns
+from sampan.dns.skydns import SkyDns
 
 DEFAULT_ENDPOINT = "http://localhost:2379"
 
@@ -29,7 +30,9 @@ class EtcdPlugin(Plugin):
     async def start(self) -> None:
         contents = {name: _content(path) for name, path in self.files.items()}
         ca, cert, key = (contents.get(name, b"") for name in ("ca", "cert", "key"))
-        transports = [HttpTransport(url, ca=ca, cert=cert, key=key) for url in self.endpoints]
+        scheme = "https" if self.files else "http"
+        urls = [url if "://" in url else f"{scheme}://{url}" for url in self.endpoints]
+        transports = [HttpTransport(url, ca=ca, cert=cert, key=key) for url in urls]
         self.source.etcd = Etcd(transports, self.credentials)
 
     async def stop(self) -> None:
