@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast
 
 import httptools
 
@@ -35,13 +35,29 @@ class Limits:
     """How long a peer may leave our bytes unread."""
 
 
+class Peer(Protocol):
+    """What the server knows of a connection, whatever version of HTTP it speaks."""
+
+    def running(self) -> list[asyncio.Task[None]]:
+        """The answers that are under way."""
+        ...
+
+    def check_deadlines(self, now: float) -> None: ...
+
+    def wind_down(self) -> None:
+        """No further request; end what would go on for ever."""
+        ...
+
+    def abort(self) -> None: ...
+
+
 class Connection(asyncio.Protocol):
     """Parses requests and answers them in order; one task while anything is to be answered."""
 
     def __init__(
         self,
         handler: Handler,
-        peers: set[Connection],
+        peers: set[Peer],
         limits: Limits,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -292,6 +308,9 @@ class Connection(asyncio.Protocol):
             await self.drained
         if self.lost:
             raise ConnectionResetError("the peer is gone")
+
+    def running(self) -> list[asyncio.Task[None]]:
+        return [] if self.task is None else [self.task]
 
     def check_deadlines(self, now: float) -> None:
         limits = self.limits

@@ -1,8 +1,8 @@
-"""An HTTP/1.1 server: keep-alive, pipelining, chunked streaming, upgrades, TLS with optional client
-certificates, and limits for slow or greedy peers.
+"""An HTTP server, 1.1 and where TLS agrees upon it 2: keep-alive, pipelining, chunked streaming,
+upgrades, TLS with optional client certificates, and limits for slow or greedy peers.
 
-One `Connection` (http_connection.py) per peer parses and answers; here they are accepted, counted,
-timed and ended. Nothing here knows what is served.
+One `Connection` (http_connection.py, http2.py) per peer parses and answers; here they are accepted,
+counted, timed and ended. Nothing here knows what is served.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import cast
 
 from sampan.std.http import Handler
-from sampan.std.http_connection import Connection, Limits
+from sampan.std.http_connection import Connection, Limits, Peer
 
 __all__ = ["Limits", "Server", "listener", "serve"]
 
@@ -45,7 +48,7 @@ class Server:
 
     name: str
     port: int
-    connections: set[Connection]
+    connections: set[Peer]
     acceptor: asyncio.Server
     sweeper: asyncio.Task[None]
 
@@ -55,7 +58,7 @@ class Server:
         self.sweeper.cancel()
         for connection in list(self.connections):
             connection.wind_down()
-        running = [c.task for c in self.connections if c.task is not None]
+        running = [task for c in self.connections for task in c.running()]
         if running:
             await asyncio.wait(running, timeout=grace_s)
         for connection in list(self.connections):
@@ -76,13 +79,21 @@ async def serve(
     tls: ssl.SSLContext | None = None,
     name: str = "",
     limits: Limits | None = None,
+    http2: bool = False,
 ) -> Server:
-    """Serve on a listening socket until `Server.close`; the socket is the server's from now on."""
+    """Serve on a listening socket until `Server.close`; the socket is the server's from now on.
+
+    `http2` needs TLS: peers that ask for it by ALPN get it.
+    """
     loop = asyncio.get_running_loop()
-    connections: set[Connection] = set()
+    connections: set[Peer] = set()
     chosen = limits or Limits()
+    make: Callable[[], Connection] = partial(Connection, handler, connections, chosen, loop)
+    if http2 and tls is not None:
+        tls.set_alpn_protocols(["h2", "http/1.1"])
+        make = partial(_Either, handler, connections, chosen, loop)
     acceptor = await loop.create_server(
-        lambda: Connection(handler, connections, chosen, loop),
+        make,
         sock=sock,
         ssl=tls,
         ssl_handshake_timeout=chosen.head_s if tls else None,
@@ -93,7 +104,23 @@ async def serve(
     return Server(name, port, connections, acceptor, sweeper)
 
 
-async def _sweep(connections: set[Connection]) -> None:
+class _Either(Connection):
+    """HTTP/1.1, unless TLS has agreed upon the other."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        tls = transport.get_extra_info("ssl_object")
+        if tls is None or tls.selected_alpn_protocol() != "h2":
+            super().connection_made(transport)
+            return
+        # Only here: nobody else needs the package at the start.
+        from sampan.std.http2 import Http2Connection
+
+        other = Http2Connection(self.handler, self.peers, self.limits, self.loop)
+        cast(asyncio.Transport, transport).set_protocol(other)
+        other.connection_made(transport)
+
+
+async def _sweep(connections: set[Peer]) -> None:
     """One timer for all connections, not one timer each."""
     loop = asyncio.get_running_loop()
     while True:

@@ -38,7 +38,9 @@ class HttpsListener:
         self._server: Server | None = None
 
     async def start(self) -> None:
-        self._server = await serve(self.handle, sock=self.sock, tls=self.tls, name="doh")
+        self._server = await serve(
+            self.handle, sock=self.sock, tls=self.tls, name="doh", http2=True
+        )
 
     async def handle(self, request: Request) -> Response:
         if request.path not in self.paths:
