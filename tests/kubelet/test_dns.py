@@ -10,7 +10,7 @@ from sampan.api.meta import Json
 from sampan.kubelet import dns
 from sampan.kubelet.settings import Dns
 
-DNS = Dns(("10.96.0.10",), "cluster.local", "")
+DNS = Dns(("10.96.0.10",), "cluster.local")
 NODE = dns.parse("# x\nnameserver 1.1.1.1\nsearch corp.example. .\noptions edns0\n")
 
 
@@ -63,10 +63,95 @@ def test_what_does_not_fit_is_left_out_and_said() -> None:
     assert len(conf.complaints) == 2
 
 
+def conf(config: Json, **spec: Any) -> dns.ResolvConf:
+    return dns.resolv_conf(pod(dnsConfig=config, **spec), NODE, DNS)
+
+
+def test_options_are_replaced_by_name_and_an_empty_value_is_none() -> None:
+    options = [{"name": "ndots", "value": ""}, {"name": "debug"}, {"name": "timeout", "value": "3"}]
+    assert conf({"options": options}).options == ("ndots", "debug", "timeout:3")
+    twice = [{"name": "timeout", "value": "3"}, {"name": "timeout", "value": "4"}]
+    assert conf({"options": twice}).options == ("ndots:5", "timeout:4")
+
+
+def test_an_empty_config_changes_nothing_and_none_alone_says_nothing() -> None:
+    assert conf({}).text() == CLUSTER
+    assert conf({"nameservers": ["9.9.9.9"]}, dnsPolicy="None").text() == "nameserver 9.9.9.9\n"
+    whole = conf({"nameservers": ["9.9.9.9"], "searches": ["a."]}, dnsPolicy="Default")
+    assert (
+        whole.text()
+        == "search corp.example a.\nnameserver 1.1.1.1\nnameserver 9.9.9.9\noptions edns0\n"
+    )
+
+
+LONG = [f"{'x' * 60}{number:03}.example" for number in range(31)]
+
+
+@pytest.mark.parametrize(
+    ("config", "kept", "line"),
+    [
+        ({"searches": [f"s{n}" for n in range(28)]}, 32, ""),
+        ({"searches": [f"s{n}" for n in range(29)]}, 32, "s27"),
+        ({"searches": ["a", "y." * 127 + "yy", "b"]}, 6, "b"),
+        ({"searches": LONG}, 31, LONG[26]),
+    ],
+    ids=["fits", "one too many", "one too long", "all together too long"],
+)
+def test_search_limits(config: Json, kept: int, line: str) -> None:
+    found = conf(config)
+    assert len(found.searches) == kept
+    assert len(" ".join(found.searches)) <= 2048
+    assert [reason for reason, _ in found.complaints] == (["DNSConfigForming"] if line else [])
+    for _, told in found.complaints:
+        start = "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "  # noqa: E501
+        assert told == start + " ".join(found.searches)
+        assert told.endswith(line)
+
+
+def test_nameserver_limits_are_told_with_the_line_that_is_left() -> None:
+    servers = ["9.9.9.1", "9.9.9.2", "9.9.9.3"]
+    found = conf({"nameservers": servers})
+    assert found.complaints == (
+        ("DNSConfigForming", "Nameserver limits were exceeded, some nameservers have been omitted, "
+         "the applied nameserver line is: 10.96.0.10 9.9.9.1 9.9.9.2"),
+    )  # fmt: skip
+
+
+def test_a_node_s_file_is_read_as_resolvers_read_it() -> None:
+    found = dns.parse(
+        "nameserver 1.1.1.1 # first\nnameserver\nsearch a b\nsearch c. . d\n; no\n"
+        "options ndots:2 edns0\noptions ndots:3\nsortlist 1.2.3.4\n"
+    )
+    assert found == dns.ResolvConf(("1.1.1.1",), ("c", "d"), ("ndots:3", "edns0"))
+
+
+@pytest.mark.parametrize(
+    ("ips", "server"),
+    [((), "127.0.0.1"), (("10.0.0.1",), "127.0.0.1"), (("fd00::1",), "::1"),
+     (("10.0.0.1", "fd00::1"), "127.0.0.1\nnameserver ::1")],
+)  # fmt: skip
+def test_without_a_file_of_the_node_nobody_is_asked(ips: tuple[str, ...], server: str) -> None:
+    off = Dns(("10.96.0.10",), "cluster.local", "")
+    own = dns.resolv_conf(pod(dnsPolicy="Default"), dns.ResolvConf(), off, ips)
+    assert own.text() == f"search .\nnameserver {server}\n"
+    cluster = dns.resolv_conf(pod(), dns.ResolvConf(), off, ips)
+    assert cluster.text() == CLUSTER.replace(" corp.example", "")
+
+
+def test_without_a_cluster_domain_only_the_node_s_domains_are_searched() -> None:
+    found = dns.resolv_conf(pod(), NODE, Dns(("10.96.0.10",), ""))
+    assert found.text() == "search corp.example\nnameserver 10.96.0.10\noptions ndots:5\n"
+
+
 def test_without_a_cluster_dns_the_node_answers() -> None:
-    conf = dns.resolv_conf(pod(), NODE, Dns((), "cluster.local", ""))
+    conf = dns.resolv_conf(pod(), NODE, Dns((), "cluster.local"))
     assert conf.text() == OWN
-    assert "Falling back" in conf.complaints[0]
+    reason, told = conf.complaints[0]
+    assert reason == "MissingClusterDNS"
+    assert told.startswith('pod: "p_ns()". kubelet does not have ClusterDNS IP configured and ')
+    assert told.endswith('"ClusterFirst" policy. Falling back to "Default" policy.')
+    # Only who asked for the cluster's DNS is told.
+    assert not dns.resolv_conf(pod(dnsPolicy="Default"), NODE, Dns((), "x")).complaints
 
 
 def test_host_names() -> None:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sampan.api.meta import Json
 from sampan.kubelet.pods import is_host_network
 from sampan.kubelet.settings import Dns
 
 MAX_NAMESERVERS, MAX_SEARCHES, MAX_SEARCH_CHARS = 3, 32, 2048
+MAX_NAME = 253
+"""A search domain beyond this makes some resolvers abort."""
 MAX_LABEL, MAX_FQDN = 63, 64
+FORMING, NO_CLUSTER_DNS = "DNSConfigForming", "MissingClusterDNS"
+
+
+class Complaint(NamedTuple):
+    """Something that an event tells about the pod's configuration."""
+
+    reason: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +31,7 @@ class ResolvConf:
     nameservers: tuple[str, ...] = ()
     searches: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    complaints: tuple[str, ...] = field(default=(), compare=False)
+    complaints: tuple[Complaint, ...] = field(default=(), compare=False)
 
     def text(self) -> str:
         rows = [f"search {' '.join(self.searches)}"] if self.searches else []
@@ -37,10 +48,10 @@ def parse(text: str) -> ResolvConf:
     """A node's own resolv.conf."""
     servers: list[str] = []
     searches: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
+    options: dict[str, str] = {}
     for line in text.splitlines():
         words = line.split()
-        if not words or words[0].startswith(("#", ";")):
+        if not words:
             continue
         if words[0] == "nameserver" and len(words) > 1:
             servers.append(words[1])
@@ -49,19 +60,21 @@ def parse(text: str) -> ResolvConf:
             searches = tuple(word.rstrip(".") or "." for word in words[1:])
             searches = tuple(word for word in searches if word != ".")
         elif words[0] == "options":
-            options = tuple(words[1:])
-    return ResolvConf(tuple(servers), searches, options)
+            options |= {word.partition(":")[0]: word for word in words[1:]}
+    return ResolvConf(tuple(servers), searches, tuple(options.values()))
 
 
-def resolv_conf(pod: Json, node: ResolvConf, dns: Dns) -> ResolvConf:
+def resolv_conf(
+    pod: Json, node: ResolvConf, dns: Dns, node_ips: tuple[str, ...] = ()
+) -> ResolvConf:
     """By dnsPolicy and dnsConfig."""
     policy = pod["spec"].get("dnsPolicy") or "ClusterFirst"
     if policy == "ClusterFirst" and is_host_network(pod):
         policy = "Default"
     if policy == "ClusterFirstWithHostNet":
         policy = "ClusterFirst"
-    complaints: tuple[str, ...] = ()
-    base = node
+    complaints: tuple[Complaint, ...] = ()
+    base = node if dns.resolv_conf else _nobody(node_ips)
     if policy == "None":
         base = ResolvConf()
     elif policy == "ClusterFirst" and dns.servers:
@@ -70,38 +83,57 @@ def resolv_conf(pod: Json, node: ResolvConf, dns: Dns) -> ResolvConf:
         base = ResolvConf(dns.servers, _unique((*own, *node.searches)), ("ndots:5",))
     elif policy == "ClusterFirst":
         complaints = (
-            "kubelet does not have ClusterDNS IP configured and cannot create Pod using "
-            '"ClusterFirst" policy. Falling back to "Default" policy.',
+            Complaint(
+                NO_CLUSTER_DNS,
+                f'pod: "{_shown(pod)}". kubelet does not have ClusterDNS IP configured and cannot '
+                'create Pod using "ClusterFirst" policy. Falling back to "Default" policy.',
+            ),
         )
-    merged = _merge(base, pod["spec"].get("dnsConfig") or {})
+    config = pod["spec"].get("dnsConfig")
+    merged = base if config is None else _merge(base, config)
     return _limited(merged, complaints)
 
 
+def _nobody(node_ips: tuple[str, ...]) -> ResolvConf:
+    """A kubelet that was given no resolv.conf turns look-ups off: whoever is meant by no
+    nameserver at all, the machine itself, is named.
+    """
+    servers = _unique("::1" if ":" in ip else "127.0.0.1" for ip in node_ips)
+    return ResolvConf(servers or ("127.0.0.1",), (".",))
+
+
+def _shown(pod: Json) -> str:
+    meta = pod["metadata"]
+    return f"{meta['name']}_{meta['namespace']}({meta.get('uid', '')})"
+
+
 def _merge(base: ResolvConf, config: Json) -> ResolvConf:
+    """The pod's own after the policy's; an option of the pod replaces the one of its name."""
     servers = _unique((*base.nameservers, *(config.get("nameservers") or ())))
     searches = _unique((*base.searches, *(config.get("searches") or ())))
     options = {option.partition(":")[0]: option for option in base.options}
     for option in config.get("options") or ():
         value = option.get("value")
-        options[option["name"]] = option["name"] + (f":{value}" if value is not None else "")
+        options[option["name"]] = option["name"] + (f":{value}" if value else "")
     return ResolvConf(servers, searches, tuple(options.values()))
 
 
-def _limited(conf: ResolvConf, complaints: tuple[str, ...]) -> ResolvConf:
+def _limited(conf: ResolvConf, complaints: tuple[Complaint, ...]) -> ResolvConf:
     """What resolvers read at most; the rest is left out and said."""
-    servers, searches = conf.nameservers, conf.searches
+    servers = conf.nameservers
     if len(servers) > MAX_NAMESERVERS:
         servers = servers[:MAX_NAMESERVERS]
-        line = " ".join(servers)
         text = "Nameserver limits were exceeded, some nameservers have been omitted, "
-        complaints += (f"{text}the applied nameserver line is: {line}",)
-    searches = searches[:MAX_SEARCHES]
+        text += f"the applied nameserver line is: {' '.join(servers)}"
+        complaints += (Complaint(FORMING, text),)
+    kept = conf.searches[:MAX_SEARCHES]
+    searches = tuple(search for search in kept if len(search) <= MAX_NAME)
     while len(" ".join(searches)) > MAX_SEARCH_CHARS:
         searches = searches[:-1]
     if searches != conf.searches:
-        line = " ".join(searches)
         text = "Search Line limits were exceeded, some search paths have been omitted, "
-        complaints += (f"{text}the applied search line is: {line}",)
+        text += f"the applied search line is: {' '.join(searches)}"
+        complaints += (Complaint(FORMING, text),)
     return ResolvConf(servers, searches, conf.options, complaints)
 
 

@@ -10,6 +10,7 @@ from sampan.kubelet import bundle, dns, pods
 from sampan.kubelet.kit import NORMAL, WARNING, Kit
 from sampan.kubelet.network import Attachment, HostPort
 from sampan.kubelet.observed import Observed
+from sampan.kubelet.settings import Dns
 from sampan.linux.base.processes import RuntimeFailure
 
 ATTACH_S = 60.0
@@ -80,9 +81,9 @@ class PodSandbox:
         kit, uid = self.kit, pods.uid_of(pod)
         places, settings = kit.places, kit.settings
         os.makedirs(places.pod(uid), mode=0o750, exist_ok=True)
-        conf = dns.resolv_conf(pod, dns.parse(_text(settings.dns.resolv_conf)), settings.dns)
+        conf = dns.resolv_conf(pod, _node_conf(settings.dns), settings.dns, kit.node.host_ips)
         for complaint in conf.complaints:
-            kit.tell(pod, WARNING, "DNSConfigForming", complaint)
+            kit.tell(pod, WARNING, complaint.reason, complaint.text)
         _write(places.resolv_conf(uid), conf.text())
         _write(places.hosts(uid), dns.hosts(pod, ips, settings.dns, _text("/etc/hosts")))
         _write(places.hostname(uid), self.hostname + "\n")
@@ -102,6 +103,14 @@ def attachment(pod: Json) -> Attachment:
         if port.get("hostPort")
     ]
     return Attachment(tuple(ports), pod["metadata"].get("annotations") or {})
+
+
+def _node_conf(settings: Dns) -> dns.ResolvConf:
+    """Raises OSError: a pod must not start without names because of a wrong flag."""
+    if not settings.resolv_conf:
+        return dns.ResolvConf()
+    with open(settings.resolv_conf) as file:
+        return dns.parse(file.read())
 
 
 def _text(path: str) -> str:
