@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sampan.api import fieldset, managed, typed
-from sampan.api.errors import BadRequest, Conflict, InternalError
+from sampan.api.errors import BadRequest, Conflict
 from sampan.api.fieldset import EMPTY, FieldSet, Path
 from sampan.api.managed import APPLY, UPDATE, Entry, Manager, Managers
 from sampan.api.meta import Json
@@ -70,23 +70,12 @@ def apply(
     live: Json | None, config: Json, kind: Type, writer: Writer, empty: Json, *, force: bool = False
 ) -> Json:
     """The live object with the configuration laid over it; Conflict if others own what differs.
+    The configuration must be of its type (`conform`).
 
     An applied configuration that changes nothing gives the live object back as it was.
     """
-    if config.get("metadata", {}).get("managedFields"):
+    if (config.get("metadata") or {}).get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
-    try:
-        return _apply(live, config, kind, writer, empty, force)
-    except KeyError as error:
-        raise InternalError(
-            "failed to create typed patch object: associative list with keys has an element that "
-            f"omits key field {error.args[0]!r} (and doesn't have default value)"
-        ) from None
-
-
-def _apply(
-    live: Json | None, config: Json, kind: Type, writer: Writer, empty: Json, force: bool
-) -> Json:
     current = _without_managed(live or empty)
     managers = managed.read_or_nothing(_entries(live)) if live else {}
     if live and not managers:

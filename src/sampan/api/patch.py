@@ -10,13 +10,13 @@ import copy
 import re
 from typing import Any
 
-from sampan.api.errors import BadRequest, Invalid
+from sampan.api.errors import BadRequest, Invalid, RequestEntityTooLarge, quoted
 from sampan.api.meta import Json
 
 OPERATIONS_MAX = 10_000
 
 _REJECTED = "the server rejected our request due to an error in our request"
-_INDEX = re.compile(r"-?(0|[1-9][0-9]*)")
+_INDEX = re.compile(r"[+-]?[0-9]+")
 
 
 class _Refused(Exception):
@@ -24,18 +24,15 @@ class _Refused(Exception):
 
 
 def json_patch(obj: Json, operations: Any) -> Json:
-    """RFC 6902. As upstream, `replace` of an absent member adds it; to `test` it counts as null."""
-    if not isinstance(operations, list):
-        got = "object" if isinstance(operations, dict) else _json_kind(operations)
-        raise decoding_error(
-            f"json: cannot unmarshal {got} into Go value of type []handlers.jsonPatchOp"
-        )
+    """RFC 6902. As upstream, `replace` of an absent member adds it; to `test` it counts as null;
+    without a value it is null; `null` instead of a list changes nothing.
+    """
+    operations = must_be_operations(operations)
     if len(operations) > OPERATIONS_MAX:
-        text = (
-            f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, "
-            f"got {len(operations)}"
+        raise RequestEntityTooLarge(
+            "Request entity too large: The allowed maximum operations in a JSON patch is "
+            f"{OPERATIONS_MAX}, got {len(operations)}"
         )
-        raise BadRequest(text)
     document: Any = copy.deepcopy(obj)
     try:
         for operation in operations:
@@ -64,8 +61,44 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 def merge_patch_of(obj: Json, patch: Any) -> Json:
     """A merge patch on a whole object: the patch must be an object itself."""
+    if patch is None:
+        raise BadRequest("Invalid JSON Patch")
     merged: Json = merge_patch(obj, must_be_object(patch))
     return merged
+
+
+def must_be_operations(patch: Any) -> list[Any]:
+    """The operations, of the right types. Raises BadRequest."""
+    if patch is None:
+        return []
+    go = "handlers.jsonPatchOp"
+    if not isinstance(patch, list):
+        text = f"json: cannot unmarshal {json_kind(patch)} into Go value of type []{go}"
+        raise decoding_error(text)
+    for operation in patch:
+        if operation is not None and not isinstance(operation, dict):
+            text = f"json: cannot unmarshal {json_kind(operation)} into Go value of type {go}"
+            raise decoding_error(text)
+        for key in ("op", "path", "from"):
+            value = (operation or {}).get(key)
+            if value is not None and not isinstance(value, str):
+                raise decoding_error(
+                    f"json: cannot unmarshal {json_kind(value)} into Go struct field "
+                    f"jsonPatchOp.{key} of type string"
+                )
+    return patch
+
+
+def unknown_in_operations(patch: Any) -> list[str]:
+    """What strict decoding says about members that no operation has."""
+    operations = patch if isinstance(patch, list) else []
+    return [
+        f'unknown field "[{index}].{key}"'
+        for index, operation in enumerate(operations)
+        if isinstance(operation, dict)
+        for key in operation
+        if key not in ("op", "path", "from", "value")
+    ]
 
 
 def difference(old: Any, new: Any) -> Json:
@@ -83,7 +116,7 @@ def difference(old: Any, new: Any) -> Json:
 def must_be_object(patch: Any) -> Json:
     if not isinstance(patch, dict):
         raise decoding_error(
-            f"json: cannot unmarshal {_json_kind(patch)} into Go value of type "
+            f"json: cannot unmarshal {json_kind(patch)} into Go value of type "
             "map[string]interface {}"
         )
     return patch
@@ -94,9 +127,9 @@ def decoding_error(text: str) -> BadRequest:
     return BadRequest(f"error decoding patch: {text}")
 
 
-def undecodable(patch: Any, text: str) -> Invalid:
+def undecodable(patched: Any, text: str) -> Invalid:
     """The patched object is no object of its kind any more."""
-    body = f"Invalid value: {text}"
+    body = f"Invalid value: {quoted(quoted(patched))}: {text}"
     cause = {"reason": "FieldValueInvalid", "message": body, "field": "patch"}
     return Invalid(f' "" is invalid: patch: {body}', details={"causes": [cause]})
 
@@ -104,15 +137,19 @@ def undecodable(patch: Any, text: str) -> Invalid:
 def _operate(document: Any, operation: Any) -> Any:
     if not isinstance(operation, dict):
         raise _Refused
-    name, path = operation.get("op"), _pointer(operation.get("path"))
+    name, value = operation.get("op"), copy.deepcopy(operation.get("value"))
+    if name in ("replace", "test") and operation.get("path") == "":
+        if name == "replace":
+            return value
+        path: list[str] = []
+    else:
+        path = _pointer(operation.get("path"))
     if name in ("add", "replace"):
-        if "value" not in operation and name == "add":
-            raise _Refused
-        return _put(document, path, copy.deepcopy(operation.get("value")), insert=name == "add")
+        return _put(document, path, value, insert=name == "add")
     if name == "remove":
         return _remove(document, path)
     if name == "test":
-        if _get(document, path) != operation.get("value"):
+        if not _equal(_get(document, path), value):
             raise _Refused
         return document
     if name == "copy":
@@ -125,8 +162,18 @@ def _operate(document: Any, operation: Any) -> Any:
     raise _Refused
 
 
+def _equal(left: Any, right: Any) -> bool:
+    """As JSON texts compare: 1 is neither true nor 1.0."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_equal(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    return type(left) is type(right) and bool(left == right)
+
+
 def _pointer(text: Any) -> list[str]:
-    if not isinstance(text, str) or (text and not text.startswith("/")):
+    """The path's parts; what stands before the first slash is nobody's concern."""
+    if not isinstance(text, str) or "/" not in text:
         raise _Refused
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:]]
 
@@ -151,8 +198,6 @@ def _parent(document: Any, path: list[str]) -> Any:
 
 
 def _put(document: Any, path: list[str], value: Any, *, insert: bool) -> Any:
-    if not path:
-        return value
     parent = _parent(document, path)
     if isinstance(parent, dict):
         parent[path[-1]] = value
@@ -166,8 +211,6 @@ def _put(document: Any, path: list[str], value: Any, *, insert: bool) -> Any:
 
 
 def _remove(document: Any, path: list[str]) -> Any:
-    if not path:
-        raise _Refused
     parent = _parent(document, path)
     if isinstance(parent, list):
         del parent[_place(path[-1], len(parent) - 1)]
@@ -190,7 +233,7 @@ def _place(text: str, last: int) -> int:
     return index
 
 
-def _json_kind(value: Any) -> str:
+def json_kind(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):

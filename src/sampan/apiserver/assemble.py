@@ -104,7 +104,7 @@ async def assemble(
     catalog.add_all(resources)
     authenticator = _authenticator(key, options, cacher, clock)
     authorizer = Authorizer(NodeAuthorizer(cacher), Rbac(cacher))
-    parts = _parts(store, cacher, options, clock)
+    parts = _parts(store, cacher, authorizer, options, clock)
     wanted, unwanted = options.enable_admission, options.disable_admission
     parts.chain = Chain(plugins(World(parts, catalog, authorizer), wanted, unwanted))
     custom = CustomResources(parts, catalog)
@@ -140,12 +140,15 @@ def _authenticator(
     return Authenticator(options.tokens, accounts, bootstrap_tokens, anonymous=options.anonymous)
 
 
-def _parts(store: Store, cacher: Cacher, options: Options, clock: Clock) -> Parts:
+def _parts(
+    store: Store, cacher: Cacher, authorizer: Authorizer, options: Options, clock: Clock
+) -> Parts:
     ranges = options.cluster.service_ranges
     allocator = ServiceAllocator(cacher, ranges, options.node_ports, lambda: timestamp(clock))
     ownership = FieldOwnership(clock)
     return Parts(
-        store, cacher, Chain(), allocator, ownership, clock, random_suffix, Uids().next
+        store, cacher, Chain(), allocator, ownership, clock, random_suffix, Uids().next,
+        authorizer,
     )  # fmt: skip
 
 

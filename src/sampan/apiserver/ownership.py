@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from sampan.api import apply as fields
+from sampan.api import schema
 from sampan.api.apply import Writer
 from sampan.api.fieldset import Path
 from sampan.api.managed import UPDATE
 from sampan.api.meta import Json
 from sampan.api.quicktrack import fields_of_new, unmoved
+from sampan.apiserver.options import WriteOptions
 from sampan.apiserver.registry.base import timestamp
 from sampan.apiserver.served import Served
 from sampan.std.clock import Clock
 
+SCALE = "io.k8s.api.autoscaling.v1.Scale"
 STATUS: Path = ("f:status",)
 SPEC: Path = ("f:spec",)
 LABELS: Path = ("f:metadata", "f:labels")
@@ -61,6 +64,13 @@ class FieldOwnership:
         """The live object with a configuration laid over it. Raises Conflict."""
         writer = self._writer(served, manager, subresource)
         return fields.apply(live, config, served.type, writer, served.empty(), force=force)
+
+    def apply_scale(self, live: Json, config: Json, options: WriteOptions) -> Json:
+        """The same for a Scale. Raises Conflict."""
+        version = live["apiVersion"]
+        writer = Writer(options.manager, version, timestamp(self._clock), "scale", (STATUS,))
+        kind, empty = schema.of(SCALE), {"kind": live["kind"], "apiVersion": version}
+        return fields.apply(live, config, kind, writer, empty, force=bool(options.force))
 
     def _writer(self, served: Served, manager: str, subresource: str) -> Writer:
         return Writer(

@@ -10,8 +10,10 @@ from typing import Protocol
 
 from sampan.api.meta import Json
 from sampan.apiserver.attempts import Chain
+from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.cacher.item import Item, body_of, value_of
+from sampan.apiserver.options import WriteOptions
 from sampan.apiserver.registry.turns import Turns
 from sampan.apiserver.served import Served
 from sampan.std.clock import Clock
@@ -71,6 +73,10 @@ class Ownership(Protocol):
         """The live object with a configuration laid over it. Raises Conflict."""
         ...
 
+    def apply_scale(self, live: Json, config: Json, options: WriteOptions) -> Json:
+        """The same for a Scale. Raises Conflict."""
+        ...
+
 
 @dataclass(slots=True)
 class Parts:
@@ -84,6 +90,7 @@ class Parts:
     clock: Clock
     random_suffix: Callable[[], str]
     new_uid: Callable[[], str]
+    authorizer: Authorizer
     turns: Turns = field(default_factory=Turns)
 
     def timestamp(self, seconds_from_now: float = 0) -> str:

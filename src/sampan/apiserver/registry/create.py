@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 
-from sampan.api.errors import AlreadyExists, Invalid, MethodNotAllowed, details_of
+from sampan.api.errors import AlreadyExists, Forbidden, Invalid, MethodNotAllowed, details_of
 from sampan.api.meta import Json
 from sampan.apiserver.attempts import CREATE, Attempt
+from sampan.apiserver.authz.attributes import attributes_of
 from sampan.apiserver.cacher.item import Item
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, manager_of
@@ -59,6 +62,19 @@ async def create(
         obj = orjson.loads(sent)
         meta = obj["metadata"]
     raise conflict(served.id, meta["name"])
+
+
+def may_create(parts: Parts, call: Call) -> None:
+    """Who may update or patch may not therefore create. Raises Forbidden."""
+    asked = replace(attributes_of(call.user, call.info), verb="create")
+    decision = parts.authorizer.decide(asked)
+    if not decision.allowed:
+        info = call.info
+        text = f'{info.qualified} "{info.name}" is forbidden: {decision.reason}'
+        details: Json = {"name": info.name, "group": info.group, "kind": info.resource}
+        if not info.group:
+            del details["group"]
+        raise Forbidden(text, details=details)
 
 
 class Beaten(Exception):

@@ -24,19 +24,32 @@ def generated(base: str, suffix: str) -> str:
 
 
 def check_namespace(served: Served, obj: Json, namespace: str) -> None:
-    """The object's namespace is the path's. Raises BadRequest."""
+    """The object's namespace is the path's; without one there is nothing to say. Raises
+    BadRequest.
+    """
     meta = obj["metadata"]
+    if not served.id.namespaced:
+        meta.pop("namespace", None)
+        return
     said = meta.get("namespace") or ""
-    if served.id.namespaced:
-        if said and said != namespace:
-            raise BadRequest(
-                "the namespace of the provided object does not match the namespace sent on the "
-                "request"
-            )
-        meta["namespace"] = namespace
-    elif said:
+    if said and said != namespace:
         raise BadRequest(
             "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    meta["namespace"] = namespace
+
+
+def check_name(obj: Json, name: str) -> None:
+    """The object's name is the path's. Raises BadRequest."""
+    said = obj["metadata"].get("name")
+    if not said:
+        raise BadRequest(
+            f"the name of the object ({name} based on URL) was undeterminable: "
+            "name must be provided"
+        )
+    if said != name:
+        raise BadRequest(
+            f"the name of the object ({said}) does not match the name on the URL ({name})"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sampan.api.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
+from sampan.api.errors import Conflict, FieldError, Invalid, NotFound
 from sampan.api.meta import Json
 from sampan.apiserver.attempts import UPDATE, Attempt
 from sampan.apiserver.cacher.item import Item, body_of, value_of
@@ -14,6 +14,7 @@ from sampan.apiserver.options import WriteOptions, manager_of
 from sampan.apiserver.refusals import Unclassified, conflict
 from sampan.apiserver.registry.base import Beside, Parts
 from sampan.apiserver.registry.metadata import (
+    check_name,
     count_generation,
     keep_all_but_status,
     keep_status,
@@ -183,11 +184,8 @@ def validate(served: Served, new: Json, old: Json, subresource: str) -> None:
 
 def check_preconditions(served: Served, new: Json, old: Json, change: Change) -> None:
     """The revision and uid that the client named are those of the stored object."""
-    name, said_name = old["metadata"]["name"], new["metadata"].get("name") or ""
-    if said_name != name:
-        raise BadRequest(
-            f"the name of the object ({said_name}) does not match the name on the URL ({name})"
-        )
+    name = old["metadata"]["name"]
+    check_name(new, name)
     said = new["metadata"].get("resourceVersion") or ""
     held = old["metadata"]["resourceVersion"]
     if said and not said.isdigit():

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from sampan.api.body import Body, read_yaml
+from sampan.api.conform import complaint
 from sampan.api.errors import BadRequest, NotFound
 from sampan.api.leaves import DecodeError
-from sampan.api.meta import Json
+from sampan.api.meta import Json, ResourceId
+from sampan.api.patch import json_kind
+from sampan.api.schema import Type
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions
-from sampan.apiserver.reading import check_kind, typed
+from sampan.apiserver.refusals import Unclassified, conflict
 from sampan.apiserver.registry import create as creating
 from sampan.apiserver.registry import update as updating
 from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.metadata import check_name
 from sampan.apiserver.registry.update import Change
 from sampan.apiserver.served import Served
 from sampan.apiserver.verbs.canonical import canonical
@@ -20,13 +24,16 @@ from sampan.std.http import Response
 
 
 async def apply(served: Served, call: Call, parts: Parts, options: WriteOptions) -> Response:
-    config = read_config(served, call, options)
+    body = read_config(call)
+    config: Json = body.value
     info = call.info
 
     def laid_over(live: Json | None) -> Json:
+        check_config(config, served.id, served.type)
         merged = parts.ownership.apply(
             served, live, config, options.manager, info.subresource, force=bool(options.force)
         )
+        check_duplicates(call, body, options.validation)
         return canonical(served, call, merged, "Ignore")
 
     meta = config.get("metadata") or {}
@@ -37,33 +44,59 @@ async def apply(served: Served, call: Call, parts: Parts, options: WriteOptions)
         done = await updating.update(parts, served, call, change, options)
         return written(served, call, done, 200)
     except NotFound:
-        if info.subresource or meta.get("uid"):
+        if info.subresource:
             raise
     obj = laid_over(None)
+    if obj["metadata"].get("uid"):
+        uid = obj["metadata"]["uid"]
+        why = f"the provided object specified uid {uid}, and no existing object was found"
+        raise conflict(served.id, info.name, f"uid mismatch: {why}")
+    check_name(obj, info.name)
+    obj["metadata"].pop("resourceVersion", None)
+    creating.may_create(parts, call)
     created = await creating.create(parts, served, call, obj, options, track=False)
     return written(served, call, created, 201)
 
 
-def read_config(served: Served, call: Call, options: WriteOptions) -> Json:
-    """The configuration as it was written: no defaults, but everything must be known."""
+def read_config(call: Call) -> Body:
+    """The configuration as it was written: no defaults. Raises BadRequest."""
     try:
         body: Body = read_yaml(call.request.body)
     except DecodeError as error:
-        raise BadRequest(f"error decoding YAML: {error}") from error
-    config = body.value
-    if not isinstance(config, dict):
-        raise BadRequest("error decoding YAML: the configuration is no object")
-    check_kind(config, served.id)
-    typed(call, served, config, options.validation, body)
-    meta = config.setdefault("metadata", {})
-    for key, wanted in (("name", call.info.name), ("namespace", call.info.namespace)):
-        said = meta.get(key)
-        if said and wanted and said != wanted:
-            text = (
-                f"the {key} of the object ({said}) does not match the {key} on the URL ({wanted})"
-            )
-            raise BadRequest(text)
-    meta["name"] = call.info.name
-    if served.id.namespaced:
-        meta["namespace"] = call.info.namespace
-    return config
+        raise BadRequest(f"error decoding YAML: error converting YAML to JSON: {error}") from error
+    if body.value is None:
+        return Body({})
+    if not isinstance(body.value, dict):
+        raise BadRequest(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot "
+            f"unmarshal {json_kind(body.value)} into Go value of type map[string]interface {{}}"
+        )
+    return body
+
+
+def check_config(config: Json, rid: ResourceId, kind: Type) -> None:
+    """The configuration is one of this kind. Raises BadRequest, and what upstream does not name."""
+    said_version, said_kind = config.get("apiVersion") or "", config.get("kind") or ""
+    group, _, version = said_version.rpartition("/")
+    if (said_version, said_kind) != (rid.api_version, rid.kind):
+        raise BadRequest(f"invalid object type: {group}/{version}, Kind={said_kind}")
+    meta = config.get("metadata") or {}
+    if isinstance(meta, dict) and meta.get("managedFields") is not None:
+        raise BadRequest("metadata.managedFields must be nil")
+    wrong = complaint(config, kind)
+    if wrong:
+        meta = meta if isinstance(meta, dict) else {}
+        place = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}"
+        of = f"{place}; {group}/{version}, Kind={said_kind}"
+        raise Unclassified(f"failed to create typed patch object ({of}): {wrong}")
+
+
+def check_duplicates(call: Call, body: Body, validation: str) -> None:
+    """Keys that stand twice. Raises BadRequest where the client wants to be strict."""
+    if not body.duplicates or validation == "Ignore":
+        return
+    if validation == "Strict":
+        text = f"error converting YAML to JSON: {', '.join(body.duplicates)}"
+        raise BadRequest(f"error strict decoding YAML: {text}")
+    for line in body.warnings:
+        call.warn(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from sampan.api.errors import FieldError
+from sampan.api.errors import BadRequest, FieldError
 from sampan.api.meta import Json, ResourceId
 from sampan.apiserver.answers import answer
 from sampan.apiserver.attempts import CREATE, Attempt
@@ -15,7 +15,6 @@ from sampan.apiserver.refusals import Unclassified, conflict
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.modify import modify
 from sampan.apiserver.served import Catalog, Served
-from sampan.apiserver.verbs.update import check_name
 from sampan.std.http import Response
 
 PODS_BINDING = ResourceId("", "v1", "pods/binding", "Pod")
@@ -34,8 +33,8 @@ class Bindings:
         assert pods is not None
         binding = read_object(call, bindings, options.validation)
         name = call.info.name or binding["metadata"].get("name") or ""
-        if call.info.name:
-            check_name(binding, name)
+        if name != (binding["metadata"].get("name") or ""):
+            raise BadRequest("name in URL does not match name in Binding object")
         attempt = Attempt(
             CREATE, pods, call, call.info.namespace, name, binding, None, "binding",
             options.dry_run,

@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-from sampan.api.errors import BadRequest
+from collections.abc import Sequence
+
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json
 from sampan.api.patch import undecodable
 from sampan.apiserver.call import Call
+from sampan.apiserver.registry.metadata import check_namespace
 from sampan.apiserver.served import Served
 
 
-def canonical(served: Served, call: Call, patched: Json, validation: str) -> Json:
-    """The patched object read again as its kind. Raises Invalid when it no longer is one."""
+def canonical(
+    served: Served, call: Call, patched: Json, validation: str, complaints: Sequence[str] = ()
+) -> Json:
+    """The patched object read again as its kind. Raises Invalid when it no longer is one.
+
+    `complaints` are those about the patch itself.
+    """
+    _check_kind(served, patched)
     try:
         decoded = served.decode(patched)
     except DecodeError as error:
         raise undecodable(patched, str(error)) from error
-    if decoded.unknown and validation == "Strict":
-        listed = ", ".join(decoded.complaints)
-        raise undecodable(patched, f"strict decoding error: {listed}")
+    found = [*complaints, *decoded.complaints]
+    if found and validation == "Strict":
+        raise undecodable(patched, f"strict decoding error: {', '.join(found)}")
     if validation == "Warn":
-        for text in decoded.complaints:
+        for text in found:
             call.warn(text)
-    found = decoded.obj
-    if patched.get("kind") != served.id.kind or patched.get("apiVersion") != served.id.api_version:
-        raise BadRequest("the patched object has another kind or apiVersion than the resource")
-    found["kind"], found["apiVersion"] = served.id.kind, served.id.api_version
-    found.setdefault("metadata", {})
-    return found
+    obj = decoded.obj
+    obj["kind"], obj["apiVersion"] = served.id.kind, served.id.api_version
+    obj.setdefault("metadata", {})
+    check_namespace(served, obj, call.info.namespace)
+    return obj
+
+
+def _check_kind(served: Served, patched: Json) -> None:
+    """A kind that is missing is the resource's; another is none. Raises Invalid."""
+    rid = served.id
+    kind, version = patched.get("kind") or rid.kind, patched.get("apiVersion") or rid.api_version
+    if not isinstance(kind, str) or not isinstance(version, str):
+        return
+    if version != rid.api_version:
+        raise undecodable(patched, f'no kind "{kind}" is registered for version "{version}"')
+    if kind != rid.kind:
+        package = rid.group.partition(".")[0] or "core"
+        text = f"converting ({rid.version}.{kind}) to ({package}.{rid.kind}): unknown conversion"
+        raise undecodable(patched, text)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sampan.api.body import read_json
+from sampan.api.body import Body, read_json
 from sampan.api.errors import BadRequest, UnsupportedMediaType
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json
-from sampan.api.patch import decoding_error, json_patch, merge_patch_of
+from sampan.api.patch import decoding_error, json_patch, merge_patch_of, unknown_in_operations
 from sampan.api.strategic import strategic_merge
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, write_options
@@ -32,34 +32,46 @@ APPLY = "application/apply-patch+yaml"
 async def patch(served: Served, call: Call, parts: Parts) -> Response:
     call.check_form(served, listing=False)
     media = media_type(call)
-    if media not in (JSON_PATCH, MERGE, STRATEGIC, APPLY):
-        raise UnsupportedMediaType("415: Unsupported Media Type", details={})
-    if media == STRATEGIC and served.custom:
-        raise UnsupportedMediaType(
-            "the body of the request was in an unknown format - accepted media types include: "
-            f"{JSON_PATCH}, {MERGE}, {APPLY}"
-        )
+    check_media(served, media)
     options = write_options(call.query, "PatchOptions", apply=media == APPLY)
     check_size(call.request.body)
     if media == APPLY:
         return await apply(served, call, parts, options)
-    sent = read_patch(call.request.body, plain=media == STRATEGIC)
+    sent = read_patch(call.request.body, media, options.validation)
     change = Change(
         call.info.name,
         changer(served, call, media, sent, options),
         call.info.subresource,
-        retry=not names_revision(sent),
+        retry=not names_revision(sent.value),
     )
     done = await registry.update(parts, served, call, change, options)
     return written(served, call, done, 200)
 
 
-def read_patch(data: bytes, *, plain: bool = False) -> Any:
-    """The patch; upstream says what is wrong with a strategic one without an introduction."""
+def check_media(served: Served, media: str) -> None:
+    """Raises UnsupportedMediaType, in the words of whoever upstream refuses it."""
+    if served.custom:
+        if media not in (JSON_PATCH, MERGE, APPLY):
+            raise UnsupportedMediaType(
+                "the body of the request was in an unknown format - accepted media types include: "
+                f"{JSON_PATCH}, {MERGE}, {APPLY}"
+            )
+    elif media not in (JSON_PATCH, MERGE, STRATEGIC, APPLY):
+        raise UnsupportedMediaType("415: Unsupported Media Type", details={})
+
+
+def read_patch(data: bytes, media: str, validation: str) -> Body:
+    """The patch, and what strict decoding finds in it."""
     try:
-        return read_json(data, duplicates=False).value
+        sent = read_json(data, duplicates=validation != "Ignore")
     except DecodeError as error:
-        raise BadRequest(str(error)) if plain else decoding_error(str(error)) from error
+        # Upstream says what is wrong with a strategic patch without an introduction.
+        text = str(error)
+        raise BadRequest(text) if media == STRATEGIC else decoding_error(text) from error
+    if media != JSON_PATCH or validation == "Ignore":
+        return sent
+    found = [*sent.duplicates, *unknown_in_operations(sent.value)]
+    return Body(sent.value, tuple(f"json patch {text}" for text in found))
 
 
 def names_revision(sent: Any) -> bool:
@@ -68,17 +80,19 @@ def names_revision(sent: Any) -> bool:
 
 
 def changer(
-    served: Served, call: Call, media: str, sent: Any, options: WriteOptions
+    served: Served, call: Call, media: str, sent: Body, options: WriteOptions
 ) -> Callable[[Json], Json]:
     """The function from the stored object to the patched one, in canonical form."""
 
     def make(current: Json) -> Json:
         if media == JSON_PATCH:
-            patched = json_patch(current, sent)
+            patched = json_patch(current, sent.value)
         elif media == MERGE:
-            patched = merge_patch_of(current, sent)
+            patched = merge_patch_of(current, sent.value)
         else:
-            patched = strategic_merge(current, sent, served.resource.schema)
-        return canonical(served, call, patched, options.validation)
+            patched = strategic_merge(current, sent.value, served.resource.schema)
+            # Upstream's typed objects have no say in what kind they are.
+            patched |= {"kind": served.id.kind, "apiVersion": served.id.api_version}
+        return canonical(served, call, patched, options.validation, sent.duplicates)
 
     return make

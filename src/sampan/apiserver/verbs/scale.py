@@ -6,23 +6,32 @@ from collections.abc import Callable
 
 import orjson
 
-from sampan.api import decode
+from sampan.api import decode, managed, schema
 from sampan.api.errors import Invalid, NotFound
+from sampan.api.managed_scale import of_scale, onto_parent
 from sampan.api.meta import Json, ResourceId
 from sampan.api.patch import json_patch, merge_patch_of
 from sampan.api.strategic import strategic_merge
 from sampan.apiserver.answers import answer
 from sampan.apiserver.cacher.item import Item
 from sampan.apiserver.call import Call
-from sampan.apiserver.options import write_options
+from sampan.apiserver.options import WriteOptions, write_options
 from sampan.apiserver.reading import check_kind, media_type, read_value
 from sampan.apiserver.refusals import no_such_method
 from sampan.apiserver.registry import update as registry
 from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.metadata import check_name
 from sampan.apiserver.registry.update import Change
 from sampan.apiserver.served import Served
-from sampan.apiserver.verbs.patch import JSON_PATCH, MERGE, STRATEGIC, names_revision, read_patch
-from sampan.apiserver.verbs.update import check_name
+from sampan.apiserver.verbs.apply import check_config, check_duplicates, read_config
+from sampan.apiserver.verbs.patch import (
+    APPLY,
+    JSON_PATCH,
+    MERGE,
+    check_media,
+    names_revision,
+    read_patch,
+)
 from sampan.resources.autoscaling import scale as scales
 from sampan.resources.autoscaling.scale import WORKLOADS
 from sampan.std.http import Response
@@ -48,14 +57,47 @@ class Scales:
             retry = not scale["metadata"].get("resourceVersion")
             change = self._change(served, call, lambda _current: scale, retry=retry)
         elif method == "PATCH":
-            options = write_options(call.query, "PatchOptions")
-            sent, media = read_patch(call.request.body), media_type(call)
+            media = media_type(call)
+            check_media(served, media)
+            options = write_options(call.query, "PatchOptions", apply=media == APPLY)
+            if media == APPLY:
+                return await self._apply(served, call, options)
+            sent = read_patch(call.request.body, media, options.validation).value
             change = self._change(
                 served, call, lambda current: _patched(current, sent, media),
                 retry=not names_revision(sent),
             )  # fmt: skip
         else:
             raise no_such_method()
+        done = await registry.update(self._parts, served, call, change, options)
+        obj = served.current(done) if isinstance(done, Item) else done
+        return self._answer(served, call, obj)
+
+    async def _apply(self, served: Served, call: Call, options: WriteOptions) -> Response:
+        body = read_config(call)
+        config: Json = body.value
+        paths = served.scale or WORKLOADS
+        path = tuple(f"f:{step}" for step in paths.replicas)
+
+        def scaled(current: Json) -> Json:
+            check_config(config, SCALE, schema.of(SCHEMA))
+            owners = managed.read_or_nothing(current["metadata"].get("managedFields"))
+            live = scales.of(current, paths)
+            live["metadata"]["managedFields"] = managed.written(of_scale(owners, path))
+            merged = self._parts.ownership.apply_scale(live, config, options)
+            check_duplicates(call, body, options.validation)
+            scale = {**decode.normal(merged, SCHEMA), "kind": SCALE.kind}
+            check_name(scale, call.info.name)
+            _check(scale, call.info.name)
+            scales.onto(current, scale, paths)
+            changed = managed.read_or_nothing(scale["metadata"].get("managedFields"))
+            owners = onto_parent(owners, changed, path, served.id.api_version)
+            current["metadata"]["managedFields"] = managed.written(owners)
+            current["metadata"]["resourceVersion"] = scale["metadata"].get("resourceVersion", "")
+            return current
+
+        retry = not (config.get("metadata") or {}).get("resourceVersion")
+        change = Change(call.info.name, scaled, "scale", track=False, retry=retry)
         done = await registry.update(self._parts, served, call, change, options)
         obj = served.current(done) if isinstance(done, Item) else done
         return self._answer(served, call, obj)
@@ -89,11 +131,9 @@ class Scales:
 def _patched(current: Json, sent: object, media: str) -> Json:
     if media == JSON_PATCH:
         patched = json_patch(current, sent)
-    elif media in (MERGE, STRATEGIC):
+    else:
         merge = merge_patch_of if media == MERGE else _strategic
         patched = merge(current, sent)
-    else:
-        patched = merge_patch_of(current, sent)
     return {**decode.normal(patched, SCHEMA), "kind": SCALE.kind}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import orjson
 
-from sampan.api.errors import BadRequest, NotFound
+from sampan.api.errors import NotFound
 from sampan.api.meta import Json
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, write_options
@@ -14,7 +14,7 @@ from sampan.apiserver.reading import read_object
 from sampan.apiserver.registry import create as creating
 from sampan.apiserver.registry import update as registry
 from sampan.apiserver.registry.base import Parts
-from sampan.apiserver.registry.metadata import check_namespace
+from sampan.apiserver.registry.metadata import check_name, check_namespace
 from sampan.apiserver.registry.update import Change
 from sampan.apiserver.served import Served
 from sampan.apiserver.verbs.create import written
@@ -25,11 +25,11 @@ async def update(served: Served, call: Call, parts: Parts) -> Response:
     call.check_form(served, listing=False)
     options = write_options(call.query, "UpdateOptions")
     obj = read_object(call, served, options.validation)
-    name = check_name(obj, call.info.name)
     check_namespace(served, obj, call.info.namespace)
+    check_name(obj, call.info.name)
     meta = obj["metadata"]
     change = Change(
-        name,
+        call.info.name,
         fresh(obj),
         call.info.subresource,
         retry=meta.get("resourceVersion") in (None, "", "0"),
@@ -61,17 +61,6 @@ async def _create(
     """PUT of an absent name, for kinds that allow it."""
     if obj["metadata"].get("uid"):
         raise NotFound.of(served.id, call.info.name)
+    creating.may_create(parts, call)
     done = await creating.create(parts, served, call, obj, options)
     return written(served, call, done, 201)
-
-
-def check_name(obj: Json, name: str) -> str:
-    """The object's name is the path's. Raises BadRequest."""
-    said = obj["metadata"].get("name") or ""
-    if said != name:
-        raise BadRequest(
-            f"the name of the object ({said}) does not match the name on the URL ({name})"
-            if said
-            else "name must be provided"
-        )
-    return name
