@@ -34,8 +34,9 @@ class Call:
     def form(self, served: Served) -> Form:
         """How the client wants the objects of a resource."""
         wish = self.wish
-        if not wish.transform:
-            return served.whole
+        watching = self.info.verb == "watch"
+        if not wish.transform or (watching and wish.transform == "PartialObjectMetadataList"):
+            return served.whole  # upstream cannot make a list of an event's object
         include = one(self.query, "includeObject") if wish.transform == "Table" else ""
         return served.form(wish.transform, include, wish.version)
 

@@ -10,6 +10,7 @@ JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 PRODUCED = (JSON, YAML, PROTOBUF)
+STREAMED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 _TRANSFORMS = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
 _META_VERSIONS = frozenset({"v1", "v1beta1"})
 
@@ -73,10 +74,10 @@ def choose(accept: str, *, streaming: bool = False) -> Wish:
     if best is not None:
         return best
     if any(_range_of(clause.type, media) for clause in ranges for media in PRODUCED):
-        raise NotAcceptable("only the following media types are accepted: " + ", ".join(PRODUCED))
+        accepted = STREAMED if streaming else PRODUCED
+        raise NotAcceptable("only the following media types are accepted: " + ", ".join(accepted))
     raise NotAcceptable(
-        "406: Not Acceptable\n\nAvailable representations: "
-        + ", ".join((*PRODUCED, f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")),
+        "406: Not Acceptable\n\nAvailable representations: " + ", ".join((*PRODUCED, *STREAMED)),
         details={},
     )
 
@@ -93,7 +94,7 @@ def _met(clause: Clause, produced: list[str]) -> Wish | None:
             and clause.params.get("g") == "meta.k8s.io"
             and clause.params.get("v") in _META_VERSIONS
         )
-        if known and media != PROTOBUF:
+        if known and (media != PROTOBUF or kind != "Table"):
             return Wish(media, kind, clause.params["v"])
     return None
 

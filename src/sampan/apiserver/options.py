@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,6 +15,7 @@ META = "meta.k8s.io"
 VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 PROPAGATIONS = ("Foreground", "Background", "Orphan")
 MANAGER_MAX = 128
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 Query = Mapping[str, Sequence[str]]
 T = TypeVar("T")
@@ -38,10 +40,12 @@ def number(query: Query, name: str) -> int | None:
     text = one(query, name)
     if not text:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    if not _INTEGER.fullmatch(text):
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    found = int(text)
+    if not -(1 << 63) <= found < 1 << 63:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return found
 
 
 def invalid(kind: str, errors: list[FieldError]) -> Invalid:

@@ -6,11 +6,13 @@ share the very same bytes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import orjson
 
+from sampan.api import decode
 from sampan.api.meta import Json
 from sampan.api.resource import Column, Resource
 from sampan.apiserver.cacher.item import Item, head_of
@@ -21,6 +23,11 @@ META_V1 = "meta.k8s.io/v1"
 
 class Form(Protocol):
     """What a client's Accept header came to."""
+
+    @property
+    def following(self) -> Form:
+        """The form of a watch's events but the first."""
+        ...
 
     def single(self, item: Item) -> bytes: ...
 
@@ -52,6 +59,7 @@ class Whole:
         self.head = head_of(resource.id.kind, resource.id.api_version)
         self.list_head = head_of(resource.id.kind + "List", resource.id.api_version)
         self.custom = custom
+        self.following: Form = self
         converts = resource.storage is not None and not custom
         self.convert: Callable[[Json], Json] | None = resource.from_storage if converts else None
 
@@ -63,6 +71,10 @@ class Whole:
         obj.pop("kind", None)
         obj.pop("apiVersion", None)
         return orjson.dumps(obj)
+
+    def nothing(self) -> Json:
+        """An object of which nothing is known, for a bookmark's row."""
+        return {} if self.custom else decode.normal({}, self.resource.schema)
 
     def single(self, item: Item) -> bytes:
         return self.head + self.body(item)[1:]
@@ -96,6 +108,7 @@ class MetadataOnly:
 
     def __init__(self, whole: Whole, api_version: str = META_V1) -> None:
         self.whole = whole
+        self.following: Form = self
         self.head = head_of("PartialObjectMetadata", api_version)
         self.list_head = head_of("PartialObjectMetadataList", api_version)
 
@@ -130,8 +143,11 @@ class Table:
         self.columns = whole.resource.columns or DEFAULT_COLUMNS
         definitions = [definition_of(column) for column in self.columns]
         self.definitions = orjson.dumps(definitions)
+        self.following: Form = copy.copy(self)
+        self.following.definitions = b"null"
+        self.following.following = self.following
 
-    def row(self, obj: Json, whole: bytes) -> bytes:
+    def row(self, obj: Json, whole: bytes, meta: Json | None = None) -> bytes:
         now = self.now()
         cells: list[Any] = [column.cell(obj, now) for column in self.columns]
         if self.include == "None":
@@ -139,7 +155,7 @@ class Table:
         elif self.include == "Object":
             shown = whole
         else:
-            shown = self.partial_head + orjson.dumps({"metadata": obj["metadata"]})[1:]
+            shown = self.partial_head + orjson.dumps({"metadata": meta or obj["metadata"]})[1:]
         marks = self.whole.resource.row_conditions(obj)
         marked = b'"conditions":%b,' % orjson.dumps(marks) if marks else b""
         return b'{"cells":%b,%b"object":%b}' % (orjson.dumps(cells), marked, shown)
@@ -167,7 +183,12 @@ class Table:
         return b'{"type":"%b","object":%b}\n' % (kind.encode(), self.single(item))
 
     def bookmark(self, revision: int, initial_end: bool) -> bytes:
-        return _bookmark(self.whole.head, revision, initial_end)
+        """A table, too: with the row of an object of which nothing is known."""
+        meta = bookmark_meta(revision, initial_end)
+        obj = {**self.whole.nothing(), "metadata": {"name": "", **meta}}
+        row = self.row(obj, self.whole.of({"metadata": meta}), meta)
+        table = self._table(row, {"resourceVersion": meta["resourceVersion"]})
+        return b'{"type":"BOOKMARK","object":%b}\n' % table
 
 
 def definition_of(column: Column) -> Json:
@@ -186,8 +207,13 @@ DEFAULT_COLUMNS = (
 )
 
 
-def _bookmark(head: bytes, revision: int, initial_end: bool) -> bytes:
+def bookmark_meta(revision: int, initial_end: bool) -> Json:
     meta: Json = {"resourceVersion": str(revision)}
     if initial_end:
         meta["annotations"] = {"k8s.io/initial-events-end": "true"}
+    return meta
+
+
+def _bookmark(head: bytes, revision: int, initial_end: bool) -> bytes:
+    meta = bookmark_meta(revision, initial_end)
     return b'{"type":"BOOKMARK","object":%b"metadata":%b}}\n' % (head, orjson.dumps(meta))

@@ -18,6 +18,7 @@ from sampan.api.schema import Type
 from sampan.apiserver.cacher.cacher import Cacher, key_for
 from sampan.apiserver.cacher.collection import Collection
 from sampan.apiserver.cacher.item import Item
+from sampan.apiserver.framed import Framed
 from sampan.apiserver.render import Form, MetadataOnly, Table, Whole
 from sampan.resources.autoscaling.scale import ScalePaths
 
@@ -44,6 +45,7 @@ class Served:
     reread: bool = False
     """Stored objects must be pruned and defaulted by today's schema."""
     forms: dict[str, Form] = field(default_factory=dict)
+    frames: dict[Form, Framed] = field(default_factory=dict)
     zero: Json | None = None
     nothing: Json | None = None
 
@@ -106,6 +108,13 @@ class Served:
         found = self.forms.get(key)
         if found is None:
             found = self.forms[key] = self._make_form(transform, include, version)
+        return found
+
+    def framed(self, lines: Form) -> Framed:
+        """The same for the same form."""
+        found = self.frames.get(lines)
+        if found is None:
+            found = self.frames[lines] = Framed(lines)
         return found
 
     def _make_form(self, transform: str, include: str, version: str) -> Form:

@@ -17,6 +17,11 @@ MAX_WAITING = 8 << 20
 class EventForm(Protocol):
     """How a client wants events: whole objects, metadata, or rows of a table."""
 
+    @property
+    def following(self) -> EventForm:
+        """The form of all events but the first of a watch."""
+        ...
+
     def event(self, kind: str, item: Item) -> bytes: ...
 
     def bookmark(self, revision: int, initial_end: bool) -> bytes: ...
@@ -60,6 +65,8 @@ class Watcher:
         self.sink = sink
         self.sent = 0
         """The newest revision that the client knows about."""
+        self.floor = 0
+        """Events up to here are not wanted (a watch may start in the future)."""
 
     def start(self) -> None:
         self.collection.takers[self] = None
@@ -68,6 +75,8 @@ class Watcher:
         self.collection.takers.pop(self, None)
 
     def take(self, event: Event) -> None:
+        if event.revision <= self.floor:
+            return
         selection = self.selection
         item, previous = event.item, event.previous
         subject = item or previous
@@ -93,12 +102,23 @@ class Watcher:
                 shown = shown.at(event.revision)
             line = event.encoded[key] = self.form.event(kind, shown)
         self.sent = event.revision
+        self.form = self.form.following
         self.sink.send(line)
         if self.sink.waiting() > MAX_WAITING:
             self.stop()
             self.sink.abort()
 
+    def show(self, item: Item) -> None:
+        """An object that was there before."""
+        self.sink.send(self.form.event("ADDED", item))
+        self.form = self.form.following
+
+    def initial_end(self) -> None:
+        self.sink.send(self.form.bookmark(self.sent, True))
+        self.form = self.form.following
+
     def take_progress(self, revision: int) -> None:
         if revision > self.sent:
             self.sent = revision
         self.sink.send(self.form.bookmark(self.sent, False))
+        self.form = self.form.following

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import orjson
-
 from sampan.api.errors import BadRequest, Expired, Timeout
 from sampan.api.meta import Json
+from sampan.apiserver import resume
 from sampan.apiserver.answers import answer
 from sampan.apiserver.cacher.cacher import Cacher, prefix_of, split_key
 from sampan.apiserver.cacher.item import Item, body_of
@@ -23,6 +22,7 @@ from sampan.std.http import Response
 from sampan.store.base import Compacted, FutureRevision
 
 RETRY_S = 1
+_NUMBER = re.compile(r"[0-9]+")
 PAGE = 500
 
 
@@ -52,7 +52,7 @@ async def slice_of(served: Served, namespace: str, options: ListOptions, cacher:
     space = namespace if served.id.namespaced else ""
     selection = selection_for(served, space, options.labels, options.fields)
     if options.resume:
-        revision, after = read_token(options)
+        revision, after = resume.read(options)
         return await _page_at(served, selection, cacher, options.limit, revision, after)
     version = revision_of(options.version)
     exact = options.match == "Exact" or (
@@ -69,11 +69,12 @@ async def slice_of(served: Served, namespace: str, options: ListOptions, cacher:
 def revision_of(text: str) -> int:
     if not text:
         return 0
-    if not text.isdigit():
-        raise BadRequest(
-            f'invalid resource version "{text}": '
-            f'strconv.ParseUint: parsing "{text}": invalid syntax'
-        )
+    why = "" if _NUMBER.fullmatch(text) else "invalid syntax"
+    if not why and int(text) >= 1 << 64:
+        why = "value out of range"
+    if why:
+        parsing = f'strconv.ParseUint: parsing "{text}": {why}'
+        raise BadRequest(f'invalid resource version "{text}": {parsing}')
     return int(text)
 
 
@@ -87,7 +88,7 @@ async def reached(cacher: Cacher, revision: int) -> None:
 
 def too_large(revision: int, current: int) -> Timeout:
     return Timeout(
-        f"Too large resource version: {revision}, current: {current}",
+        f"Timeout: Too large resource version: {revision}, current: {current}",
         details={
             "causes": [
                 {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
@@ -145,8 +146,8 @@ def _cut(items: Iterable[Item], selection: Selection, limit: int, revision: int)
             break
     if not remaining:
         return Slice(found, revision)
-    resume = write_token(revision, found[-1])
-    return Slice(found, revision, resume, 0 if selection.selective else remaining)
+    token = resume.write(revision, found[-1].namespace, found[-1].name)
+    return Slice(found, revision, token, 0 if selection.selective else remaining)
 
 
 async def _page_at(
@@ -196,8 +197,9 @@ async def _from_history(
             if selection.covers(item) and selection.matches(item):
                 found.append(item)
         if not selection.selective and limit and len(found) >= limit:
-            resume = write_token(revision, found[-1]) if page.more else ""
-            return Slice(found, revision, resume, page.remaining)
+            last_one = found[-1]
+            token = resume.write(revision, last_one.namespace, last_one.name) if page.more else ""
+            return Slice(found, revision, token, page.remaining)
         if not page.more or (limit and len(found) > limit):
             return _cut(found, selection, limit, revision)
         last = page.entries[-1].key
@@ -217,7 +219,7 @@ def expired(after: tuple[str, str] | None) -> Expired:
         "the time the first chunk was returned and now may show up in the list."
     )
     error = ExpiredPage(text)
-    error.resume = _token(-1, *after)
+    error.resume = resume.write(-1, *after)
     return error
 
 
@@ -230,46 +232,3 @@ class ExpiredPage(Expired):
         body = super().status()
         body["metadata"] = {"continue": self.resume}
         return body
-
-
-# -- continue tokens: a revision and the last key, as upstream writes them
-
-
-def write_token(revision: int, last: Item) -> str:
-    return _token(revision, last.namespace, last.name)
-
-
-def _token(revision: int, namespace: str, name: str) -> str:
-    start = f"{namespace}/{name}\0" if namespace else f"{name}\0"
-    token = {"v": "meta.k8s.io/v1", "rv": revision, "start": start}
-    return base64.urlsafe_b64encode(orjson.dumps(token)).rstrip(b"=").decode()
-
-
-def read_token(options: ListOptions) -> tuple[int, tuple[str, str]]:
-    """Revision (-1: whatever is now) and the last key. Raises BadRequest."""
-    if options.version and options.version != "0":
-        raise BadRequest("specifying resource version is not allowed when using continue")
-    try:
-        raw = base64.urlsafe_b64decode(options.resume + "=" * (-len(options.resume) % 4))
-    except ValueError as error:
-        raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from error
-    try:
-        token = orjson.loads(raw)
-        start = str(token["start"]).removesuffix("\0")
-        revision = int(token["rv"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadRequest(
-            f"invalid continue token: continue key is not valid: {_not_json(raw)}"
-        ) from error
-    namespace, _, name = start.rpartition("/")
-    return revision, (namespace, name)
-
-
-def _not_json(raw: bytes) -> str:
-    if not raw:
-        return "unexpected end of JSON input"
-    if raw[:1] != b"{":
-        char = chr(raw[0])
-        shown = char if char.isprintable() and raw[0] < 0x80 else f"\\u{raw[0]:04x}"
-        return f"invalid character '{shown}' looking for beginning of value"
-    return "the token is damaged"

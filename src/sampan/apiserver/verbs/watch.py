@@ -10,14 +10,15 @@ from typing import Any, cast
 
 import orjson
 
-from sampan.api.errors import ApiError, Expired
+from sampan.api.errors import ApiError, Expired, Timeout
 from sampan.apiserver.answers import add_warnings
 from sampan.apiserver.cacher.cacher import Cacher, prefix_of, split_key
 from sampan.apiserver.cacher.collection import Event
 from sampan.apiserver.cacher.item import Item, body_of
 from sampan.apiserver.cacher.watcher import Selection, Watcher
 from sampan.apiserver.call import Call
-from sampan.apiserver.negotiate import JSON
+from sampan.apiserver.framed import MEDIA_TYPE, frame
+from sampan.apiserver.negotiate import JSON, PROTOBUF
 from sampan.apiserver.options import ListOptions, list_options
 from sampan.apiserver.selection import selection_for
 from sampan.apiserver.served import Served
@@ -40,6 +41,8 @@ class Plan:
     mark_end: bool = False
     """Say when the initial objects have been sent."""
     timeout_s: float = TIMEOUT_S
+    floor: int = 0
+    """The revision behind which the watch begins."""
 
 
 async def watch(
@@ -52,21 +55,18 @@ async def watch(
     if info.legacy_verb == "watch" and info.name and not selection.name:
         selection = Selection(space, info.name, selection.labels, selection.fields)
     version = revision_of(options.version)
-    await reached(cacher, version)
-    plan = Plan(selection, options, None)
+    plan = Plan(selection, options, None, floor=version)
     plan.timeout_s = options.timeout_s or TIMEOUT_S * (1 + random())
-    headers = {"content-type": JSON, "cache-control": "no-cache, private"}
+    framed = call.wish.media_type == PROTOBUF
+    headers = {
+        "content-type": MEDIA_TYPE if framed else JSON, "cache-control": "no-cache, private",
+    }  # fmt: skip
     add_warnings(headers, call.warnings)
-    if options.initial:
-        plan.mark_end = options.bookmarks
-    elif version:
-        try:
-            plan.events = await _since(served, cacher, version)
-        except Compacted:
-            return Response(200, headers, _only(_too_old(version)))
-    elif options.initial is False:
-        plan.events = []
-    form = call.form(served)
+    try:
+        await _begin(plan, served, cacher, version)
+    except (Timeout, Expired) as error:
+        return Response(200, headers, _only(error, framed=framed))
+    form = served.framed(call.form(served)) if framed else call.form(served)
 
     def attach(sink: Sink) -> Detach:
         watcher = Watcher(served.collection, selection, form, sink)
@@ -75,17 +75,35 @@ async def watch(
     return Response(200, headers, Feed(attach))
 
 
+async def _begin(plan: Plan, served: Served, cacher: Cacher, version: int) -> None:
+    """Find where the watch begins. Raises Expired, and Timeout where what is there must be newer
+    than what there is; a plain watch may begin in the future.
+    """
+    options = plan.options
+    if options.initial:
+        await reached(cacher, version)
+        plan.mark_end = options.bookmarks
+        plan.floor = 0
+    elif version:
+        try:
+            plan.events = await _since(served, cacher, version)
+        except Compacted as error:
+            raise _too_old(version, error.compacted) from error
+    elif options.initial is False:
+        plan.events = []
+
+
 def _attach(watcher: Watcher, plan: Plan, cacher: Cacher) -> Detach:
     """Send what came before, then follow. No await in here: nothing can be missed between."""
-    sink, form = watcher.sink, watcher.form
+    watcher.floor = plan.floor
     if plan.events is None:
         source = watcher.collection.items(plan.selection.namespace)
         for item in source:
             if plan.selection.covers(item) and plan.selection.matches(item):
-                sink.send(form.event("ADDED", item))
+                watcher.show(item)
         watcher.sent = cacher.revision
         if plan.mark_end:
-            sink.send(form.bookmark(watcher.sent, True))
+            watcher.initial_end()
     else:
         for event in plan.events:
             watcher.take(event)
@@ -151,16 +169,17 @@ def _event(change: Change) -> Event:
     return Event(change.revision, item, previous)
 
 
-def _only(error: ApiError) -> Feed:
+def _only(error: ApiError, *, framed: bool) -> Feed:
     """A watch that says ERROR and ends."""
+    line = orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
 
     def attach(sink: Sink) -> Detach:
-        sink.send(orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n")
+        sink.send(frame(line) if framed else line)
         sink.end()
         return lambda: None
 
     return Feed(attach)
 
 
-def _too_old(version: int) -> Expired:
-    return Expired(f"too old resource version: {version} ({version})")
+def _too_old(version: int, oldest: int) -> Expired:
+    return Expired(f"too old resource version: {version} ({oldest})")

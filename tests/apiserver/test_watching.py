@@ -1,0 +1,130 @@
+"""How watches begin, in which form their events come, and what continue tokens are refused."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+
+from sampan.api.protobuf import decode_request
+from sampan.apiserver.framed import MEDIA_TYPE
+from sampan.std.http import Feed, Sink
+from tests.apiserver.test_reads import MAPS, fill, watching
+
+if TYPE_CHECKING:
+    from tests.apiserver.conftest import Asker
+
+STREAMING = "sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+class Bytes(Sink):
+    """What a watch pushes, as it is."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+
+    def send(self, chunk: bytes) -> None:
+        self.chunks.append(chunk)
+
+    def waiting(self) -> int:
+        return 0
+
+    def end(self) -> None:
+        return
+
+    def abort(self) -> None:
+        return
+
+
+async def test_a_plain_watch_may_begin_in_the_future(server: Asker) -> None:
+    revision = server.api.cacher.revision
+    sink = await watching(server, f"resourceVersion={revision + 1}")
+    await fill(server, 3)
+    assert sink.seen == [("ADDED", "m001"), ("ADDED", "m002")]
+
+
+async def test_a_streaming_list_does_not_begin_in_the_future(server: Asker) -> None:
+    server.api.cacher.patience_s = 0
+    sink = await watching(server, f"{STREAMING}&resourceVersion=99999")
+    (event,) = sink.events
+    status = event["object"]
+    assert (event["type"], status["reason"]) == ("ERROR", "Timeout")
+    assert status["message"].startswith("Timeout: Too large resource version: 99999, current: ")
+
+
+async def test_only_the_first_table_of_a_watch_says_what_its_columns_are(server: Asker) -> None:
+    await fill(server, 2)
+    sink = await watching(server, "resourceVersion=0", accept=TABLE)
+    await server.make(MAPS, {"metadata": {"name": "n"}})
+    columns = [event["object"]["columnDefinitions"] for event in sink.events]
+    assert [column["name"] for column in columns[0]] == ["Name", "Data", "Age"]
+    assert columns[1:] == [None, None]
+
+
+async def test_the_bookmark_of_a_table_is_a_table_for_every_kind(server: Asker) -> None:
+    for served in server.api.catalog:
+        rid = served.id
+        if "watch" not in served.resource.verbs:
+            continue
+        prefix = f"/apis/{rid.group}/{rid.version}" if rid.group else f"/api/{rid.version}"
+        path = f"{prefix}/{rid.plural}"
+        sink = await watching(server, STREAMING, path=path, accept=TABLE)
+        mark = sink.events[-1]["object"]
+        (row,) = mark["rows"]
+        notes = row["object"]["metadata"]["annotations"]
+        assert (mark["kind"], notes) == ("Table", {"k8s.io/initial-events-end": "true"}), rid
+
+
+async def test_who_reads_no_json_gets_protobuf_frames(server: Asker) -> None:
+    await fill(server, 1)
+    response = await server.raw("GET", f"{MAPS}?watch=1&{STREAMING}", accept=MEDIA_TYPE)
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert isinstance(response.body, Feed)
+    sink = Bytes()
+    response.body.attach(sink)
+    found = []
+    for chunk in sink.chunks:
+        assert int.from_bytes(chunk[:4], "big") == len(chunk) - 4
+        envelope = chunk[chunk.index(b"k8s\0") :]
+        found.append(decode_request(envelope, "v1", "ConfigMap")["metadata"])
+    assert found[0]["name"] == "m000"
+    assert found[1]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    assert [b"ADDED" in chunk for chunk in sink.chunks] == [True, False]
+
+
+async def test_yaml_is_no_form_of_a_watch(server: Asker) -> None:
+    status, answer = await server.ask("GET", f"{MAPS}?watch=1", accept="application/yaml, text/x")
+    assert status == 406
+    response = await server.raw("GET", f"{MAPS}?watch=1", accept="application/yaml")
+    assert b"application/json;stream=watch" in await response.read()
+    assert response.headers["content-type"] == "application/json"
+    assert answer["reason"] == "NotAcceptable"
+
+
+def token(**parts: object) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(parts)).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        (token(), ": server does not recognize this encoded version "),
+        (token(v="v2", rv=1, start="a"), ": server does not recognize this encoded version v2"),
+        (token(v="meta.k8s.io/v1", start="a"),
+         ": incorrect encoded start resourceVersion (version meta.k8s.io/v1)"),
+        (token(v="meta.k8s.io/v1", rv=1),
+         ": encoded start key empty (version meta.k8s.io/v1)"),
+        (token(v="meta.k8s.io/v1", rv=1, start="../a"), ": ../a"),
+        ("a+b", ": illegal base64 data at input byte 1"),
+        ("abcde", ": illegal base64 data at input byte 4"),
+        ("abc", ": invalid character 'i' looking for beginning of value"),
+    ],
+)  # fmt: skip
+async def test_a_continue_token_is_checked(server: Asker, sent: str, why: str) -> None:
+    query = sent.replace("+", "%2B")
+    status, answer = await server.ask("GET", f"{MAPS}?continue={query}")
+    prefix = "invalid continue token: continue key is not valid"
+    assert (status, answer["message"]) == (400, prefix + why)
