@@ -100,7 +100,7 @@ async def test_yaml_is_no_form_of_a_watch(server: Asker) -> None:
     assert status == 406
     response = await server.raw("GET", f"{MAPS}?watch=1", accept="application/yaml")
     assert b"application/json;stream=watch" in await response.read()
-    assert response.headers["content-type"] == "application/json"
+    assert response.headers["content-type"] == "application/yaml"
     assert answer["reason"] == "NotAcceptable"
 
 

@@ -56,23 +56,32 @@ def read_yaml(data: bytes) -> Body:
 
 
 def shown(data: bytes) -> str:
-    """The beginning of a body, as it stands in messages."""
+    """The beginning of a body, as it stands in messages: what looks like no object as hex."""
     if not data:
         return "<empty>"
-    text = data[:SHOWN_BYTES].decode(errors="replace")
+    begin = data[:SHOWN_BYTES]
+    text = begin.decode(errors="replace") if begin[:1] == b"{" else begin.hex()
     return f"{text} ..." if len(data) > SHOWN_BYTES else text
 
 
 def syntax_error(data: bytes, position: int) -> str:
     """Go's words for a place where JSON breaks off."""
-    text = data.decode(errors="replace")
-    position = min(position, len(text))
+    text = data.decode("latin-1")  # Go looks at single bytes
+    position = min(_in_bytes(data, position), len(text))
     if not text[position:].strip():
         return "unexpected end of JSON input"
     if literal := _LITERALS.get(text[position]):
         return _broken_literal(text, position, literal)
     char = text[position]
     return f"invalid character {_go_quote(char)} {_expectation(text, position)}"
+
+
+def _in_bytes(data: bytes, position: int) -> int:
+    """A place that was counted in characters."""
+    try:
+        return len(data.decode()[:position].encode())
+    except UnicodeDecodeError:
+        return position
 
 
 _LITERALS = {"n": "null", "t": "true", "f": "false"}
@@ -124,7 +133,18 @@ def _after_value(before: str) -> bool:
 
 
 def _go_quote(char: str) -> str:
-    return "'\\''" if char == "'" else repr(char) if char != '"' else "'\"'"
+    if char in "'\\":
+        return f"'\\{char}'"
+    code = ord(char)
+    if char.isprintable():
+        return f"'{char}'"
+    known = _ESCAPES.get(char)
+    return f"'{known}'" if known else f"'\\x{code:02x}'" if code < 0x80 else f"'\\u{code:04x}'"
+
+
+_ESCAPES = {
+    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+}  # fmt: skip
 
 
 def _keys_went_missing(data: bytes, value: Any) -> bool:

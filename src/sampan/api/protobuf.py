@@ -39,7 +39,9 @@ __all__ = ["MAGIC", "decode_request", "encode_object"]
 def decode_request(data: bytes, api_version: str, kind: str) -> Json:
     """The object in an envelope; the given kind counts where the envelope names none."""
     if not data.startswith(MAGIC):
-        raise DecodeError("provided data does not appear to be a protobuf message")
+        raise DecodeError(
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+        )
     try:
         return _opened(memoryview(data)[len(MAGIC) :], api_version, kind)
     except (IndexError, TypeError, AttributeError, struct.error, UnicodeDecodeError) as error:

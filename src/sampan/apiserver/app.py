@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 
 from sampan.api.errors import ApiError, InternalError, TooManyRequests
 from sampan.apiserver.aggregator import Aggregator
-from sampan.apiserver.answers import error_answer, json_answer, page_not_found
+from sampan.apiserver.answers import error_answer, json_answer, page_not_found, wants_indent
 from sampan.apiserver.authn.authenticator import Authenticator, impersonated
 from sampan.apiserver.authn.user import User
 from sampan.apiserver.authz.attributes import attributes_of
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.call import Call, call_for
 from sampan.apiserver.discovery import GROUPS, Discovery
-from sampan.apiserver.health import Check, answer_health, version
+from sampan.apiserver.health import ENDPOINTS, Check, answer_health, version
 from sampan.apiserver.meters import Meters
-from sampan.apiserver.refusals import no_such_resource
+from sampan.apiserver.refusals import no_such_method, no_such_resource
 from sampan.apiserver.request import RequestInfo, read_path
 from sampan.apiserver.router import Router
 from sampan.apiserver.served import Catalog
@@ -75,16 +75,16 @@ class App:
         try:
             response = await self._serve(request, info, warnings, known)
         except ApiError as error:
-            response = error_answer(error, warnings)
+            response = error_answer(error, request, warnings)
         except StoreFailed as error:
             _log.error("not stored", exc=error, method=request.method, path=request.path)
             why = str(error).rpartition(": ")[2]
             broken = InternalError(f"Internal error occurred: nothing was stored: {why}")
-            response = error_answer(broken, warnings)
+            response = error_answer(broken, request, warnings)
         except Exception as error:  # noqa: BLE001 - one broken request must not end the server
             _log.error("request failed", exc=error, method=request.method, path=request.path)
             broken = InternalError(f"Internal error occurred: {type(error).__name__}")
-            response = error_answer(broken)
+            response = error_answer(broken, request)
         self.meters.end(started, info, response.status)
         return response
 
@@ -125,26 +125,50 @@ class App:
         call.warnings = warnings
         return await self.router.route(served, call)
 
+    def _paths(self) -> list[str]:
+        """What there is, for whoever looks at the root."""
+        found = {path.removesuffix("*") for path in self.pages}
+        found |= {"/api", "/apis", "/apis/", "/version"}
+        for endpoint in ENDPOINTS:
+            found |= {f"/{endpoint}", *(f"/{endpoint}/{name}" for name in self.checks)}
+        for group, version_ in (*self.catalog.versions, *self.aggregator.lists()):
+            found |= (
+                {f"/apis/{group}", f"/apis/{group}/{version_}"} if group else {f"/api/{version_}"}
+            )
+        return sorted(found)
+
     async def _plain(self, request: Request, user: User) -> Response:
         path = request.path.rstrip("/") or "/"
-        health = answer_health(request, self.checks)
-        if health is not None:
-            return health
-        if path == "/version":
-            return json_answer(version(self.program))
         parts = path.split("/")
+        own = self._own_page(request, path)
+        if own is not None:
+            return own
         if parts[1] in ("api", "apis"):
-            remote = self.aggregator.find(*parts[2:]) if len(parts) == 4 else None
-            if remote is not None:
-                return await self.aggregator.forward(remote, request, user)
-            found = self.discovery.answer(request)
-            if found is not None:
-                return found
-            known = len(parts) > 3 or (parts[1] == "api" and len(parts) > 2)
-            if known and (parts[1] == "api" or parts[2] in GROUPS):
-                raise no_such_resource()
-            return page_not_found()
+            return await self._discovered(request, user, parts)
         page = self.pages.get(path) or self.pages.get("/" + parts[1] + "/" + "*")
         if page is None and len(parts) > 3:
             page = self.pages.get("/".join(parts[:3]) + "/*")
         return await page(request) if page is not None else page_not_found()
+
+    def _own_page(self, request: Request, path: str) -> Response | None:
+        if path == "/":
+            return json_answer({"paths": self._paths()}, indent=wants_indent(request))
+        if path == "/version":
+            if request.method != "GET":
+                raise no_such_method()
+            return json_answer(version(self.program), indent=True)
+        return answer_health(request, self.checks)
+
+    async def _discovered(self, request: Request, user: User, parts: list[str]) -> Response:
+        remote = self.aggregator.find(*parts[2:]) if len(parts) == 4 else None
+        if remote is not None:
+            return await self.aggregator.forward(remote, request, user)
+        found = self.discovery.answer(request)
+        if found is not None:
+            if request.method != "GET" and (parts[1] == "api" or len(parts) == 4):
+                raise no_such_method()
+            return found
+        known = len(parts) > 3 or (parts[1] == "api" and len(parts) > 2)
+        if known and (parts[1] == "api" or parts[2] in GROUPS):
+            raise no_such_resource()
+        return page_not_found()

@@ -13,7 +13,7 @@ from typing import Protocol
 import orjson
 
 from sampan.api.meta import Json, ResourceId
-from sampan.apiserver.answers import json_answer
+from sampan.apiserver.answers import indented, json_answer, wants_indent
 from sampan.apiserver.negotiate import clauses
 from sampan.apiserver.served import Catalog, Served
 from sampan.std.http import Request, Response
@@ -59,11 +59,13 @@ class Discovery:
         parts = request.path.strip("/").split("/")
         if len(parts) == 1:
             form = wanted_form(request.headers.get("accept", ""))
-            return self._root(parts[0], form)
+            return self._root(request, parts[0], form)
         document = self._document(parts)
-        return json_answer(document) if document is not None else None
+        if document is None:
+            return None
+        return json_answer(document, indent=wants_indent(request))
 
-    def _root(self, root: str, form: str) -> Response:
+    def _root(self, request: Request, root: str, form: str) -> Response:
         generation = (self._catalog.generation, self._elsewhere.generation)
         if self._generation != generation:
             self._generation = generation
@@ -84,6 +86,10 @@ class Discovery:
             media += f";g={AGGREGATED};v={form};as=APIGroupDiscoveryList"
             digest = hashlib.sha256(body).hexdigest().upper()
             headers = {"cache-control": "public", "etag": f'"{digest}"', "vary": "Accept"}
+            if request.headers.get("if-none-match") == headers["etag"]:
+                return Response(304, headers, b"")
+        if wants_indent(request):
+            body = indented(orjson.loads(body))
         return Response(200, {"content-type": media, **headers}, body)
 
     def _document(self, parts: list[str]) -> Json | None:

@@ -49,9 +49,9 @@ def _all(endpoint: str, query: str, checks: Mapping[str, Check]) -> Response:
         if name in excluded:
             excluded.discard(name)
             lines.append(f"[+]{name} excluded: ok\n")
-        elif complaint := check():
+        elif check():
             failed.append(name)
-            lines.append(f"[-]{name} failed: {complaint}\n")
+            lines.append(f"[-]{name} failed: reason withheld\n")
         else:
             lines.append(f"[+]{name} ok\n")
     text = "".join(lines)

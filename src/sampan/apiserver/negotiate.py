@@ -33,6 +33,7 @@ class Wish:
     """`Table`, `PartialObjectMetadata` or `PartialObjectMetadataList`."""
     version: str = "v1"
     """Of meta.k8s.io."""
+    indent: bool = False
 
 
 PLAIN = Wish()
@@ -88,7 +89,7 @@ def _met(clause: Clause, produced: list[str]) -> Wish | None:
         if not _range_of(clause.type, media):
             continue
         if kind is None:
-            return Wish(media)
+            return Wish(media, indent=clause.params.get("pretty") == "1")
         known = (
             kind in _TRANSFORMS
             and clause.params.get("g") == "meta.k8s.io"

@@ -6,11 +6,17 @@ from sampan.api.body import Body, read_json, read_yaml, shown
 from sampan.api.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json, ResourceId
+from sampan.api.patch import json_kind
 from sampan.apiserver.call import Call
 from sampan.apiserver.negotiate import JSON, PRODUCED, PROTOBUF, YAML
 from sampan.apiserver.served import Served
 
 BODY_LIMIT = 3 << 20
+TYPE_META = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
+    'Kind string "json:\\"kind,omitempty\\"" }'
+)
+"""As messages name what is read of a body first."""
 
 
 def media_type(call: Call) -> str:
@@ -25,6 +31,17 @@ def check_size(body: bytes) -> None:
 
 def read_value(call: Call, kind: ResourceId, *, duplicates: bool = True) -> Body:
     """The body as a JSON value, with kind and apiVersion filled in where they are missing."""
+    try:
+        return read_body(call, kind, duplicates=duplicates)
+    except DecodeError as error:
+        raise BadRequest(
+            f"the object provided is unrecognized (must be of type {kind.kind}): {error} "
+            f"({shown(call.request.body)})"
+        ) from error
+
+
+def read_body(call: Call, kind: ResourceId, *, duplicates: bool = True) -> Body:
+    """The same; DecodeError in upstream's words for what is no object."""
     data = call.request.body
     check_size(data)
     media = media_type(call) or JSON
@@ -43,16 +60,19 @@ def read_value(call: Call, kind: ResourceId, *, duplicates: bool = True) -> Body
                 + ", ".join(PRODUCED)
             )
     except DecodeError as error:
+        if media == PROTOBUF:
+            raise
         format_name = "yaml" if media == YAML else "json"
-        raise BadRequest(
-            f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get "
-            f"version/kind; {format_name} parse error: {error} ({shown(data)})"
-        ) from error
+        text = f"couldn't get version/kind; {format_name} parse error: {error}"
+        raise DecodeError(text) from error
     if not isinstance(body.value, dict):
-        raise BadRequest(
-            f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get "
-            f"version/kind; json parse error: the body is no JSON object ({shown(data)})"
-        )
+        why = f"cannot unmarshal {json_kind(body.value)} into Go value of type {TYPE_META}"
+        raise DecodeError(f"couldn't get version/kind; json parse error: json: {why}")
+    for key in ("apiVersion", "kind"):
+        said = body.value.get(key)
+        if said is not None and not isinstance(said, str):
+            why = f"cannot unmarshal {json_kind(said)} into Go struct field .{key} of type string"
+            raise DecodeError(f"couldn't get version/kind; json parse error: json: {why}")
     return body
 
 

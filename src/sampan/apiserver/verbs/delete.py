@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import orjson
 
-from sampan.api.errors import NotFound
+from sampan.api import decode
+from sampan.api.errors import ApiError, BadRequest, NotFound
+from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json, ResourceId
 from sampan.apiserver.answers import answer, success
 from sampan.apiserver.cacher.item import Item
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import DeleteOptions, delete_options, list_options
-from sampan.apiserver.reading import check_kind, read_value
+from sampan.apiserver.reading import read_body
 from sampan.apiserver.registry import delete as registry
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.delete import Deleted
@@ -22,6 +24,7 @@ from sampan.apiserver.verbs.list import slice_of
 from sampan.std.http import Response
 
 OPTIONS = ResourceId("", "v1", "", "DeleteOptions")
+OPTIONS_SCHEMA = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 WORKERS = 8
 
 
@@ -51,12 +54,16 @@ def _status(served: Served, obj: Json) -> bytes:
 
 
 def read_options(call: Call) -> DeleteOptions:
-    body = None
-    if call.request.body:
-        body = read_value(call, OPTIONS).value
-        if body.get("apiVersion") not in (None, "", "v1", "meta.k8s.io/v1", call_version(call)):
-            check_kind(body, OPTIONS)
-    return delete_options(body, call.query)
+    if not call.request.body:
+        return delete_options(None, call.query)
+    try:
+        body = read_body(call, OPTIONS).value
+        kind, version = body.get("kind") or OPTIONS.kind, body.get("apiVersion") or "v1"
+        if kind != OPTIONS.kind or version not in ("v1", "meta.k8s.io/v1", call_version(call)):
+            raise DecodeError(f'no kind "{kind}" is registered for version "{version}"')
+        return delete_options(decode.normal(body, OPTIONS_SCHEMA), call.query)
+    except DecodeError as error:
+        raise BadRequest(str(error)) from error
 
 
 def call_version(call: Call) -> str:
@@ -72,15 +79,27 @@ async def delete_collection(served: Served, call: Call, parts: Parts) -> Respons
         served, call.info.namespace, list_options(call.query, watch=False), parts.cacher
     )
     waiting = list(reversed(chosen.items))
+    refused: ExceptionGroup[ApiError] | None = None
 
     async def work() -> None:
         while waiting:
             await _one(served, call, parts, waiting.pop(), options)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(WORKERS, len(waiting))):
-            group.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(WORKERS, len(waiting))):
+                group.create_task(work())
+    except* ApiError as errors:
+        refused = errors
+    if refused is not None:
+        # The client learns of one; the others ended with it.
+        raise first_of(refused)
     return answer(call, call.form(served).list(chosen.items, chosen.meta))
+
+
+def first_of(group: BaseExceptionGroup[ApiError]) -> ApiError:
+    found = group.exceptions[0]
+    return first_of(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 async def _one(
