@@ -1,4 +1,4 @@
-"""The forms of answers, bodies that are none, options of DELETE, and pages that are no resources."""
+"""The forms of answers, bodies that are none, options of DELETE, pages beside resources."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ async def test_an_error_comes_in_the_form_that_was_asked_for(server: Asker) -> N
     [
         (b"[1,2]", "application/json", "{} (5b312c325d)"),
         (b"a: b: c", "application/yaml",
-         "couldn't get version/kind; yaml parse error: yaml: line 1: mapping values are not allowed "
-         "in this context (613a20623a2063)"),
+         "couldn't get version/kind; yaml parse error: yaml: line 1: mapping values are not "
+         "allowed in this context (613a20623a2063)"),
         (b'{"kind":1}', "application/json",
          "couldn't get version/kind; json parse error: json: cannot unmarshal number into Go "
          'struct field .kind of type string ({"kind":1})'),

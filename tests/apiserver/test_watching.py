@@ -96,12 +96,9 @@ async def test_who_reads_no_json_gets_protobuf_frames(server: Asker) -> None:
 
 
 async def test_yaml_is_no_form_of_a_watch(server: Asker) -> None:
-    status, answer = await server.ask("GET", f"{MAPS}?watch=1", accept="application/yaml, text/x")
-    assert status == 406
     response = await server.raw("GET", f"{MAPS}?watch=1", accept="application/yaml")
     assert b"application/json;stream=watch" in await response.read()
-    assert response.headers["content-type"] == "application/yaml"
-    assert answer["reason"] == "NotAcceptable"
+    assert (response.status, response.headers["content-type"]) == (406, "application/yaml")
 
 
 def token(**parts: object) -> str:
