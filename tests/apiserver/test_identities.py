@@ -145,3 +145,30 @@ async def test_the_issuer_shows_its_keys(server: Asker) -> None:
     assert keys["keys"][0]["crv"] == "P-256"
     _, about = await server.ask("GET", "/.well-known/openid-configuration")
     assert about["issuer"] == "https://kubernetes.default.svc"
+
+
+async def test_tokens_that_are_no_accounts_are_for_this_server_alone(server: Asker) -> None:
+    path = "/apis/authentication.k8s.io/v1/tokenreviews"
+    _, answer = await server.ask("POST", path, {"spec": {"token": "alice"}})
+    assert answer["status"]["audiences"] == ["https://kubernetes.default.svc"]
+    asked = {"token": "alice", "audiences": ["elsewhere"]}
+    _, answer = await server.ask("POST", path, {"spec": asked})
+    assert answer["status"] == {"user": {}, "error": "invalid bearer token"}
+
+
+async def test_a_space_too_many_makes_a_token_none(server: Asker) -> None:
+    response = await server.raw("GET", "/api/v1/pods", token="", authorization="Bearer  admin")
+    assert response.status == 403
+    assert "extra space before the bearer token" in response.headers["warning"]
+
+
+async def test_a_token_request_is_about_the_account_that_it_goes_to(server: Asker) -> None:
+    await server.namespace("a")
+    path = "/api/v1/namespaces/a/serviceaccounts/default/token"
+    status, answer = await server.ask("POST", path, {"metadata": {"name": "b"}, "spec": {}})
+    cause = answer["details"]["causes"][0]
+    assert (status, cause["field"], cause["message"]) == (
+        422,
+        "metadata.name",
+        'Invalid value: "b": must match the service account name',
+    )

@@ -91,7 +91,7 @@ class App:
     async def _serve(
         self, request: Request, info: RequestInfo, warnings: list[str], known: User | None
     ) -> Response:
-        asker = known or self.authenticator.authenticate(request)
+        asker = known or self.authenticator.authenticate(request, warnings.append)
         user = impersonated(request, asker, self.authorizer.may_impersonate)
         self.authorizer.require(attributes_of(user, info))
         if not info.resource_request:

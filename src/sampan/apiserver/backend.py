@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -157,6 +158,10 @@ async def forward(target: Target, asked: Asked) -> Response:
 
 def unreachable(target: Target, error: BaseException) -> ServiceUnavailable:
     why = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        why = "i/o timeout"
+    elif isinstance(error, OSError) and error.errno:
+        why = f"connect: {os.strerror(error.errno).lower()}"
     return ServiceUnavailable(f"error trying to reach service: dial tcp {target.authority}: {why}")
 
 

@@ -23,6 +23,9 @@ from sampan.apiserver.authn.user import (
 from sampan.std.http import Request
 
 INVALID_TOKEN = "invalid bearer token"
+EXTRA_SPACE = (
+    "the provided Authorization header contains extra space before the bearer token, and is ignored"
+)
 EXTRA_PREFIX = "impersonate-extra-"
 
 
@@ -42,16 +45,18 @@ class Authenticator:
         self.bootstrap = bootstrap
         self.anonymous = anonymous
 
-    def authenticate(self, request: Request) -> User:
+    def authenticate(self, request: Request, warn: Callable[[str], None]) -> User:
         """Raises Unauthorized; a credential that is no good never falls back to anonymous."""
         if request.certificate is not None:
             user = certificate.user_of(request.certificate)
             if user is not None:
                 return user
         header = request.headers.get("authorization", "")
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() == "bearer" and token.strip():
-            return self.of_token(token.strip(), self.accounts.audiences)
+        parts = header.strip().split(" ", 2)
+        if len(parts) > 1 and parts[0].lower() == "bearer":
+            if parts[1]:
+                return self.of_token(parts[1], self.accounts.audiences)
+            warn(EXTRA_SPACE)
         if token := websocket_token(request):
             return self.of_token(token, self.accounts.audiences)
         if not self.anonymous:
@@ -59,7 +64,9 @@ class Authenticator:
         return NOBODY
 
     def of_token(self, token: str, audiences: tuple[str, ...]) -> User:
-        """Raises Unauthorized. Only ServiceAccount tokens have audiences of their own."""
+        """Raises Unauthorized. Only ServiceAccount tokens have audiences of their own; the others
+        are for this server alone.
+        """
         if self.accounts.ours(token):
             try:
                 user = self.accounts.user(token)
@@ -69,7 +76,7 @@ class Authenticator:
                 raise Unauthorized("Unauthorized")
             return user
         found = self.static.user(token) or self.bootstrap.user(token)
-        if found is None:
+        if found is None or not set(self.accounts.audiences) & set(audiences):
             raise Unauthorized("Unauthorized")
         return found
 
@@ -80,7 +87,8 @@ class Authenticator:
             user = self.of_token(token, wanted)
         except Unauthorized:
             return None, self._complaint(token, wanted)
-        return replace(user, audiences=tuple(a for a in wanted if a in user.audiences)), ""
+        held = user.audiences or self.accounts.audiences
+        return replace(user, audiences=tuple(a for a in wanted if a in held)), ""
 
     def _complaint(self, token: str, wanted: tuple[str, ...]) -> str:
         if not self.accounts.ours(token):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import orjson
 
 from sampan.api import decode, kinds
-from sampan.api.errors import BadRequest, Conflict, Invalid, NotFound, details_of
+from sampan.api.errors import BadRequest, Conflict, FieldError, Invalid, NotFound, details_of
 from sampan.api.meta import Json, ResourceId
 from sampan.apiserver.answers import answer
 from sampan.apiserver.attempts import CREATE, Attempt
@@ -50,6 +50,11 @@ class TokenRequests:
         audiences = tuple(spec.get("audiences") or ()) or self._tokens.audiences
         tokenrequest.defaults(request)
         errors = tokenrequest.validate(request)
+        for key, wanted in (("name", info.name), ("namespace", info.namespace)):
+            said = (request.get("metadata") or {}).get(key) or wanted
+            if said != wanted:
+                text = f"must match the service account {key}"
+                errors.append(FieldError("Invalid", f"metadata.{key}", said, text))
         if errors:
             raise Invalid.of(TOKENREQUEST, "", errors)
         seconds = spec["expirationSeconds"]
