@@ -13,8 +13,8 @@ import pytest
 
 from sampan.api.meta import Json
 from sampan.apiserver.assemble import ApiServer, Options, assemble
+from sampan.apiserver.authn.keys import SigningKey, load_key
 from sampan.apiserver.authn.static import StaticTokens
-from sampan.apiserver.authn.tokens import SigningKey, load_key
 from sampan.apiserver.authn.user import User
 from sampan.apiserver.bootstrap import Cluster
 from sampan.cluster.pki import key_pem, new_key

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sampan.apiserver.authn.certificate import user_of
+from sampan.apiserver.authn.keys import SigningKey, load_key, load_public_keys
 from sampan.apiserver.authn.static import StaticTokens
+from sampan.apiserver.authn.tokens import BadToken, sign, verify
 from sampan.apiserver.uids import Uids
-from sampan.cluster.pki import Subject, new_authority
+from sampan.cluster.pki import Subject, authority, key_pem, new_authority, new_key
 from tests.apiserver.conftest import pod
 
 if TYPE_CHECKING:
@@ -172,3 +175,82 @@ async def test_a_token_request_is_about_the_account_that_it_goes_to(server: Aske
         "metadata.name",
         'Invalid value: "b": must match the service account name',
     )
+
+
+def rsa_pem() -> bytes:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+
+
+def curve_pem(curve: str) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return key_pem(ec.generate_private_key({"384": ec.SECP384R1(), "521": ec.SECP521R1()}[curve]))
+
+
+@pytest.mark.parametrize(
+    ("pem", "algorithm"),
+    [(rsa_pem(), "RS256"), (curve_pem("384"), "ES384"), (curve_pem("521"), "ES512")],
+    ids=["rsa", "p384", "p521"],
+)
+def test_keys_of_other_kinds_sign_and_check(pem: bytes, algorithm: str) -> None:
+    """kubeadm's sa.key is RSA, and so is envtest's."""
+    key = load_key(pem)
+    token = sign(key, {"iss": "i", "exp": 100})
+    assert verify({key.key_id: key}, token, 1)["iss"] == "i"
+    with pytest.raises(BadToken, match="does not fit"):
+        verify({key.key_id: key}, token[:-8] + "AAAAAAAA", 1)
+    assert key.jwk()["alg"] == algorithm
+    other = load_key(key_pem(new_key()))
+    with pytest.raises(BadToken, match="not known"):
+        verify({other.key_id: other}, token, 1)
+
+
+def test_a_file_of_keys_may_hold_several_in_any_form(tmp_path: Path) -> None:
+    ca = authority(tmp_path)
+    public = public_pem(load_key(rsa_pem()))
+    found = load_public_keys(rsa_pem() + ca.pem + public + key_pem(new_key()))
+    assert [key.algorithm for key in found] == ["RS256", "ES256", "RS256", "ES256"]
+    with pytest.raises(ValueError, match="no key"):
+        load_public_keys(b"hello")
+
+
+def public_pem(key: SigningKey) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
+    pem: bytes = key.public.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return pem
+
+
+async def test_a_token_in_a_secret_is_good_as_long_as_the_secret_holds_it(
+    server: Asker, signing_key: SigningKey
+) -> None:
+    await server.namespace("old")
+    _, account = await server.ask("GET", "/api/v1/namespaces/old/serviceaccounts/default")
+    prefix = "kubernetes.io/serviceaccount"
+    token = sign(signing_key, {
+        "iss": "kubernetes/serviceaccount", f"{prefix}/namespace": "old",
+        f"{prefix}/secret.name": "t", f"{prefix}/service-account.name": "default",
+        f"{prefix}/service-account.uid": account["metadata"]["uid"],
+        "sub": "system:serviceaccount:old:default",
+    })  # fmt: skip
+    review = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    assert (await server.ask("POST", review, {}, token=token))[0] == 401, "no secret holds it"
+    await server.make("/api/v1/namespaces/old/secrets", {
+        "metadata": {"name": "t", "annotations": {"kubernetes.io/service-account.name": "default"}},
+        "type": "kubernetes.io/service-account-token",
+        "data": {"token": base64.b64encode(token.encode()).decode()},
+    })  # fmt: skip
+    status, answer = await server.ask("POST", review, {}, token=token)
+    assert status == 201
+    assert answer["status"]["userInfo"]["username"] == "system:serviceaccount:old:default"
+    await server.ask("DELETE", "/api/v1/namespaces/old/secrets/t")
+    assert (await server.ask("POST", review, {}, token=token))[0] == 401

@@ -96,7 +96,15 @@ def test_a_second_server_on_the_same_store_says_so_and_ends(tmp_path: Path) -> N
         (("--token-auth-file", "/nowhere"), "--token-auth-file: /nowhere"),
         (("--service-node-port-range", "9-1"), "--service-node-port-range"),
         (("--enable-admission-plugins", "Nope"), "unknown admission plugin 'Nope'"),
-        (("--authorization-mode", "AlwaysAllow"), "--authorization-mode"),
+        (("--authorization-mode", "ABAC"), "--authorization-mode: 'ABAC' is not served"),
+        (("--authorization-mode", "RBAC,RBAC"), "--authorization-mode: each mode once"),
+        (("--authorization-config", "f"), "--authorization-config: only --authorization-mode"),
+        (("--nope",), "unknown flag: --nope"),
+        (("--advertise-address", "0.0.0.0"), "--advertise-address"),
+        (("--service-account-key-file", "/nowhere"), "/nowhere: No such file"),
+        (("--tls-min-version", "VersionTLS10"), "--tls-min-version"),
+        (("--tls-cert-file", "/nowhere"), "go together"),
+        (("--client-ca-file", "/nowhere"), "--client-ca-file: /nowhere: No such file"),
     ],
 )
 def test_a_flag_that_cannot_be_is_one_line(

@@ -10,8 +10,8 @@ from typing import Any
 from sampan.api import kinds
 from sampan.api.meta import Json
 from sampan.apiserver.assemble import Options, assemble
+from sampan.apiserver.authn.keys import load_key
 from sampan.apiserver.authn.static import StaticTokens
-from sampan.apiserver.authn.tokens import load_key
 from sampan.apiserver.authn.user import User
 from sampan.apiserver.bootstrap import Cluster
 from sampan.client.client import Client

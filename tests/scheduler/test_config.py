@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sampan.api import selectors
-from sampan.scheduler.config import BadConfig, profiles, seconds
+from sampan.scheduler.config import BadConfig, profiles
 from sampan.scheduler.decision import Placed, Profile, Unplaced, decide
 from sampan.scheduler.filters import FILTERS
 from sampan.scheduler.scores import SCORES
@@ -121,13 +121,6 @@ def test_pods_of_a_service_can_be_held_together_and_kept_apart(tmp_path: Path) -
     state.selector_for = lambda view: selectors.from_labels({"app": "s"})
     assert asked(profile, state) == "n2"
     assert asked(profile, state, nodeSelector={"region": "b"}) == "n3"
-
-
-def test_durations_are_go_s() -> None:
-    assert seconds("1m30s") == 90
-    assert seconds("500ms") == 0.5
-    with pytest.raises(BadConfig):
-        seconds("soon")
 
 
 def test_extenders_and_other_versions_are_refused(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ class App:
             _log.error("request failed", exc=error, method=request.method, path=request.path)
             broken = InternalError(f"Internal error occurred: {type(error).__name__}")
             response = error_answer(broken, request)
-        self.meters.end(started, info, response.status)
+        media = request.headers.get("content-type", "")
+        self.meters.end(started, info, response.status, request.query, media)
         return response
 
     async def _serve(
@@ -101,7 +102,7 @@ class App:
         reading = info.verb in READ_ONLY
         limit = self.limits.reading if reading else self.limits.writing
         with self.meters.in_flight(reading) as count:
-            if count > limit:
+            if 0 < limit < count:
                 text = "The server is currently handling too many requests. Please try again later."
                 raise TooManyRequests(text, details={"retryAfterSeconds": 1})
             return await self._resource(request, info, user, warnings)

@@ -14,13 +14,13 @@ from sampan.api.resource import Resource
 from sampan.apiserver.admission.table import World, plugins
 from sampan.apiserver.aggregator import Aggregator
 from sampan.apiserver.allocators.allocator import ServiceAllocator
-from sampan.apiserver.app import App
+from sampan.apiserver.app import App, Limits
 from sampan.apiserver.attempts import Chain
 from sampan.apiserver.authn.accounts import AccountTokens
 from sampan.apiserver.authn.authenticator import Authenticator
 from sampan.apiserver.authn.bootstrap import BootstrapTokens
+from sampan.apiserver.authn.keys import SigningKey, VerifyingKey
 from sampan.apiserver.authn.static import StaticTokens
-from sampan.apiserver.authn.tokens import SigningKey, VerifyingKey
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.authz.node import NodeAuthorizer
 from sampan.apiserver.authz.rbac import Rbac
@@ -38,6 +38,7 @@ from sampan.apiserver.router import Router
 from sampan.apiserver.served import Catalog
 from sampan.apiserver.special import specials
 from sampan.apiserver.uids import Uids
+from sampan.std.about import About
 from sampan.std.clock import Clock
 from sampan.std.metrics import Registry
 from sampan.store.base import Store
@@ -51,12 +52,18 @@ class Options:
 
     cluster: Cluster
     issuer: str = "https://kubernetes.default.svc"
+    issuers: tuple[str, ...] = ()
+    """More, whose tokens are taken too."""
     audiences: tuple[str, ...] = ()
     node_ports: tuple[int, int] = (30000, 32767)
     old_keys: tuple[VerifyingKey, ...] = ()
     """Of tokens that were signed before the key was changed."""
     tokens: StaticTokens = field(default_factory=StaticTokens)
     anonymous: bool = True
+    bootstrap_tokens: bool = True
+    authorization: tuple[str, ...] = ("Node", "RBAC")
+    limits: Limits = field(default_factory=Limits)
+    about: About = field(default_factory=About)
     enable_admission: tuple[str, ...] = ()
     disable_admission: tuple[str, ...] = ()
     front_proxy: tuple[str, str] | None = None
@@ -103,7 +110,7 @@ async def assemble(
     catalog = Catalog(cacher, clock.now)
     catalog.add_all(resources)
     authenticator = _authenticator(key, options, cacher, clock)
-    authorizer = Authorizer(NodeAuthorizer(cacher), Rbac(cacher))
+    authorizer = Authorizer(NodeAuthorizer(cacher), Rbac(cacher), options.authorization)
     parts = _parts(store, cacher, authorizer, options, clock)
     wanted, unwanted = options.enable_admission, options.disable_admission
     parts.chain = Chain(plugins(World(parts, catalog, authorizer), wanted, unwanted))
@@ -117,13 +124,13 @@ async def assemble(
     discovery, meters = Discovery(catalog, aggregator), Meters(Registry(), clock)
     app = App(
         authenticator, authorizer, catalog, router, discovery, aggregator, meters, {}, {},
-        __version__,
+        __version__, options.limits,
     )  # fmt: skip
     housekeeping = Housekeeping(parts, event_ttl_s=options.event_ttl_s)
     kept = Kept(parts, catalog, options.cluster)
     server = ApiServer(app, parts, catalog, cacher, custom, housekeeping, kept)
     app.checks = checks(server)
-    app.pages = pages(app, authenticator.accounts, catalog)
+    app.pages = pages(app, authenticator.accounts, catalog, options.about)
     server.follower = asyncio.create_task(cacher.run(), name="cacher")
     await bootstrap(parts, catalog, options.cluster)
     return server
@@ -134,9 +141,10 @@ def _authenticator(
 ) -> Authenticator:
     accounts = AccountTokens(key, options.issuer, cacher, clock)
     accounts.keys |= {old.key_id: old for old in options.old_keys}
+    accounts.issuers |= set(options.issuers)
     if options.audiences:
         accounts.audiences = options.audiences
-    bootstrap_tokens = BootstrapTokens(cacher, clock)
+    bootstrap_tokens = BootstrapTokens(cacher, clock) if options.bootstrap_tokens else None
     return Authenticator(options.tokens, accounts, bootstrap_tokens, anonymous=options.anonymous)
 
 
@@ -161,7 +169,17 @@ def checks(server: ApiServer) -> Mapping[str, Check]:
             return "not started"
         return "the store can no longer be followed" if follower.done() else ""
 
-    return {"ping": lambda: "", "log": lambda: "", "etcd": store, "informer-sync": store}
+    def well() -> str:
+        return ""
+
+    # What upstream does behind the start of its server is done here before the first answer.
+    done = ("start-system-namespaces-controller", "rbac/bootstrap-roles",
+            "scheduling/bootstrap-system-priority-classes", "crd-informer-synced")  # fmt: skip
+    hooks = {f"poststarthook/{name}": well for name in done}
+    return {
+        "ping": well, "log": well, "etcd": store, "etcd-readiness": store,
+        "informer-sync": store, **hooks, "shutdown": well,
+    }  # fmt: skip
 
 
 def random_suffix() -> str:

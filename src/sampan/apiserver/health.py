@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping
 from sampan.api.meta import Json
 from sampan.apiserver.answers import page_not_found, text_answer
 from sampan.apiserver.options import read_query
+from sampan.std import log
 from sampan.std.http import Request, Response
 
 Check = Callable[[], str]
 """Empty when all is well, else what is wrong."""
 
 ENDPOINTS = ("healthz", "livez", "readyz")
+READINESS = frozenset({"etcd-readiness", "informer-sync", "shutdown"})
+"""Checks of /readyz alone: a server that fails them should get no requests, not be killed."""
+_LOG = log.get("health")
 MINOR = "36"
 
 
@@ -23,6 +27,8 @@ def answer_health(request: Request, checks: Mapping[str, Check]) -> Response | N
     endpoint = parts[0]
     if endpoint not in ENDPOINTS:
         return None
+    if endpoint != "readyz":
+        checks = {name: check for name, check in checks.items() if name not in READINESS}
     if len(parts) == 2:
         return _single(checks, parts[1])
     return _all(endpoint, request.query, checks)
@@ -49,9 +55,10 @@ def _all(endpoint: str, query: str, checks: Mapping[str, Check]) -> Response:
         if name in excluded:
             excluded.discard(name)
             lines.append(f"[+]{name} excluded: ok\n")
-        elif check():
+        elif complaint := check():
             failed.append(name)
             lines.append(f"[-]{name} failed: reason withheld\n")
+            _LOG.warning("check failed", check=f"{endpoint}/{name}", why=complaint)
         else:
             lines.append(f"[+]{name} ok\n")
     text = "".join(lines)

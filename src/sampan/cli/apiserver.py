@@ -2,141 +2,101 @@
 
 from __future__ import annotations
 
-import argparse
-import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sampan.cli.alone import begin, failed
+from sampan.cli.apiserver_flags import IGNORED, REFUSED, TABLE
+from sampan.cli.flagset import FlagSet, Given, shown
 
 if TYPE_CHECKING:
     from sampan.cluster.parts.apiserver_flags import Flags
 
+PROGRAM = "sampan apiserver"
+ABOUT = (
+    "Serve the Kubernetes API from an embedded store. Keys and certificates that are not given\n"
+    "are made in DATA_DIR/pki."
+)
+LEVELS = ("debug", "info", "warning", "error")
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="sampan apiserver",
-        description="Serve the Kubernetes API from an embedded store. Keys and certificates that "
-        "are not given are made in DATA_DIR/pki.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = made.add_argument
-    add("--data-dir", type=Path, required=True, help="folder for the store and the keys")
-    add("--bind-address", default="0.0.0.0", help="address to listen on")
-    add("--secure-port", type=int, default=6443, help="HTTPS port; 0 takes a free one")
-    add("--advertise-address", default="", help="endpoint of default/kubernetes (default: own)")
-    add(
-        "--service-cluster-ip-range",
-        default="10.96.0.0/12",
-        metavar="R4[,R6]",
-        help="addresses of Services, one range for each family",
-    )
-    add("--service-node-port-range", default="30000-32767", help="ports of NodePort Services")
-    add("--token-auth-file", default="", help='CSV file: token,user,uid[,"group1,group2"]')
-    add("--client-ca-file", default="", help="CA of client certificates (default: pki/ca.crt)")
-    add("--tls-cert-file", default="", help="serving certificate (default: made)")
-    add("--tls-private-key-file", default="", help="its key")
-    add("--service-account-signing-key-file", default="", help="EC P-256 key (default: made)")
-    add(
-        "--service-account-key-file",
-        action="append",
-        default=[],
-        help="more keys by which tokens are checked; may be given again",
-    )
-    add(
-        "--service-account-issuer",
-        default="https://kubernetes.default.svc",
-        help="issuer of ServiceAccount tokens",
-    )
-    add("--api-audiences", default="", help="audiences of tokens, by comma (default: the issuer)")
-    add("--enable-admission-plugins", default="", help="plugins beside the default ones, by comma")
-    add("--disable-admission-plugins", default="", help="plugins to leave out, by comma")
-    add("--authorization-mode", default="Node,RBAC", help="Node and RBAC, in this order")
-    add("--allow-privileged", default="true", help="privileged pods are always allowed")
-    add("--event-ttl", default="1h", help="how long events are kept: 30m, 1h, ...")
-    add("--kubelet-certificate-authority", default="", help="CA of kubelets (default: unchecked)")
-    add("--kubelet-client-certificate", default="", help="certificate for kubelets (default: made)")
-    add("--kubelet-client-key", default="", help="its key")
-    add(
-        "--anonymous-auth",
-        choices=("true", "false"),
-        default="true",
-        help="whether who shows no credential is system:anonymous",
-    )
-    add("--insecure-port", type=int, default=0, help="plain HTTP on loopback, as root; 0: none")
-    add("--tls-sans", default="", help="more names for the serving certificate, by comma")
-    add(
-        "-v",
-        "--verbosity",
-        dest="level",
-        choices=("debug", "info", "warning", "error"),
-        default="info",
-        help="what is logged to standard error",
-    )
-    return made  # fmt: skip
+
+def flag_set() -> FlagSet:
+    return FlagSet(PROGRAM, ABOUT, TABLE, IGNORED)
 
 
 def run(argv: list[str]) -> int:
-    args = parser().parse_args(argv)
+    """The exit status: 0 after a signal, 1 when it cannot run."""
+    if refused := refusal(argv):
+        return failed(PROGRAM, refused)
+    given = begin(flag_set(), argv)
+    if isinstance(given, int):
+        return given
+    if not given["data-dir"]:
+        return failed(PROGRAM, "--data-dir is needed: the folder for the store and the keys")
     from sampan.cluster.parts import apiserver
     from sampan.std import log
 
-    if set(args.authorization_mode.split(",")) - {"Node", "RBAC"} or (
-        "RBAC" not in args.authorization_mode
-    ):
-        return _fail("--authorization-mode: only Node,RBAC is served")
-    if _seconds(args.event_ttl) is None:
-        return _fail(f"--event-ttl: {args.event_ttl!r} is no duration such as 1h30m")
-    log.setup(args.level)
+    if given["verbosity"] in LEVELS:
+        log.setup(given["verbosity"])
     try:
-        return apiserver.run(_flags(args))
+        return apiserver.run(flags_of(given))
     except apiserver.REFUSALS as error:
-        return _fail(str(error))
+        return failed(PROGRAM, error)
     except OSError as error:
-        return _fail(f"cannot serve on {args.bind_address}:{args.secure_port}: {error}")
+        return failed(PROGRAM, _in_words(error, given))
 
 
-def _flags(args: argparse.Namespace) -> Flags:
+def refusal(argv: list[str]) -> str:
+    """What a flag would promise that is not there; empty when none does."""
+    for word in argv:
+        name = word.lstrip("-").partition("=")[0].replace("_", "-")
+        if word.startswith("--") and name in REFUSED:
+            return f"--{name}: {REFUSED[name]}"
+    return ""
+
+
+def _in_words(error: OSError, given: Given) -> str:
+    if error.filename:
+        return f"{error.filename}: {error.strerror}"
+    where = f"{given['bind-address']}:{given['secure-port']}"
+    return f"cannot serve on {where}: {error.strerror or error}; see --secure-port, --bind-address"
+
+
+def flags_of(given: Given) -> Flags:
+    """The flags as the API server takes them."""
     from sampan.cluster.parts.apiserver_flags import Flags
 
+    issuers = given["service-account-issuer"]
     return Flags(
-        data_dir=args.data_dir,
-        bind_address=args.bind_address,
-        secure_port=args.secure_port,
-        advertise_address=args.advertise_address,
-        service_cluster_ip_range=args.service_cluster_ip_range,
-        service_node_port_range=args.service_node_port_range,
-        token_auth_file=args.token_auth_file,
-        client_ca_file=args.client_ca_file,
-        tls_cert_file=args.tls_cert_file,
-        tls_private_key_file=args.tls_private_key_file,
-        service_account_signing_key_file=args.service_account_signing_key_file,
-        service_account_issuer=args.service_account_issuer,
-        api_audiences=_listed(args.api_audiences),
-        enable_admission_plugins=_listed(args.enable_admission_plugins),
-        disable_admission_plugins=_listed(args.disable_admission_plugins),
-        anonymous_auth=args.anonymous_auth == "true",
-        insecure_port=args.insecure_port,
-        service_account_key_files=tuple(args.service_account_key_file),
-        event_ttl_s=_seconds(args.event_ttl) or 0,
-        kubelet_certificate_authority=args.kubelet_certificate_authority,
-        kubelet_client_certificate=args.kubelet_client_certificate,
-        kubelet_client_key=args.kubelet_client_key,
-        names=_listed(args.tls_sans),
+        data_dir=Path(given["data-dir"]),
+        bind_address=given["bind-address"],
+        secure_port=given["secure-port"],
+        advertise_address=given["advertise-address"],
+        service_cluster_ip_range=given["service-cluster-ip-range"],
+        service_node_port_range=given["service-node-port-range"],
+        token_auth_file=given["token-auth-file"],
+        client_ca_file=given["client-ca-file"],
+        cert_dir=given["cert-dir"],
+        tls_cert_file=given["tls-cert-file"],
+        tls_private_key_file=given["tls-private-key-file"],
+        tls_min_version=given["tls-min-version"],
+        service_account_signing_key_file=given["service-account-signing-key-file"],
+        service_account_issuer=issuers[0] if issuers else "",
+        service_account_issuers=issuers[1:],
+        api_audiences=given["api-audiences"],
+        authorization_modes=given["authorization-mode"],
+        enable_admission_plugins=given["enable-admission-plugins"],
+        disable_admission_plugins=given["disable-admission-plugins"],
+        anonymous_auth=given["anonymous-auth"],
+        bootstrap_tokens=given["enable-bootstrap-token-auth"],
+        insecure_port=given["insecure-port"],
+        service_account_key_files=given["service-account-key-file"],
+        event_ttl_s=given["event-ttl"],
+        kubelet_certificate_authority=given["kubelet-certificate-authority"],
+        kubelet_client_certificate=given["kubelet-client-certificate"],
+        kubelet_client_key=given["kubelet-client-key"],
+        names=given["tls-sans"],
+        max_reading=given["max-requests-inflight"],
+        max_writing=given["max-mutating-requests-inflight"],
+        flag_values=tuple((name, shown(value)) for name, value in given.values.items()),
     )
-
-
-def _seconds(text: str) -> float | None:
-    """Go's way to write a duration: 1h30m, 45s."""
-    units = {"h": 3600, "m": 60, "s": 1}
-    if not re.fullmatch(r"(\d+[hms])+", text):
-        return None
-    return float(sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+)([hms])", text)))
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _fail(text: str) -> int:
-    print(f"sampan apiserver: {text}", file=sys.stderr)
-    return 1

@@ -2,193 +2,178 @@
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import os
 import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sampan.cli.alone import add_boolean, connection, until_signal
+from sampan.cli.alone import begin, connection, failed, serve
+from sampan.cli.flagset import FlagSet, Given
+from sampan.cli.kubelet_config import take
+from sampan.cli.kubelet_flags import IGNORED, OWN_LABELS, TABLE
 
 if TYPE_CHECKING:
     from sampan.client.kubeconfig import Connection
-    from sampan.kubelet.settings import KubeletSettings, Registration, Server
+    from sampan.kubelet.settings import KubeletSettings, Registration, Reserved, Server
 
 
-def parser() -> argparse.ArgumentParser:
-    """Every flag with its default; booleans take `--flag` and `--flag=false`, as Go's do."""
-    made = argparse.ArgumentParser(
-        prog="sampan kubelet",
-        description="Run the pods of one node, against any API server.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    add = made.add_argument
-    add("--kubeconfig", default="", help="how to reach the API server; without it, as a pod does")
-    add("--master", default="", help="address of the API server, over the kubeconfig's")
-    add("--node-name", "--hostname-override", default="", help="this node; the host's if empty")
-    add("--node-ip", default="", help="this node's address; the one of the default route if empty")
-    add("--root-dir", default="/var/lib/kubelet", help="state: volumes, images, logs")
-    add("--run-dir", default="", help="run-time files; /run/sampan/kubelet-NODE if empty")
-    add("--cgroup-root", default="", help="parent group of the pods; sampan/kubelet/NODE if empty")
-    add("--cluster-dns", default="", help="addresses of the cluster DNS, by commas")
-    add("--cluster-domain", default="cluster.local", help="domain of the cluster's names")
-    add("--resolv-conf", default="/etc/resolv.conf", help="the node's own resolver file")
-    add("--pod-manifest-path", default="", help="directory of static pods")
-    add("--manifest-url", default="", help="URL of static pods")
-    add("--max-pods", type=int, default=110, help="how many pods may run here")
-    add("--pod-max-pids", type=int, default=-1, help="process ids of one pod; -1: no limit")
-    add("--node-labels", default="", help="labels of the node when it registers, k=v,…")
-    add("--register-with-taints", default="", help="taints of the node, k=v:effect,…")
-    for name, default, text in (
-        ("--register-node", True, "make the Node object"),
-        ("--register-schedulable", True, "take pods from the beginning"),
-        ("--anonymous-auth", False, "let in who has no credentials, as system:anonymous"),
-        ("--authentication-token-webhook", True, "ask the API server about bearer tokens"),
-    ):
-        add_boolean(made, name, default=default, text=text)
-    add(
-        "--authorization-mode",
-        default="Webhook",
-        choices=("Webhook", "AlwaysAllow"),
-        help="ask the API server who may do what, or let everybody",
-    )
-    add("--address", default="0.0.0.0", help="where the port listens")
-    add("--port", type=int, default=10250, help="logs, exec, statistics; with TLS")
-    add("--healthz-bind-address", default="127.0.0.1", help="where the health page listens")
-    add("--healthz-port", type=int, default=10248, help="plain /healthz; 0: none")
-    add("--tls-cert-file", default="", help="certificate of the port; one is made if empty")
-    add("--tls-private-key-file", default="", help="its key")
-    add("--client-ca-file", default="", help="who signs clients; the kubeconfig's CA if empty")
-    add("--container-log-max-size", default="10Mi", help="a log of this size is rotated")
-    add("--container-log-max-files", type=int, default=5, help="how many are kept")
-    add("--provider-id", default="", help="spec.providerID of the node")
-    add("--cleanup", action="store_true", help="end all pods of the node, remove them, and exit")
-    add("-v", "--v", type=int, default=0, help="4 and more: debug logs")
-    return made
+PROGRAM = "sampan kubelet"
+ABOUT = "Run the pods of one node, against any API server."
+
+
+def flag_set() -> FlagSet:
+    return FlagSet(PROGRAM, ABOUT, TABLE, IGNORED)
 
 
 def run(argv: list[str]) -> int:
-    """The exit status: 0 after a signal, 1 when it cannot run, 2 for bad usage."""
-    options = parser().parse_args(argv)
+    """The exit status: 0 after a signal, 1 when it cannot run."""
+    given = begin(flag_set(), argv)
+    if isinstance(given, int):
+        return given
     if os.geteuid() != 0:
-        return _fail("only root can make namespaces and mounts: run it with sudo", 1)
-    node = (options.node_name or socket.gethostname()).strip().lower()
-    run_dir = options.run_dir or f"/run/sampan/kubelet-{node}"
-    cgroup = options.cgroup_root.strip("/") or f"sampan/kubelet/{node}"
+        return failed(PROGRAM, "only root can make namespaces and mounts: run it with sudo")
+    try:
+        in_vain = take(given, given["config"])
+    except ValueError as error:
+        return failed(PROGRAM, error)
+    if in_vain:
+        print(f"{PROGRAM}: without effect in {given['config']}: {in_vain}", file=sys.stderr)
+    name = given["hostname-override"] or given["node-name"] or socket.gethostname()
+    node = name.strip().lower()
+    run_dir = given["run-dir"] or f"/run/sampan/kubelet-{node}"
+    cgroup = given["cgroup-root"].strip("/") or f"sampan/kubelet/{node}"
     from sampan.cluster.parts import launcher
 
-    if options.cleanup:
+    if given["cleanup"]:
         launcher.clean_up(run_dir)
         return 0
     try:
         # First of all, while this process is small: a fork costs what its parent holds.
-        is_new = launcher.start(run_dir, cgroup, options.root_dir)
+        is_new = launcher.start(run_dir, cgroup, given["root-dir"])
     except OSError as error:
-        return _fail(error, 1)
-    code = _serve(options, node, run_dir, cgroup)
+        return failed(PROGRAM, error)
+    code = _serve(given, node, run_dir, cgroup)
     if code and is_new:
         launcher.clean_up(run_dir)  # it came to nothing: leave nothing
     return code
 
 
-def _serve(options: argparse.Namespace, node: str, run_dir: str, cgroup: str) -> int:
-    from sampan.api.quantity import QuantityError
+def _serve(given: Given, node: str, run_dir: str, cgroup: str) -> int:
     from sampan.client.kubeconfig import BadKubeconfig
     from sampan.client.transport import Unreachable
     from sampan.cluster.parts.kubelet import Alone, CannotRun, device_of
-    from sampan.std import log
 
-    log.setup("debug" if options.v >= 4 else "info")
     try:
-        way = connection(options.kubeconfig, options.master)
-        settings = _settings(options, way, node, run_dir, cgroup)
+        way = connection(given["kubeconfig"], given["master"])
+        settings = _settings(given, way, node, run_dir, cgroup)
         part = Alone(way.client("sampan-kubelet"), settings, device_of(settings.node_ips[0]))
-    except (BadKubeconfig, QuantityError, ValueError) as error:
-        return _fail(error, 2)
-    except (CannotRun, OSError) as error:
-        return _fail(error, 1)
-    try:
-        return asyncio.run(until_signal(part.run))
-    except (Unreachable, OSError) as error:
-        return _fail(error, 1)
+    except (BadKubeconfig, CannotRun, ValueError, OSError) as error:
+        return failed(PROGRAM, error)
+    return serve(PROGRAM, part.run, (BadKubeconfig, CannotRun, Unreachable, OSError))
 
 
 def _settings(
-    options: argparse.Namespace, way: Connection, node: str, run_dir: str, cgroup: str
+    given: Given, way: Connection, node: str, run_dir: str, cgroup: str
 ) -> KubeletSettings:
     from sampan.api import quantity
     from sampan.cluster.parts.kubelet import own_address
-    from sampan.kubelet.settings import Dns, HostImage, KubeletSettings
+    from sampan.kubelet.settings import Dns, HostImage, KubeletSettings, Periods
 
     own = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", os.defpath)
-    servers = tuple(part for part in options.cluster_dns.split(",") if part)
     return KubeletSettings(
         node_name=node,
-        root_dir=options.root_dir,
+        root_dir=given["root-dir"],
         run_dir=run_dir,
         cgroup=cgroup,
-        node_ips=(options.node_ip or own_address(),),
-        pod_manifest_path=options.pod_manifest_path,
-        manifest_url=options.manifest_url,
-        max_pods=options.max_pods,
-        pod_pids_limit=max(0, options.pod_max_pids),
-        container_log_max_bytes=quantity.parse(options.container_log_max_size).value,
-        container_log_files=options.container_log_max_files,
-        registration=_registration(options),
-        dns=Dns(servers, options.cluster_domain, options.resolv_conf),
+        node_ips=given["node-ip"] or (own_address(),),
+        pod_manifest_path=given["pod-manifest-path"],
+        manifest_url=given["manifest-url"],
+        max_pods=given["max-pods"],
+        pod_pids_limit=max(0, given["pod-max-pids"]),
+        container_log_max_bytes=quantity.parse(given["container-log-max-size"]).value,
+        container_log_files=given["container-log-max-files"],
+        registration=_registration(given),
+        periods=Periods(
+            status_s=given["node-status-update-frequency"],
+            sync_s=given["sync-frequency"],
+            manifests_s=given["file-check-frequency"],
+        ),
+        dns=Dns(given["cluster-dns"], given["cluster-domain"], given["resolv-conf"]),
         host_image=HostImage(
             path=os.pathsep.join(dict.fromkeys([own, *path.split(os.pathsep)])),
-            hidden=(options.kubeconfig,) if options.kubeconfig else (),
+            hidden=(given["kubeconfig"],) if given["kubeconfig"] else (),
         ),
-        server=_server(options, way),
+        server=_server(given, way),
+        reserved=_reserved(given),
     )
 
 
-def _registration(options: argparse.Namespace) -> Registration:
+def _registration(given: Given) -> Registration:
     from sampan.kubelet.settings import Registration
 
-    labels = dict(_pair(text, "--node-labels") for text in _list(options.node_labels))
+    labels = given["node-labels"]
+    strange = sorted(name for name in labels if not _is_own_label(name))
+    if strange:
+        raise ValueError(
+            f"--node-labels: a node may not give itself {', '.join(strange)}; of kubernetes.io and "
+            "k8s.io only kubelet.kubernetes.io/..., node.kubernetes.io/... and the known ones"
+        )
     return Registration(
-        enabled=options.register_node,
+        enabled=given["register-node"],
         labels=labels,
-        taints=tuple(_taint(text) for text in _list(options.register_with_taints)),
-        unschedulable=not options.register_schedulable,
-        provider_id=options.provider_id,
+        taints=tuple(_taint(text) for text in given["register-with-taints"]),
+        unschedulable=not given["register-schedulable"],
+        provider_id=given["provider-id"],
     )
 
 
-def _server(options: argparse.Namespace, way: Connection) -> Server:
+def _is_own_label(name: str) -> bool:
+    """Upstream's rule, so that a node cannot put itself where it does not belong."""
+    domain = name.partition("/")[0] if "/" in name else ""
+    if not any(domain == d or domain.endswith("." + d) for d in ("kubernetes.io", "k8s.io")):
+        return True
+    own = ("kubelet.kubernetes.io", "node.kubernetes.io")
+    return name in OWN_LABELS or any(domain == d or domain.endswith("." + d) for d in own)
+
+
+def _reserved(given: Given) -> Reserved:
+    """`--kube-reserved` and `--system-reserved` together."""
+    from sampan.api import quantity
+    from sampan.kubelet.settings import Reserved
+
+    both = (given["kube-reserved"], given["system-reserved"])
+    cpu = sum(quantity.parse(part.get("cpu", "0")).milli for part in both)
+    memory = sum(quantity.parse(part.get("memory", "0")).value for part in both)
+    return Reserved(f"{cpu}m", str(memory))
+
+
+def _server(given: Given, way: Connection) -> Server:
     from sampan.kubelet.settings import Server
 
-    def data(path: str) -> bytes:
-        return Path(path).read_bytes() if path else b""
-
+    if given["authorization-mode"] not in ("Webhook", "AlwaysAllow"):
+        raise ValueError("--authorization-mode: Webhook or AlwaysAllow")
     return Server(
-        address=options.address,
-        port=options.port,
-        certificate=data(options.tls_cert_file),
-        key=data(options.tls_private_key_file),
-        client_ca=data(options.client_ca_file) or way.ca,
-        delegate=options.authentication_token_webhook,
-        anonymous=options.anonymous_auth,
-        always_allow=options.authorization_mode == "AlwaysAllow",
-        health_address=options.healthz_bind_address,
-        health_port=options.healthz_port,
+        address=given["address"],
+        port=given["port"],
+        certificate=_content(given, "tls-cert-file"),
+        key=_content(given, "tls-private-key-file"),
+        client_ca=_content(given, "client-ca-file") or way.ca,
+        delegate=given["authentication-token-webhook"],
+        anonymous=given["anonymous-auth"],
+        always_allow=given["authorization-mode"] == "AlwaysAllow",
+        health_address=given["healthz-bind-address"],
+        health_port=given["healthz-port"],
     )
 
 
-def _list(text: str) -> list[str]:
-    return [part for part in text.split(",") if part]
-
-
-def _pair(text: str, flag: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"{flag}: {text!r} is no key=value")
-    return name, value
+def _content(given: Given, flag: str) -> bytes:
+    path = given[flag]
+    try:
+        return Path(path).read_bytes() if path else b""
+    except OSError as error:
+        raise ValueError(f"--{flag}: cannot read {path}: {error.strerror}") from error
 
 
 def _taint(text: str) -> dict[str, str]:
@@ -197,8 +182,3 @@ def _taint(text: str) -> dict[str, str]:
         raise ValueError(f"--register-with-taints: {text!r} is no key=value:effect")
     key, _, value = rest.partition("=")
     return {"key": key, "effect": effect, **({"value": value} if value else {})}
-
-
-def _fail(why: object, code: int) -> int:
-    print(f"sampan kubelet: {why}", file=sys.stderr)
-    return code

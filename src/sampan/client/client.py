@@ -15,6 +15,7 @@ import orjson
 from sampan.api.errors import NotFound, from_status
 from sampan.api.meta import Json, ResourceId
 from sampan.client.transport import Request, Response, Transport, Unreachable
+from sampan.client.trouble import Trouble
 from sampan.std.http import Feed
 
 
@@ -47,6 +48,7 @@ class Client:
         token: str | Callable[[], str] = "",
     ) -> None:
         self.transport = transport
+        self.trouble = Trouble()
         self._headers = {"accept": "application/json", "user-agent": user_agent}
         self._token = token
 

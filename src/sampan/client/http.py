@@ -8,9 +8,11 @@ at once, and a GET that met one is sent again on a fresh one.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -53,16 +55,35 @@ class HttpTransport:
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._closed = False
+        self.on_answer: Callable[[str, str, float], None] | None = None
+        """Told method, code and seconds of every request, for a metrics page."""
+
+    @property
+    def authority(self) -> str:
+        """Host and port, as the Host header has them."""
+        return self._authority
 
     async def request(self, request: Request, *, timeout_s: float = 30) -> Response:
         data = self._encode(request)
+        if self.on_answer is None:
+            return await self._bounded(request.method, data, timeout_s)
+        begun = time.perf_counter()
+        code = "<error>"
+        try:
+            response = await self._bounded(request.method, data, timeout_s)
+            code = str(response.status)
+            return response
+        finally:
+            self.on_answer(request.method, code, time.perf_counter() - begun)
+
+    async def _bounded(self, method: str, data: bytes, timeout_s: float) -> Response:
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._exchange(request.method, data)
+                return await self._exchange(method, data)
         except TimeoutError as error:
             raise self._unreachable(f"no answer in {timeout_s:g} s") from error
         except (OSError, httptools.HttpParserError) as error:
-            raise self._unreachable(str(error) or type(error).__name__) from error
+            raise self._unreachable(why(error)) from error
 
     async def close(self) -> None:
         self._closed = True
@@ -272,6 +293,23 @@ class _Connection(asyncio.Protocol):
     def _end_head(self) -> None:
         if self._head is not None and not self._head.done():
             self._head.set_result(None)
+
+
+def why(error: Exception) -> str:
+    """What keeps us from a server, without numbers and source lines, and what to look at."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted ({error.verify_message}): check the "
+            "certificate-authority of the kubeconfig"
+        )
+    if isinstance(error, ssl.SSLError):
+        reason = (getattr(error, "reason", "") or "no handshake").replace("_", " ").lower()
+        return f"TLS failed ({reason}): check scheme and port of the server's address"
+    if isinstance(error, socket.gaierror):
+        return f"its name has no address ({error.strerror}): check the server's address"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 def _watch_for_silence(sock: socket.socket) -> None:

@@ -12,6 +12,7 @@ from sampan.api.errors import AlreadyExists, ApiError
 from sampan.api.meta import Json
 from sampan.client.client import Client
 from sampan.client.transport import Unreachable
+from sampan.client.trouble import told
 from sampan.std import log
 from sampan.std.clock import Clock
 
@@ -20,6 +21,7 @@ PREFIX = f"system:serviceaccount:{NAMESPACE}:"
 LIFE_S = 3600
 RENEW_AT = 0.8
 """Of a token's life."""
+RETRY_S = 2.0
 _LOG = log.get("accounttokens")
 
 
@@ -46,6 +48,16 @@ class AccountTokens:
         lives = await asyncio.gather(*(self._one(account) for account in self._tokens))
         return min(lives, default=float(LIFE_S)) * RENEW_AT
 
+    async def first(self) -> float:
+        """The same at the start, where the server may not be up, or may not let us yet."""
+        while True:
+            try:
+                return await self.fetch()
+            except (ApiError, Unreachable) as error:
+                if self._own.trouble.news(error, self._clock.monotonic()):
+                    _LOG.error("cannot get the controllers' tokens", error=told(error))
+                await self._clock.sleep(RETRY_S)
+
     async def keep(self, wait_s: float) -> None:
         """Renew for ever."""
         while True:
@@ -53,7 +65,7 @@ class AccountTokens:
             try:
                 wait_s = await self.fetch()
             except (ApiError, Unreachable) as error:
-                _LOG.warning("cannot renew", error=error)
+                _LOG.warning("cannot renew", error=told(error))
                 wait_s = 10.0
 
     async def _one(self, account: str) -> float:

@@ -15,6 +15,7 @@ from sampan.api.errors import ApiError, Expired, Gone
 from sampan.api.meta import Json, Key, ResourceId, key_of
 from sampan.client.client import Client, WatchEvent
 from sampan.client.transport import Unreachable
+from sampan.client.trouble import told
 from sampan.std import log
 from sampan.std.backoff import Backoff
 from sampan.std.clock import Clock, SystemClock
@@ -126,6 +127,8 @@ class Informer:
                 break
         self._revision = page["metadata"]["resourceVersion"]
         self._listed_at = self.clock.monotonic()
+        if self.client.trouble.over():
+            _LOG.info("the API server answers again")
         self._replace(seen)
 
     async def _watch_for_ever(self) -> None:
@@ -209,9 +212,9 @@ class Informer:
     async def _pause(self, error: Exception) -> None:
         delay = BACKOFF.delay(self._failures, random.random)
         self._failures += 1
-        _LOG.warning(
-            "cannot list or watch", resource=self.rid.qualified, error=error, again_s=f"{delay:.2f}"
-        )
+        is_news = self.client.trouble.news(error, self.clock.monotonic())
+        tell = _LOG.warning if is_news else _LOG.debug
+        tell("cannot list or watch", error=told(error), resource=self.rid.qualified)
         await self.clock.sleep(delay)
 
 

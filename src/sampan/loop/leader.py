@@ -7,21 +7,29 @@ clock, may take it. Clocks of different machines are never compared (as client-g
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import socket
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sampan.api import kinds
-from sampan.api.errors import ApiError
+from sampan.api.errors import AlreadyExists, ApiError, Conflict
 from sampan.api.meta import Json
 from sampan.client.client import Client
 from sampan.client.transport import Unreachable
+from sampan.client.trouble import told
 from sampan.loop.component import Component
 from sampan.std import log
 from sampan.std.clock import Clock
+from sampan.std.metrics import Registry
 
 _LOG = log.get("leader")
+RELEASE_S = 0.5
+HEALTHY_S = 20.0
+"""Grace beyond the lease's duration before a leader counts as ill; upstream's."""
 
 
 class LostLease(Exception):
@@ -40,6 +48,11 @@ class Election:
     retry_s: float = 2
 
 
+def identity() -> str:
+    """Who this copy is: the machine's name and a number that nobody else draws, as upstream."""
+    return f"{socket.gethostname()}_{uuid.UUID(bytes=os.urandom(16), version=4)}"
+
+
 class Leader:
     """A component that runs another one while it holds the Lease."""
 
@@ -53,6 +66,15 @@ class Leader:
         self._observed: tuple[str, str] = ("", "")
         self._observed_at = float("-inf")
         self.leading = False
+        self._held = False
+        self._renewed_at = float("-inf")
+
+    def measure(self, registry: Registry) -> None:
+        """Whether this copy is the one that works, by the name that client-go has."""
+        family = registry.known_gauge(
+            "leader_election_master_status", "1 while this copy works, 0 in reserve.", ("name",)
+        )
+        family.labels(self._election.name).read_from(lambda: float(self.leading))
 
     @property
     def name(self) -> str:
@@ -65,6 +87,8 @@ class Leader:
         started()
         await self._acquire()
         self.leading = True
+        if self._client.trouble.over():
+            _LOG.info("the API server answers again")
         _LOG.info("leading", lease=self._election.name, identity=self._election.identity)
         try:
             async with asyncio.TaskGroup() as group:
@@ -76,15 +100,32 @@ class Leader:
         finally:
             self.leading = False
 
+    def overdue(self) -> str:
+        """For a health check: a leader that has long failed to renew, and still works, is ill."""
+        silent_s = self._clock.monotonic() - self._renewed_at
+        if self.leading and silent_s > self._election.duration_s + HEALTHY_S:
+            return f"the lease {self._election.name} was not renewed for {silent_s:.0f} s"
+        return ""
+
     async def release(self) -> None:
         """Give the Lease back if it is ours, so that the next one need not wait; for an orderly
-        end, when the component has stopped.
+        end, when the component has stopped. Nobody waits for it long.
         """
+        if not self._held:
+            return
+        try:
+            async with asyncio.timeout(RELEASE_S):
+                await self._give_back()
+        except (ApiError, Unreachable, TimeoutError) as error:
+            _LOG.debug("the lease could not be given back", error=error)
+
+    async def _give_back(self) -> None:
         election = self._election
         lease = await self._client.find(kinds.LEASES, election.name, election.namespace)
         if lease is None or lease["spec"].get("holderIdentity") != election.identity:
             return
-        lease["spec"] = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+        ended = {"holderIdentity": "", "leaseDurationSeconds": 1}
+        lease["spec"] = {**self._spec(lease["spec"]), **ended}
         await self._client.update(kinds.LEASES, lease)
 
     async def _work(self) -> None:
@@ -107,9 +148,19 @@ class Leader:
     async def _try(self) -> bool:
         try:
             async with asyncio.timeout(self._election.renew_deadline_s):
-                return await self._take_or_renew()
+                held = await self._take_or_renew()
+                self._held = self._held or held
+                if held:
+                    self._renewed_at = self._clock.monotonic()
+                return held
+        except (Conflict, AlreadyExists) as error:
+            _LOG.debug("somebody was quicker", lease=self._election.name, error=error)
+            return False
         except (ApiError, Unreachable, TimeoutError) as error:
-            _LOG.debug("not this time", lease=self._election.name, error=error)
+            is_news = self._client.trouble.news(error, self._clock.monotonic())
+            tell = _LOG.error if is_news else _LOG.debug
+            lease = f"{self._election.namespace}/{self._election.name}"
+            tell("waiting: cannot take or renew the lease", lease=lease, why=told(error))
             return False
 
     async def _take_or_renew(self) -> bool:

@@ -5,7 +5,6 @@ What of a file cannot be honoured is refused with its name, never passed over.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -21,7 +20,6 @@ T = TypeVar("T")
 
 KIND = "KubeSchedulerConfiguration"
 GROUP = "kubescheduler.config.k8s.io"
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _OTHERS = frozenset(
     (
         "SchedulingGates", "PrioritySort", "DefaultPreemption", "DefaultBinder",
@@ -51,10 +49,34 @@ class BadConfig(ValueError):
 
 
 def profiles(path: str) -> tuple[Profile, ...]:
-    """The profiles of a file; the default one without a file."""
+    """The profiles of a file; the default one without a file. Raises BadConfig."""
+    return profiles_of(read(path), path)
+
+
+def read(path: str) -> Json:
+    """The configuration of a file; an empty one without a file. Raises BadConfig."""
     if not path:
-        return (Profile(),)
-    given = _read(path)
+        return {}
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            given = yaml.safe_load(file)
+    except OSError as error:
+        raise BadConfig(f"--config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadConfig(f"--config {path}: {' '.join(str(error).split())}") from error
+    if not isinstance(given, dict) or given.get("kind") != KIND:
+        raise BadConfig(f"--config {path}: no {KIND}")
+    group, _, version = str(given.get("apiVersion") or f"{GROUP}/v1").partition("/")
+    if (group, version) != (GROUP, "v1"):
+        text = f"apiVersion {given['apiVersion']!r}; write {GROUP}/v1"
+        raise BadConfig(f"--config {path}: {text}")
+    return given
+
+
+def profiles_of(given: Json, path: str = "") -> tuple[Profile, ...]:
+    """Raises BadConfig."""
     if given.get("extenders"):
         raise BadConfig(f"--config {path}: extenders are not supported; leave the list out")
     share = given.get("percentageOfNodesToScore") or 0
@@ -63,23 +85,6 @@ def profiles(path: str) -> tuple[Profile, ...]:
     if len({profile.name for profile in made}) < len(made):
         raise BadConfig(f"--config {path}: two profiles have the same schedulerName")
     return made
-
-
-def _read(path: str) -> Json:
-    import yaml
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            given = yaml.safe_load(file)
-    except (OSError, yaml.YAMLError) as error:
-        raise BadConfig(f"--config {path}: {error}") from error
-    if not isinstance(given, dict) or given.get("kind") != KIND:
-        raise BadConfig(f"--config {path}: no {KIND}")
-    group, _, version = str(given.get("apiVersion") or f"{GROUP}/v1").partition("/")
-    if (group, version) != (GROUP, "v1"):
-        text = f"apiVersion {given['apiVersion']!r}; write {GROUP}/v1"
-        raise BadConfig(f"--config {path}: {text}")
-    return given
 
 
 def _profile(given: Json, share: int) -> Profile:
@@ -180,11 +185,3 @@ def _known(name: Any) -> str:
     if name not in _KNOWN:
         raise BadConfig(f"there is no plugin {name!r}")
     return str(name)
-
-
-def seconds(text: str) -> float:
-    """`15s`, `1m30s`. Raises BadConfig."""
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise BadConfig(f"{text!r} is no duration, such as 15s")
-    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)

@@ -10,12 +10,14 @@ class Metrics:
     def __init__(self) -> None:
         registry = self.registry = Registry()
         self._attempts = registry.counter(
-            "scheduler_schedule_attempts_total", "Tries to find a node, by result.", ("result",)
+            "scheduler_schedule_attempts_total",
+            "Tries to find a node, by result.",
+            ("profile", "result"),
         )
         self._durations = registry.histogram(
             "scheduler_scheduling_attempt_duration_seconds",
             "How long a decision took.",
-            ("result",),
+            ("profile", "result"),
         )
         self.victims = registry.histogram(
             "scheduler_preemption_victims",
@@ -26,9 +28,9 @@ class Metrics:
             "scheduler_pending_pods", "Pods without a node, by queue.", ("queue",)
         )
 
-    def attempt(self, result: str, seconds: float) -> None:
-        self._attempts.labels(result).inc()
-        self._durations.labels(result).observe(seconds)
+    def attempt(self, profile: str, result: str, seconds: float) -> None:
+        self._attempts.labels(profile, result).inc()
+        self._durations.labels(profile, result).observe(seconds)
 
     def watch(self, queue: Queue) -> None:
         """Read the queue at every scrape."""

@@ -188,7 +188,7 @@ class Scheduler:
             found = decide(pod, self.state, profile, self._chance)
         except Exception as error:  # noqa: BLE001 - one odd pod must not stop the others
             _LOG.error("no decision", pod=pod.key, exc=error)
-            self.metrics.attempt("error", self._clock.monotonic() - begun)
+            self.metrics.attempt(profile.name, "error", self._clock.monotonic() - begun)
             self.queue.failed(pod.key, ())
             self._slots.release()
             return
@@ -197,7 +197,7 @@ class Scheduler:
             group.create_task(self._freed(self._again(pod, doubts)))
             return
         result = "scheduled" if isinstance(found, Placed) else "unschedulable"
-        self.metrics.attempt(result, self._clock.monotonic() - begun)
+        self.metrics.attempt(profile.name, result, self._clock.monotonic() - begun)
         if isinstance(found, Placed):
             self._place(pod, found.node, group)
         else:

@@ -6,7 +6,10 @@ One registry per component, handed in; no global one. A metric without labels is
 
 from __future__ import annotations
 
+import os
+import platform
 import resource
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -184,6 +187,23 @@ class Registry:
         cpu.labels().read_from(_cpu_seconds)
         memory = self.gauge("process_resident_memory_bytes", "Resident memory, in bytes.")
         memory.read_from(_resident_bytes)
+        virtual = self.gauge("process_virtual_memory_bytes", "Virtual memory, in bytes.")
+        virtual.read_from(_virtual_bytes)
+        files = self.gauge("process_open_fds", "Open file descriptors.")
+        files.read_from(lambda: float(len(os.listdir("/proc/self/fd"))))
+        most = self.gauge("process_max_fds", "How many file descriptors may be open.")
+        most.read_from(lambda: float(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+        since = self.gauge("process_start_time_seconds", "When the process began, in Unix time.")
+        since.set(_started())
+
+    def build(self, version: str) -> None:
+        """`kubernetes_build_info`, as dashboards list components by it."""
+        info = self.gauge(
+            "kubernetes_build_info", "The version of this component.",
+            ("git_version", "major", "minor", "platform"),
+        )  # fmt: skip
+        major, minor, _ = f"{version}..".split(".", 2)
+        info.labels(f"v{version}", major, minor, f"linux/{platform.machine()}").set(1)
 
     def render(self) -> str:
         """The page, in Prometheus' text format 0.0.4."""
@@ -199,6 +219,19 @@ class Registry:
 def _cpu_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
+
+
+def _virtual_bytes() -> float:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return float(int(file.read().split()[0]) * resource.getpagesize())
+
+
+def _started() -> float:
+    """By the kernel's book: since boot, in clock ticks."""
+    with open("/proc/self/stat", encoding="ascii") as file:
+        ticks = float(file.read().rpartition(")")[2].split()[19])
+    up_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.time() - up_s + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_bytes() -> float:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from dataclasses import dataclass, replace
 
 from sampan.api.meta import Json
-from sampan.apiserver.authn.tokens import (
-    BadToken,
-    SigningKey,
-    VerifyingKey,
-    issuer_of,
-    sign,
-    verify,
-)
+from sampan.apiserver.authn.keys import SigningKey, VerifyingKey
+from sampan.apiserver.authn.tokens import BadToken, issuer_of, sign, verify
 from sampan.apiserver.authn.user import User, known, service_account_user
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.std.clock import Clock
 
 EXTRA = "authentication.kubernetes.io/"
+LEGACY_ISSUER = "kubernetes/serviceaccount"
+"""Of tokens without end, which live in a Secret and as long as it."""
 VERIFIED_KEPT = 4096
 
 
@@ -42,6 +39,8 @@ class AccountTokens:
         self.keys: dict[str, VerifyingKey] = {key.key_id: key}
         """All that tokens may be signed with."""
         self.issuer = issuer
+        self.issuers = {issuer, LEGACY_ISSUER}
+        """Whose tokens are taken."""
         self.audiences: tuple[str, ...] = (issuer,)
         self._clock = clock
         self._accounts = cacher.collection("", "serviceaccounts")
@@ -69,28 +68,46 @@ class AccountTokens:
         return sign(self.key, claims), now + seconds
 
     def ours(self, token: str) -> bool:
-        return issuer_of(token) == self.issuer
+        return issuer_of(token) in self.issuers
 
     def user(self, token: str) -> User:
         """Raises BadToken when the token or what it is bound to is no longer good."""
         now = self._clock.now()
         claims = self._verified.get(token)
-        if claims is None or now > float(claims["exp"]):
+        if claims is None or now > float(claims.get("exp", now)):
             claims = verify(self.keys, token, now)
             if len(self._verified) >= VERIFIED_KEPT:
                 self._verified.clear()
             self._verified[token] = claims
+        if claims["iss"] == LEGACY_ISSUER:
+            return self._legacy(token, claims)
         return self._living(claims)
 
-    def _living(self, claims: Json) -> User:
-        about = claims.get("kubernetes.io") or {}
-        namespace, account = about.get("namespace", ""), about.get("serviceaccount") or {}
-        name, uid = account.get("name", ""), account.get("uid", "")
+    def _legacy(self, token: str, claims: Json) -> User:
+        """A token out of a Secret is good for the account as long as the Secret holds it."""
+        prefix = "kubernetes.io/serviceaccount"
+        namespace = claims.get(f"{prefix}/namespace", "")
+        name, uid = (claims.get(f"{prefix}/service-account.{key}", "") for key in ("name", "uid"))
+        self._account(namespace, name, uid)
+        secret = self._secrets.get(namespace, claims.get(f"{prefix}/secret.name", ""))
+        held = (secret.decode().get("data") or {}).get("token", "") if secret is not None else ""
+        if not held or base64.b64decode(held).decode(errors="replace") != token:
+            raise BadToken("token has been invalidated")
+        user = known(service_account_user(namespace, name, uid))
+        return replace(user, audiences=self.audiences)
+
+    def _account(self, namespace: str, name: str, uid: str) -> None:
         item = self._accounts.get(namespace, name)
         if item is None:
             raise BadToken(f'serviceaccounts "{name}" not found')
         if item.decode()["metadata"].get("uid") != uid:
             raise BadToken("the service account was deleted and made again")
+
+    def _living(self, claims: Json) -> User:
+        about = claims.get("kubernetes.io") or {}
+        namespace, account = about.get("namespace", ""), about.get("serviceaccount") or {}
+        name, uid = account.get("name", ""), account.get("uid", "")
+        self._account(namespace, name, uid)
         extra = {EXTRA + "credential-id": (f"JTI={claims.get('jti', '')}",)}
         for kind, objects in (("pod", self._pods), ("secret", self._secrets)):
             ref = about.get(kind)

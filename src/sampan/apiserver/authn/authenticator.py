@@ -36,7 +36,7 @@ class Authenticator:
         self,
         static: StaticTokens,
         accounts: AccountTokens,
-        bootstrap: BootstrapTokens,
+        bootstrap: BootstrapTokens | None,
         *,
         anonymous: bool = True,
     ) -> None:
@@ -75,7 +75,9 @@ class Authenticator:
             if not set(user.audiences) & set(audiences):
                 raise Unauthorized("Unauthorized")
             return user
-        found = self.static.user(token) or self.bootstrap.user(token)
+        found = self.static.user(token)
+        if found is None and self.bootstrap is not None:
+            found = self.bootstrap.user(token)
         if found is None or not set(self.accounts.audiences) & set(audiences):
             raise Unauthorized("Unauthorized")
         return found
@@ -105,7 +107,7 @@ class Authenticator:
 
 def websocket_token(request: Request) -> str:
     """Browsers cannot set headers on WebSockets: the token may hide in the subprotocol."""
-    from sampan.apiserver.authn.tokens import decode
+    from sampan.apiserver.authn.keys import decode
 
     prefix = "base64url.bearer.authorization.k8s.io."
     for protocol in request.headers.get("sec-websocket-protocol", "").split(","):

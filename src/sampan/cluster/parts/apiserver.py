@@ -18,11 +18,11 @@ from sampan.api.resource import Resource
 from sampan.apiserver.admission.table import UnknownPlugin
 from sampan.apiserver.assemble import ApiServer, assemble
 from sampan.apiserver.authn.static import StaticTokens
-from sampan.apiserver.authn.tokens import load_key
 from sampan.apiserver.authn.user import AUTHENTICATED, MASTERS, User
 from sampan.cluster.parts.apiserver_flags import (
     BadFlag,
     Flags,
+    authorization,
     options_for,
     port_range,
     server_context,
@@ -73,15 +73,15 @@ async def start(
     folder = flags.data_dir / "pki"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     port_range(flags.service_node_port_range)
+    authorization(flags.authorization_modes)
+    key = signing_key(flags, folder)
     tls = server_context(flags, folder)
     secure = listener(flags.bind_address, flags.secure_port)
     plain = listener("127.0.0.1", flags.insecure_port) if flags.insecure_port else None
     options = options_for(flags, folder, secure.getsockname()[1], tokens)
     store = await open_store(flags)
     try:
-        api = await assemble(
-            store, catalog(), load_key(signing_key(flags, folder)), options, SystemClock()
-        )
+        api = await assemble(store, catalog(), key, options, SystemClock())
     except BaseException:
         await store.close()
         raise

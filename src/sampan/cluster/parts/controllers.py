@@ -5,33 +5,37 @@ leader election.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
-import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sampan.api.errors import ApiError
+from sampan.api.errors import from_status
 from sampan.client.client import Client
 from sampan.client.kubeconfig import Connection
 from sampan.client.transport import Unreachable
-from sampan.cluster import pki
+from sampan.client.trouble import told
 from sampan.cluster.accounttokens import AccountTokens
+from sampan.cluster.parts.pages import Pages, Serving, count_requests
 from sampan.controllers.assembly import Controllers
 from sampan.controllers.deps import Deps, Settings
 from sampan.loop.component import Component
 from sampan.loop.informers import Informers
-from sampan.loop.leader import Election, Leader
+from sampan.loop.leader import Election, Leader, identity
 from sampan.std.clock import Clock, SystemClock
-from sampan.std.http import Request, Response
-from sampan.std.httpd import Server, listener, serve
-from sampan.std.metrics import CONTENT_TYPE, Registry
-from sampan.std.tls import server_context
+from sampan.std.http import Request
+from sampan.std.metrics import Registry
 
 LEASE = "kube-controller-manager"
 USER = "system:kube-controller-manager"
+
+
+REACH_S = 10.0
+REACH_EVERY_S = 1.0
+
+
+class NoServer(Exception):
+    """The API server is not there, or not well; the message says where and why."""
 
 
 class BadFlag(Exception):
@@ -46,6 +50,8 @@ class Flags:
     cluster_cidr: str = ""
     allocate_node_cidrs: bool = False
     node_cidr_mask_size: int = 0
+    node_cidr_mask_size_ipv4: int = 0
+    node_cidr_mask_size_ipv6: int = 0
     node_monitor_grace_period_s: float = 50
     node_monitor_period_s: float = 5
     terminated_pod_gc_threshold: int = 12500
@@ -56,9 +62,8 @@ class Flags:
     service_account_private_key_file: str = ""
     use_service_account_credentials: bool = False
     leader_elect: bool = True
-    bind_address: str = "0.0.0.0"
-    secure_port: int = 10257
-    """Of the health page, over TLS with a certificate made for this run; 0 = none."""
+    election: Election = field(default_factory=lambda: Election(LEASE, identity()))
+    serving: Serving = field(default_factory=Serving)
 
 
 def settings(flags: Flags) -> Settings:
@@ -85,9 +90,19 @@ def settings(flags: Flags) -> Settings:
         signing_key=_read("--cluster-signing-key-file", flags.cluster_signing_key_file),
         signing_duration_s=flags.cluster_signing_duration_s,
     )
-    if flags.node_cidr_mask_size:
-        return replace(made, node_cidr_mask_ipv4=flags.node_cidr_mask_size)
-    return made
+    if flags.node_cidr_mask_size and len(cidrs) > 1:
+        raise BadFlag(
+            "--node-cidr-mask-size is for one family; use --node-cidr-mask-size-ipv4 and -ipv6"
+        )
+    v6 = bool(cidrs) and ipaddress.ip_network(cidrs[0], strict=False).version == 6
+    one = flags.node_cidr_mask_size
+    ipv4 = flags.node_cidr_mask_size_ipv4 or (0 if v6 else one)
+    ipv6 = flags.node_cidr_mask_size_ipv6 or (one if v6 else 0)
+    return replace(
+        made,
+        node_cidr_mask_ipv4=ipv4 or made.node_cidr_mask_ipv4,
+        node_cidr_mask_ipv6=ipv6 or made.node_cidr_mask_ipv6,
+    )
 
 
 def build(
@@ -118,6 +133,7 @@ class Alone:
 
     async def run(self, started: Callable[[], None]) -> None:
         client = self.connection.client("kube-controller-manager")
+        count_requests(client, self.registry)
         tokens = AccountTokens(client, self.clock)
         own = self.flags.use_service_account_credentials
         controllers = build(
@@ -126,57 +142,62 @@ class Alone:
             names=self.flags.controllers,
             clock=self.clock,
         )
-        self.registry.process()
         controllers.measure(self.registry)
-        component: Component = controllers
+        component: Component = Work(client, controllers, tokens if own else None, self.clock)
         leader: Leader | None = None
         if self.flags.leader_elect:
-            identity = f"{socket.gethostname()}_{os.getpid()}"
-            leader = Leader(Election(LEASE, identity), component, client, self.clock)
+            leader = Leader(self.flags.election, component, client, self.clock)
+            leader.measure(self.registry)
             component = leader
-        servers = await self._open()
+        pages = Pages(
+            LEASE, self.registry, self.flags.serving, self.connection, self.clock,
+            checks={"leaderElection": leader.overdue} if leader is not None else {},
+        )  # fmt: skip
+        servers = await pages.open()
         try:
-            async with asyncio.TaskGroup() as group:
-                if own:
-                    group.create_task(tokens.keep(await tokens.fetch()))
-                await component.run(started)
+            await component.run(started)
         finally:
             if leader is not None:
-                await _release(leader)
+                await asyncio.shield(leader.release())
             for server in servers:
                 await server.close(0)
             await client.close()
 
-    async def _open(self) -> list[Server]:
-        """The health page, if there is to be one. Raises BadFlag."""
-        port, host = self.flags.secure_port, self.flags.bind_address
-        if not port:
-            return []
-        try:
-            sock = listener(host, port)
-        except OSError as error:
-            where = f"{host}:{port}"
-            text = f"--secure-port: cannot listen on {where}: {error.strerror}; 0 turns it off"
-            raise BadFlag(text) from error
-        pair = pki.new_authority(LEASE).issue(pki.Subject("localhost", names=("localhost",)))
-        tls = server_context(pair.certificate, pair.key)
-        return [await serve(self.page, sock=sock, tls=tls, name="health")]
 
-    async def page(self, request: Request) -> Response:
-        """`/healthz` and its siblings, `/metrics`."""
-        if request.path in ("/healthz", "/livez", "/readyz"):
-            return Response(200, {"content-type": "text/plain; charset=utf-8"}, b"ok")
-        if request.path == "/metrics":
-            page = self.registry.render().encode()
-            return Response(200, {"content-type": CONTENT_TYPE}, page)
-        return Response(404, {"content-type": "text/plain; charset=utf-8"}, b"not found\n")
+@dataclass
+class Work:
+    """The controllers behind a server that is there; where each is its own service account, their
+    tokens first, and kept fresh beside.
+    """
 
+    client: Client
+    controllers: Controllers
+    tokens: AccountTokens | None
+    clock: Clock
+    name: str = "controllers"
 
-async def _release(leader: Leader) -> None:
-    """An orderly end lets the next one lead at once; nobody waits for it long."""
-    with contextlib.suppress(ApiError, Unreachable, TimeoutError):
-        async with asyncio.timeout(0.5):
-            await leader.release()
+    async def run(self, started: Callable[[], None]) -> None:
+        await self._reach()
+        async with asyncio.TaskGroup() as group:
+            if self.tokens is not None:
+                group.create_task(self.tokens.keep(await self.tokens.first()))
+            group.create_task(self.controllers.run(started))
+
+    async def _reach(self) -> None:
+        """As upstream, a server gets ten seconds to say that it is well. Raises NoServer."""
+        until = self.clock.monotonic() + REACH_S
+        while True:
+            try:
+                answer = await self.client.raw(Request("GET", "/healthz"), timeout_s=REACH_S)
+                body = await answer.read()
+                if answer.status == 200:
+                    return
+                why = told(from_status({"message": body.decode(errors="replace")}, answer.status))
+            except Unreachable as error:
+                why = told(error)
+            if self.clock.monotonic() >= until:
+                raise NoServer(f"{why} (waited {REACH_S:.0f} s)")
+            await self.clock.sleep(REACH_EVERY_S)
 
 
 def _read(flag: str, path: str) -> bytes:
