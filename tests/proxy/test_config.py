@@ -43,7 +43,6 @@ def test_a_file_lies_over_the_defaults_and_flags_over_the_file() -> None:
         ({"mode": "kernelspace"}, "mode"),
         ({"iptable": {}}, "iptable"),
         ({"iptables": {"masqueradeBits": 1}}, "iptables.masqueradeBits"),
-        ({"nftables": {"masqueradeBit": 32}}, "nftables.masqueradeBit"),
         ({"clusterCIDR": "10.244.0.0"}, "10.244.0.0/33"),
         ({"clusterCIDR": "pods"}, "clusterCIDR"),
     ],

@@ -75,7 +75,7 @@ async def _work(config: ClusterConfig, paths: Paths, node: str) -> None:
     )  # fmt: skip
     ports = NodeHostPorts(RealNft(), paths.node_run(node) / "hostports")
     proxying = credentials.connection(paths, credentials.proxy(node), server).client("kube-proxy")
-    settings = proxy.ProxySettings(node, proxy_config(config, node))
+    settings = proxy.ProxySettings(node, proxy_config(config, node), pods_cgroup(config, node))
     components: list[Component] = [
         network,
         kubelet.build(client, kubelet_settings(config, paths, node), network, host_ports=ports),
@@ -119,6 +119,11 @@ def proxy_config(config: ClusterConfig, node: str) -> dict[str, object]:
     }
 
 
+def pods_cgroup(config: ClusterConfig, node: str) -> str:
+    """The control group of a node's pods: also whose sockets the node's proxy may translate."""
+    return f"sampan/{config.name}/{node}"
+
+
 def kubelet_settings(config: ClusterConfig, paths: Paths, node: str) -> KubeletSettings:
     run, state = paths.node_run(node), paths.node_state(node)
     for folder in (run, state / "manifests"):
@@ -132,7 +137,7 @@ def kubelet_settings(config: ClusterConfig, paths: Paths, node: str) -> KubeletS
         root_dir=str(state),
         image_dir=str(paths.state / "images"),
         run_dir=str(run),
-        cgroup=f"sampan/{config.name}/{node}",
+        cgroup=pods_cgroup(config, node),
         node_ips=(config.node_address(node),),
         node_netns=paths.netns(node),
         pod_manifest_path=str(state / "manifests"),

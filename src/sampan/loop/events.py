@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sampan.api import kinds
-from sampan.api.errors import ApiError, NotFound
+from sampan.api.errors import ApiError, Forbidden, NotFound
 from sampan.api.meta import Json
 from sampan.client.client import Client
 from sampan.client.transport import Unreachable
@@ -72,6 +72,7 @@ class Recorder:
         self._alike: OrderedDict[Identity, _Alike] = OrderedDict()
         self._buckets: OrderedDict[Identity, _Bucket] = OrderedDict()
         self._dropped = 0
+        self._forbidden = False
         self._last_name = 0
 
     def event(
@@ -109,6 +110,10 @@ class Recorder:
             identity, body = await self._queue.get()
             try:
                 await self._send(identity, body)
+            except Forbidden as error:
+                if not self._forbidden:
+                    _LOG.warning("events cannot be told", error=error)
+                self._forbidden = True
             except (ApiError, Unreachable) as error:
                 # An event is worth one try: it is news, not state.
                 _LOG.debug("not recorded", reason=body["reason"], error=error)

@@ -106,10 +106,6 @@ def configuration(*layers: Mapping[str, object]) -> Json:
     mode = config["mode"] = config["mode"] or DEFAULT_MODE
     if mode not in MODES:
         raise BadConfig(f"mode: {mode!r} is none of {', '.join(MODES)}")
-    for field in ("iptables", "nftables"):
-        bit = config[field]["masqueradeBit"]
-        if bit is not None and not 0 <= int(bit) < 32:
-            raise BadConfig(f"{field}.masqueradeBit: {bit} must be within 0 and 31")
     for cidr in cidrs(config["clusterCIDR"]):
         _network("clusterCIDR", cidr)
     return config
@@ -125,10 +121,31 @@ def _lay(under: Json, over: Mapping[str, object], path: str) -> None:
             if path == "" and key == "windowsRunAsService":
                 continue
             raise BadConfig(f"{path}{key}: no such field; see 'sampan proxy --help'")
+        if value is None:
+            continue
+        if not isinstance(value, _kinds(under[key])) or (
+            isinstance(value, bool) and not isinstance(under[key], bool)
+        ):
+            wanted = _kinds(under[key])[0].__name__
+            raise BadConfig(f"{path}{key}: {value!r} is no {WORDS.get(wanted, wanted)}")
         if isinstance(under[key], dict) and isinstance(value, Mapping):
             _lay(under[key], value, f"{path}{key}.")
-        elif value is not None:
+        else:
             under[key] = copy.deepcopy(value)
+
+
+WORDS = {"Mapping": "object", "str": "text", "bool": "true or false", "int": "number"}
+
+
+def _kinds(default: object) -> tuple[type, ...]:
+    """What a field may be, from what it is when nobody says otherwise."""
+    if isinstance(default, dict):
+        return (Mapping,)
+    if default is None or isinstance(default, list):
+        return (list, tuple)
+    if isinstance(default, bool | str):
+        return (type(default),)
+    return (int, float)
 
 
 def cidrs(text: str) -> list[str]:
@@ -155,7 +172,7 @@ def settings(
     local_ips: Sequence[str] = (),
 ) -> Settings:
     """What the rules depend on, from the configuration, the Node and the machine's addresses."""
-    primary = _primary(node)
+    primary = [*_bound(config), *_primary(node)]
     families = []
     for family in (4, 6):
         own = tuple(ip for ip in primary if family_of(ip) == family)[:1]
@@ -180,6 +197,12 @@ def _block(config: Json) -> Json:
     """The section whose masquerade fields count in this mode."""
     section: Json = config["nftables" if config["mode"] in NFT_MODES else "iptables"]
     return section
+
+
+def _bound(config: Json) -> list[str]:
+    """The address that was asked for in the Node's place; a wildcard asks for none."""
+    text: str = config["bindAddress"]
+    return [] if ipaddress.ip_address(text).is_unspecified else [text]
 
 
 def _primary(node: Json | None) -> list[str]:

@@ -123,7 +123,14 @@ def service_page(key: Key, local: Callable[[], int], healthy: Callable[[], bool]
 class _Port:
     key: Key
     count: int
-    servers: list[Server]
+    servers: dict[str, Server] = field(default_factory=dict)
+    """By the address that they listen at."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why there is none at an address: said once, tried again at every sync."""
+
+
+Refused = Callable[[Key, str], None]
+"""Told when a Service's port cannot be opened, and why."""
 
 
 @dataclass(slots=True)
@@ -132,43 +139,66 @@ class HealthPorts:
 
     healthy: Callable[[], bool]
     addresses: tuple[str, ...] = ()
+    refused: Refused = lambda *_: None
     ports: dict[int, _Port] = field(default_factory=dict)
     open: Callable[[Handler, str, int], Awaitable[Server]] = field(default_factory=lambda: _listen)
 
     async def sync(self, wanted: Mapping[Key, Health]) -> None:
-        """Open what is new, close what is gone, and remember the counts."""
+        """Open what is new or could not be opened before, close what is gone, and remember the
+        counts.
+        """
         by_port = {health.port: (key, health) for key, health in wanted.items()}
         for number in [n for n, one in self.ports.items() if by_port.get(n, (None,))[0] != one.key]:
             await self._close(number)
         for number, (key, health) in by_port.items():
-            known = self.ports.get(number)
-            if known is None:
-                self.ports[number] = await self._opened(key, health)
-            else:
-                known.count = health.local_endpoints
+            port = self.ports.setdefault(number, _Port(key, 0))
+            port.count = health.local_endpoints
+            await self._open(number, port)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a port is somebody else's."""
+        return any(port.failed for port in self.ports.values())
+
+    async def again(self) -> None:
+        """Try once more to open what could not be opened."""
+        for number, port in self.ports.items():
+            if port.failed:
+                await self._open(number, port)
 
     async def close(self) -> None:
         for number in list(self.ports):
             await self._close(number)
 
-    async def _opened(self, key: Key, health: Health) -> _Port:
-        made = _Port(key, health.local_endpoints, [])
-        page = service_page(key, lambda: made.count, self.healthy)
-        for address in self.addresses or ("::",):
+    async def _open(self, number: int, port: _Port) -> None:
+        """Listen at all addresses and at no others."""
+        addresses = self.addresses or ("::",)
+        for address in [one for one in port.servers if one not in addresses]:
+            await port.servers.pop(address).close(0)
+        page = service_page(port.key, lambda: port.count, self.healthy)
+        failed = {}
+        for address in [one for one in addresses if one not in port.servers]:
             try:
-                made.servers.append(await self.open(page, address, health.port))
+                port.servers[address] = await self.open(page, address, number)
             except OSError as error:
-                _LOG.error(
-                    "a health check node port cannot be opened",
-                    exc=error,
-                    service=key,
-                    address=address,
-                    port=health.port,
-                )
-        return made
+                failed[address] = error.strerror or str(error)
+        for address, why in failed.items():
+            if port.failed.get(address) != why:
+                self._say(number, port.key, address, why)
+        port.failed = failed
+
+    def _say(self, number: int, key: Key, address: str, why: str) -> None:
+        _LOG.error(
+            "a health check node port cannot be opened",
+            service=key,
+            address=address,
+            port=number,
+            why=why,
+        )
+        self.refused(key, f"node {address} failed to start healthcheck on port {number}: {why}")
 
     async def _close(self, number: int) -> None:
-        for server in self.ports.pop(number).servers:
+        for server in self.ports.pop(number).servers.values():
             await server.close(0)
 
 

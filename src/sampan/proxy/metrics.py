@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from sampan.std.metrics import Registry
@@ -62,7 +62,7 @@ class Metrics:
             "When a change was last noticed.",
             ("ip_family",),
         )
-        self.no_local = registry.gauge(
+        self._no_local = registry.gauge(
             f"kubeproxy_{prefix}_no_local_endpoints_total",
             "Services with policy Local and no endpoint on this node.",
             ("ip_family", "traffic_policy"),
@@ -90,12 +90,16 @@ class Metrics:
             "UDP flows that were cut off.",
             ("ip_family",),
         )
-        self.failures = registry.counter(
-            f"kubeproxy_{prefix}_{_tool(mode)}_sync_failures_total"
-            if mode == "nftables"
-            else f"kubeproxy_{prefix}_{_tool(mode)}_restore_failures_total",
-            "Transactions that the kernel refused.",
+        self.looked = registry.histogram(
+            "kubeproxy_conntrack_reconciler_sync_duration_seconds",
+            "Time to look for UDP flows that lead nowhere, in seconds.",
             ("ip_family",),
+            SYNC_BUCKETS,
+        )
+        names = _FAILURES.get(mode, _FAILURES["nftables"])
+        self.failures, self.other_failures = (
+            registry.counter(f"kubeproxy_{prefix}_{name}_failures_total", text, ("ip_family",))
+            for name, text in names
         )
         self._start()
 
@@ -107,9 +111,10 @@ class Metrics:
             for gauge in (self.last, self.queued):
                 gauge.labels(family)
             for policy in ("internal", "external"):
-                self.no_local.labels(family, policy)
-            self.deleted_flows.labels(family)
-            self.failures.labels(family)
+                self._no_local.labels(family, policy)
+            for counter in (self.deleted_flows, self.failures, self.other_failures):
+                counter.labels(family)
+            self.looked.labels(family)
         self.healthz.labels("200")
         self.livez.labels("200")
 
@@ -132,18 +137,61 @@ class Metrics:
             counter = self.registry.counter(f"kubeproxy_iptables_{name}_packets_total", text)
             counter.labels().read_from(partial(packets, words))
 
-    def synced(self, seconds: float, now: float, *, full: bool, families: Iterable[str]) -> None:
-        """Rules were loaded."""
+    def no_local(self, count: Callable[[int, str], float]) -> None:
+        """`count(family, policy)` is asked at every scrape."""
+        for number, family in ((4, "IPv4"), (6, "IPv6")):
+            for policy in ("internal", "external"):
+                read = partial(count, number, policy)
+                self._no_local.labels(family, policy).read_from(read)
+
+    def queue(self, now: float, *, service: bool) -> None:
+        """A change was noticed."""
+        if service:
+            self.service_changes.inc()
+            self.service_pending.labels().inc()
+        else:
+            self.endpoint_changes.inc()
+            self.endpoint_pending.labels().inc()
+        for family in FAMILIES:
+            self.queued.labels(family).set(now)
+
+    def synced(self, seconds: float, now: float, *, full: bool) -> None:
+        """Rules were loaded: nothing waits any more."""
         kind = self.full if full else self.partial
-        for family in families:
+        for family in FAMILIES:
             self.duration.labels(family).observe(seconds)
             kind.labels(family).observe(seconds)
             self.last.labels(family).set(now)
+        for gauge in (self.service_pending, self.endpoint_pending):
+            gauge.set(0)
+
+    def failed(self, *, full: bool = True) -> None:
+        """The kernel refused; a refused part of the rules is counted apart where upstream does."""
+        apart = not full and self.other_failures.name.endswith("partial_restore_failures_total")
+        for family in FAMILIES:
+            (self.other_failures if apart else self.failures).labels(family).inc()
+
+    def not_cleaned(self) -> None:
+        """What another mode left could not be removed."""
+        if self.other_failures.name.endswith("cleanup_failures_total"):
+            for family in FAMILIES:
+                self.other_failures.labels(family).inc()
 
 
 def _count(counts: Counts, where: tuple[int, str]) -> float:
     return counts().get(where, 0)
 
 
-def _tool(mode: str) -> str:
-    return mode if mode in ("nftables", "iptables") else "iptables"
+_RESTORE = (
+    ("iptables_restore", "Transactions that the kernel refused."),
+    ("iptables_partial_restore", "Transactions of some Services that the kernel refused."),
+)
+_FAILURES = {
+    "nftables": (
+        ("nftables_sync", "Transactions that the kernel refused."),
+        ("nftables_cleanup", "Rules of before that could not be removed."),
+    ),
+    "iptables": _RESTORE,
+    "ipvs": _RESTORE,
+}
+"""Under nftables' names for the modes whose rules are nftables'."""

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import datetime
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,13 +20,12 @@ from sampan.api import kinds
 from sampan.api.meta import Json, Key
 from sampan.linux.base.conntrack import Conntrack
 from sampan.loop.informers import Informers
-from sampan.proxy import conntrack as stale_flows
 from sampan.proxy.backend import Aside, Backend, BackendError
 from sampan.proxy.config import settings
-from sampan.proxy.conntrack import Stale
+from sampan.proxy.flows import Flows
 from sampan.proxy.health import HealthPorts, Wellbeing
 from sampan.proxy.metrics import Metrics
-from sampan.proxy.model import Health
+from sampan.proxy.model import Health, Port
 from sampan.proxy.settings import Settings
 from sampan.proxy.tracker import Change, Tracker
 from sampan.services.answer import Place
@@ -40,8 +39,12 @@ TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 RETRY = Backoff(first_s=0.05, factor=2, cap_s=10)
 CIDR_PATIENCE_S = 2.0
 """A server without ServiceCIDRs, or without leave to read them, must not stop the proxy."""
-SECOND_LOOK_S = 2.0
-"""A packet that was on its way during a change may leave a stale flow behind it."""
+FULL_SYNC_S = 3600.0
+"""As upstream: so often everything is compared, in case that something went unnoticed."""
+PORTS_AGAIN_S = 5.0
+"""How often a health check node port that somebody else has is tried again."""
+Tell = Callable[[Json, str, str, str], None]
+"""An event: about which object, Normal or Warning, reason and message."""
 _LOG = log.get("proxy")
 
 
@@ -60,6 +63,7 @@ class Proxy:
     others: Sequence[Backend[Any]] = ()
     local_ips: Callable[[], Sequence[str]] = lambda: ()
     aside: Aside = asyncio.to_thread
+    tell: Tell = lambda *_: None
     name: str = field(default="proxy", init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +74,16 @@ class Proxy:
         self._resync = True
         self._triggers: list[float] = []
         self._checks: dict[Key, Health] = {}
-        self._health = HealthPorts(lambda: self.wellbeing.healthy)
+        self._health = HealthPorts(lambda: self.wellbeing.healthy, refused=self._refused)
+        self._flows = Flows(
+            self.conntrack,
+            self.clock,
+            self.metrics,
+            self._tracker.model,
+            self.local_ips,
+            self.aside,
+        )
+        self.metrics.no_local(self._without_local)
         self._services = self.informers.of(kinds.SERVICES, labels=UNMARKED)
         self._slices = self.informers.of(kinds.ENDPOINTSLICES, labels=UNMARKED)
         self._nodes = self.informers.of(kinds.NODES, fields=f"metadata.name={self.node_name}")
@@ -85,6 +98,9 @@ class Proxy:
                 group.create_task(self._watch_others(), name="proxy disturbed")
                 await self._settle()
                 started()
+                self.tell(_node_reference(self.node_name), "Normal", "Starting", "")
+                group.create_task(self._every_hour(), name="proxy full sync")
+                group.create_task(self._open_again(), name="proxy health ports")
                 for other in self.others:
                     group.create_task(self._forget(other), name=f"proxy cleanup {other.name}")
                 while True:
@@ -104,12 +120,12 @@ class Proxy:
 
     def _on_service(self, old: Json | None, new: Json | None) -> None:
         self._tracker.service(old, new)
-        self.metrics.service_changes.inc()
+        self.metrics.queue(self.clock.now(), service=True)
         self._marked()
 
     def _on_slice(self, old: Json | None, new: Json | None) -> None:
         self._tracker.slice(old, new)
-        self.metrics.endpoint_changes.inc()
+        self.metrics.queue(self.clock.now(), service=False)
         trigger = _trigger(new)
         if trigger is not None and old is not None:
             self._triggers.append(trigger)
@@ -181,12 +197,14 @@ class Proxy:
                 break
             except BackendError as error:
                 self._resync = True
+                # Until it succeeds a change waits: that is what /healthz goes by.
+                self.wellbeing.queue()
                 self._failed("cannot program the kernel", error)
                 await self.clock.sleep(RETRY.delay(failures))
                 failures += 1
         gc.freeze()
         await self._after(begun, full=True)
-        await self._cut(stale_flows.everything(self._tracker.model.values()))
+        await self._flows.at_start()
 
     async def _follow(self, group: asyncio.TaskGroup) -> None:
         if self._resync:
@@ -201,22 +219,18 @@ class Proxy:
                     [self.backend.render(one.key, one.old, one.new) for one in changes]
                 )
             except BackendError as error:
-                self._failed("a change was refused; comparing with the kernel", error)
+                self._failed("a change was refused; comparing with the kernel", error, full=False)
                 await self._settle()
                 return
         await self._after(begun, full=False)
-        flows = {
-            one.key: stale for one in changes if (stale := stale_flows.stale(one.old, one.new))
-        }
+        flows = self._flows.concerned(changes)
         if flows:
-            group.create_task(self._cut_twice(flows), name="proxy conntrack")
+            group.create_task(self._flows.after(flows), name="proxy conntrack")
 
     async def _after(self, begun: float, *, full: bool) -> None:
         now = self.clock.now()
         self.wellbeing.done()
-        self.metrics.synced(
-            self.clock.monotonic() - begun, now, full=full, families=("IPv4", "IPv6")
-        )
+        self.metrics.synced(self.clock.monotonic() - begun, now, full=full)
         triggers, self._triggers = self._triggers, []
         for trigger in triggers:
             for family in ("IPv4", "IPv6"):
@@ -252,36 +266,37 @@ class Proxy:
         try:
             await other.cleanup()
         except BackendError as error:
+            self.metrics.not_cleaned()
             _LOG.warning("cannot remove another mode's rules", mode=other.name, error=error)
 
-    async def _cut_twice(self, flows: Mapping[Key, Sequence[Stale]]) -> None:
-        await self._cut([stale for several in flows.values() for stale in several])
-        await self.clock.sleep(SECOND_LOOK_S)
-        again: list[Stale] = []
-        for key, several in flows.items():
-            now = stale_flows.stale(None, self._tracker.model.get(key))
-            current = {one.frontend: one for one in now}
-            again += [current.get(one.frontend, one) for one in several]
-        await self._cut(again)
+    async def _every_hour(self) -> None:
+        while True:
+            await self.clock.sleep(FULL_SYNC_S)
+            self._resync = True
+            self._wake.set()
 
-    async def _cut(self, flows: Sequence[Stale]) -> None:
-        if not flows:
-            return
-        ips = frozenset(self.local_ips())
-        try:
-            count = await self.aside(stale_flows.cut, self.conntrack, flows, ips)
-        except OSError as error:
-            _LOG.warning("stale UDP flows cannot be cut off", error=error)
-            return
-        if count:
-            families = {6 if one.frontend.family == 6 else 4 for one in flows}
-            word = "IPv6" if families == {6} else "IPv4"
-            self.metrics.deleted_flows.labels(word).inc(count)
+    async def _open_again(self) -> None:
+        while True:
+            await self.clock.sleep(PORTS_AGAIN_S)
+            if self._health.waiting:
+                await self._health.again()
 
-    def _failed(self, message: str, error: BackendError) -> None:
-        for family in ("IPv4", "IPv6"):
-            self.metrics.failures.labels(family).inc()
+    def _failed(self, message: str, error: BackendError, *, full: bool = True) -> None:
+        self.metrics.failed(full=full)
         _LOG.error(message, mode=self.backend.name, error=error)
+
+    def _refused(self, key: Key, why: str) -> None:
+        """A health check node port is somebody else's."""
+        obj = self._services.get(key)
+        if obj is not None:
+            self.tell(obj, "Warning", "FailedToStartServiceHealthcheck", why)
+
+    def _without_local(self, family: int, policy: str) -> float:
+        """How many Services have endpoints, but none here, where the policy asks for one."""
+        return sum(
+            any(port.family == family and _no_local(port, policy) for port in rules.ports)
+            for rules in self._tracker.model.values()
+        )
 
     def _health_addresses(self) -> tuple[str, ...]:
         """Where node ports are served; nothing stands for every local address."""
@@ -291,6 +306,20 @@ class Proxy:
         if any(one.node_port_ips is None for one in families):
             return tuple(ip for ip in self.local_ips() if _reachable(ip))
         return tuple(ip for one in families for ip in one.node_port_ips or ())
+
+
+def _node_reference(name: str) -> Json:
+    """As upstream's components name their own node."""
+    return {"kind": "Node", "name": name, "uid": name, "namespace": ""}
+
+
+def _no_local(port: Port, policy: str) -> bool:
+    if not port.any or port.local:
+        return False
+    if policy == "internal":
+        return port.internal_local
+    outside = port.node_port or port.external_ips or port.load_balancer_ips
+    return port.external_local and bool(outside)
 
 
 def _checked(change: Change) -> bool:

@@ -17,8 +17,9 @@ from sampan.cluster.parts.proxy_kernel import Kernel, real_kernel
 from sampan.linux.base.conntrack import Conntrack
 from sampan.linux.base.links import Links
 from sampan.linux.base.nft import NftError
+from sampan.loop.events import Recorder
 from sampan.loop.informers import Informers
-from sampan.proxy.backend import Backend
+from sampan.proxy.backend import Backend, BackendError
 from sampan.proxy.backends.iptables.backend import IptablesBackend
 from sampan.proxy.config import configuration, seconds
 from sampan.proxy.health import Wellbeing, health_pages
@@ -72,6 +73,7 @@ def build(
     if isinstance(backend, IptablesBackend):
         metrics.iptables(backend.totals, lambda: backend.written, backend.packets)
     informers = Informers(client, clock)
+    recorder = Recorder(client, "kube-proxy", clock, settings.node_name)
     _tune(kernel.conntrack, config)
     proxy = Proxy(
         informers,
@@ -84,16 +86,18 @@ def build(
         wellbeing,
         others=_others(kernel, config["mode"]),
         local_ips=lambda: local_ips(kernel.links),
+        tell=recorder.event,
     )
-    return ProxyPart(proxy, informers, config, kernel)
+    return ProxyPart(proxy, informers, recorder, config, kernel)
 
 
 @dataclass
 class ProxyPart:
-    """A component: the informers, the two HTTP ports and the proxy itself."""
+    """A component: the informers, events, the two HTTP ports and the proxy itself."""
 
     proxy: Proxy
     informers: Informers
+    recorder: Recorder
     config: Json
     kernel: Kernel
     name: str = "proxy"
@@ -103,6 +107,7 @@ class ProxyPart:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.informers.run(), name="proxy informers")
+                group.create_task(self.recorder.run(), name="proxy events")
                 group.create_task(self.proxy.run(started), name="proxy")
         finally:
             for server in servers:
@@ -185,12 +190,16 @@ def _others(kernel: Kernel, mode: str) -> Sequence[Backend[Any]]:
     """The other modes that can run here at all, to remove what they left."""
     found = []
     for name, make in kernel.backends.items():
-        if name == mode or (RULES_OF.get(name) == RULES_OF.get(mode) and name != "ebpf"):
+        if name in NOT_AFTER.get(mode, (mode, RULES_OF.get(mode))):
             continue
         if RULES_OF.get(name) == name or name == "ebpf":
             with contextlib.suppress(NftError, OSError):
                 found.append(make())
     return found
+
+
+NOT_AFTER = {"ipvs": ("ipvs", "iptables")}
+"""IPVS mode has iptables' chains under the same names: it takes them over itself."""
 
 
 def _period(config: Json) -> str:
@@ -218,7 +227,12 @@ def _tune(conntrack: Conntrack, config: Json) -> None:
             values[name] = value
     if asked["tcpBeLiberal"]:
         values["nf_conntrack_tcp_be_liberal"] = 1
-    conntrack.tune(values)
+    failed = conntrack.tune(values)
+    if failed:
+        _LOG.warning(
+            "limits of connection tracking stay as they are",
+            **{name: f"{values[name]} ({why})" for name, why in sorted(failed.items())},
+        )
 
 
 def node_name(config: Json) -> str:
@@ -227,8 +241,12 @@ def node_name(config: Json) -> str:
     return (name or socket.gethostname()).strip().lower()
 
 
-async def clean(kernel: Kernel) -> None:
-    """Remove what any mode has left: `--cleanup`."""
-    for make in kernel.backends.values():
-        with contextlib.suppress(NftError):
+async def clean(kernel: Kernel) -> list[str]:
+    """Remove what any mode has left: `--cleanup`. Returns what went wrong, by mode."""
+    failed = []
+    for mode, make in kernel.backends.items():
+        try:
             await make().cleanup()
+        except (BackendError, NftError, OSError) as error:
+            failed.append(f"{mode}: {error}")
+    return failed

@@ -45,6 +45,12 @@ class SocketBalancer(Protocol):
         """Forget services; what is connected stays so. Raises BpfError."""
         ...
 
+    def whole(self) -> bool:
+        """Whether programs and maps are still as `start`, `set` and `remove` left them."""
+        ...
+
     def stop(self) -> None:
-        """Detach every program of ours from the cgroup, whoever attached it."""
+        """Detach every program of ours from the cgroup, whoever attached it, and from all others
+        what a proxy of this network namespace attached.
+        """
         ...

@@ -32,8 +32,8 @@ class Conntrack(Protocol):
         """Forget these; returns how many were still there."""
         ...
 
-    def tune(self, values: Mapping[str, int]) -> None:
+    def tune(self, values: Mapping[str, int]) -> Mapping[str, str]:
         """Set limits and time-outs by their name under net.netfilter; what this kernel or this
-        namespace does not let us set stays as it is.
+        namespace does not let us set stays as it is, and is returned with the reason.
         """
         ...

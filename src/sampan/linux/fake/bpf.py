@@ -16,6 +16,8 @@ class FakeSocketBalancer:
         self.pods: tuple[str, ...] = ()
         self.writes = 0
         self.refuse = ""
+        self.meddled = False
+        """Set it as somebody else who changes the maps; `start` finds it out."""
         self._lacking = lacking
 
     def probe(self) -> str:
@@ -25,6 +27,7 @@ class FakeSocketBalancer:
         self._refused()
         self.pods = tuple(pods)
         self.attached = True
+        self.meddled = False
         return dict(self.services)
 
     def set(self, services: Mapping[SocketService, Sequence[SocketEnd]]) -> None:
@@ -37,6 +40,9 @@ class FakeSocketBalancer:
         self.writes += len(services)
         for one in services:
             del self.services[one]
+
+    def whole(self) -> bool:
+        return self.attached and not self.meddled
 
     def stop(self) -> None:
         self.attached = False

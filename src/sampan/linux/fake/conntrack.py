@@ -13,6 +13,8 @@ class FakeConntrack:
     def __init__(self, flows: Iterable[Flow] = ()) -> None:
         self.known = list(flows)
         self.tuned: dict[str, int] = {}
+        self.forbidden: frozenset[str] = frozenset()
+        """Limits that this namespace does not let us set."""
 
     def flows(self, family: int, *, destination: str = "", port: int = 0) -> Iterable[Flow]:
         return [
@@ -31,5 +33,7 @@ class FakeConntrack:
                 count += 1
         return count
 
-    def tune(self, values: Mapping[str, int]) -> None:
-        self.tuned.update(values)
+    def tune(self, values: Mapping[str, int]) -> Mapping[str, str]:
+        allowed = {name: value for name, value in values.items() if name not in self.forbidden}
+        self.tuned.update(allowed)
+        return dict.fromkeys(values.keys() - allowed.keys(), "Permission denied")

@@ -23,8 +23,6 @@ from sampan.linux.real.bpf_call import (
     MAP_CREATE,
     MAP_DELETE,
     MAP_FD,
-    MAP_LOOKUP,
-    MAP_NEXT,
     MAP_UPDATE,
     PREFIX,
     PROG_ATTACH,
@@ -36,7 +34,10 @@ from sampan.linux.real.bpf_call import (
     Directory,
     attached,
     bpf,
+    contents,
+    groups,
     identity,
+    lookup,
     map_info,
     map_numbers,
 )
@@ -88,17 +89,11 @@ class RealSocketBalancer:
         return ""
 
     def start(self, pods: Sequence[str]) -> Mapping[SocketService, tuple[SocketEnd, ...]]:
-        with Directory(self._cgroup) as group:
-            there = {name: attached(group, kind) for name, kind in ATTACH.items()}
-            try:
-                _close(self._maps.values())
-                self._maps = self._adopted(there) or self._make_maps()
-                self._fill("locals", [(b"\0\0\0\0", _local(pods))])
-                for name, kind in ATTACH.items():
-                    self._attach(group, name, kind, there[name])
-            finally:
-                _close(descriptor for some in there.values() for descriptor in some)
-        self._known = self._read()
+        try:
+            self._start(pods)
+            self._known = self._read()
+        except OSError as error:
+            raise BpfError(_why("sockets cannot be translated", error)) from error
         return {service: ends for service, (_, ends, _) in self._known.items()}
 
     def set(self, services: Mapping[SocketService, Sequence[SocketEnd]]) -> None:
@@ -131,14 +126,49 @@ class RealSocketBalancer:
             self._delete("services", _address(*service))
             self._drop(service, known, keep=())
 
+    def whole(self) -> bool:
+        """Whether all programs are attached over our maps, and the maps hold what they should."""
+        try:
+            with Directory(self._cgroup) as group:
+                for kind in ATTACH.values():
+                    there = attached(group, kind)
+                    _close(there)
+                    if len(there) != 1:
+                        return False
+            wanted = {
+                _address(*service): struct.pack("=III", number, len(ends), member)
+                for service, (number, ends, member) in self._known.items()
+            }
+            slots = sum(len(ends) for _, ends, _ in self._known.values())
+            return self._contents("services") == wanted and len(self._contents("slots")) == slots
+        except (BpfError, OSError):
+            return False
+
     def stop(self) -> None:
-        with Directory(self._cgroup) as group:
-            for kind in ATTACH.values():
-                for program in attached(group, kind):
-                    bpf(PROG_DETACH, struct.pack("=IIII", group, program, kind, 0))
-                    os.close(program)
+        try:
+            if self._cgroup:
+                with contextlib.suppress(BpfError), Directory(self._cgroup) as group:
+                    _detach(group, None)
+            own = _cookie()
+            for group in groups():
+                _detach(group, own)
+        except OSError as error:
+            raise BpfError(_why("programs cannot be detached", error)) from error
         _close(self._maps.values())
         self._maps, self._known = {}, {}
+
+    def _start(self, pods: Sequence[str]) -> None:
+        with Directory(self._cgroup, make=True) as group:
+            there = {name: attached(group, kind) for name, kind in ATTACH.items()}
+            try:
+                _close(self._maps.values())
+                self._maps = {}
+                self._maps = self._adopted(there) or self._make_maps()
+                self._fill("locals", [(b"\0\0\0\0", _local(pods))])
+                for name, kind in ATTACH.items():
+                    self._attach(group, name, kind, there[name])
+            finally:
+                _close(descriptor for some in there.values() for descriptor in some)
 
     # Programs.
 
@@ -220,20 +250,39 @@ class RealSocketBalancer:
     # Maps.
 
     def _read(self) -> dict[SocketService, tuple[int, tuple[SocketEnd, ...], int]]:
+        """What the maps hold; what is half there counts as no endpoint and is made anew."""
         found = {}
-        sizes = {name: one.value_size for name, one in self._object.maps.items()}
-        self._last = 0
-        for key in self._keys("services"):
-            value = self._lookup("services", key, sizes["services"])
+        slots = self._contents("slots")
+        used: set[bytes] = set()
+        for key, value in self._contents("services").items():
             number, count, member = struct.unpack("=III", value)
-            ends = []
-            for index in range(count):
-                slot = struct.pack("=II", number, index)
-                ends.append(_end(self._lookup("slots", slot, sizes["slots"])))
+            names = [struct.pack("=II", number, index) for index in range(count)]
+            used.update(names)
+            ends = [_end(slots[name]) for name in names if name in slots]
             protocol = "tcp" if struct.unpack_from("=H", key, 18)[0] == 6 else "udp"
             found[SocketService(*_end(key), protocol)] = (number, tuple(ends), member)
-            self._last = max(self._last, number, member)
+        numbers = [one for number, _, member in found.values() for one in (number, member)]
+        self._last = max(numbers, default=0)
+        for name in slots.keys() - used:
+            self._delete("slots", name)
+        self._right_members(found)
         return found
+
+    def _right_members(
+        self, known: Mapping[SocketService, tuple[int, tuple[SocketEnd, ...], int]]
+    ) -> None:
+        """A proxy that was killed in the middle of a change leaves members behind, at which flows
+        would stay for ever, or none yet of the endpoints that are in force.
+        """
+        wanted = {
+            struct.pack("=I", member) + _address(ip, port, service.protocol)
+            for service, (_, ends, member) in known.items()
+            for ip, port in ends
+        }
+        have = self._contents("members").keys()
+        for name in have - wanted:
+            self._delete("members", name)
+        self._fill("members", [(name, ONE) for name in sorted(wanted - have)])
 
     def _drop(
         self,
@@ -275,27 +324,9 @@ class RealSocketBalancer:
         with contextlib.suppress(FileNotFoundError):
             self._call(MAP_DELETE, name, key, b"")
 
-    def _lookup(self, name: str, key: bytes, size: int) -> bytes:
-        value = ctypes.create_string_buffer(size)
-        buffer = ctypes.create_string_buffer(key, len(key))
-        where = (ctypes.addressof(buffer), ctypes.addressof(value))
-        bpf(MAP_LOOKUP, struct.pack("=IIQQQ", self._maps[name], 0, *where, 0))
-        return value.raw
-
-    def _keys(self, name: str) -> list[bytes]:
-        size = self._object.maps[name].key_size
-        found: list[bytes] = []
-        last: ctypes.Array[ctypes.c_char] | None = None
-        while True:
-            following = ctypes.create_string_buffer(size)
-            before = ctypes.addressof(last) if last is not None else 0
-            where = (before, ctypes.addressof(following))
-            try:
-                bpf(MAP_NEXT, struct.pack("=IIQQQ", self._maps[name], 0, *where, 0))
-            except FileNotFoundError:
-                return found
-            found.append(following.raw)
-            last = following
+    def _contents(self, name: str) -> dict[bytes, bytes]:
+        shape = self._object.maps[name]
+        return contents(self._maps[name], shape.key_size, shape.value_size)
 
     def _call(self, command: int, name: str, key: bytes, value: bytes) -> None:
         first = ctypes.create_string_buffer(key, len(key))
@@ -326,8 +357,7 @@ def _end(packed: bytes) -> SocketEnd:
 
 def _local(pods: Sequence[str]) -> bytes:
     """As `struct local`: this network namespace, and the pods' ranges; at most four."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        cookie = sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
+    cookie = _cookie()
     ranges = b""
     for text in pods[:RANGES]:
         network = ipaddress.ip_network(text, strict=False)
@@ -337,6 +367,36 @@ def _local(pods: Sequence[str]) -> bytes:
         ranges += ip + mask
     head = cookie + struct.pack("=II", min(len(pods), RANGES), 0)
     return head + ranges.ljust(32 * RANGES, b"\0")
+
+
+def _cookie() -> bytes:
+    """What the kernel calls this network namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        return sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
+
+
+def _detach(group: int, node: bytes | None) -> None:
+    """Detach our programs from a group: all, or those that serve one network namespace."""
+    for kind in ATTACH.values():
+        for program in attached(group, kind):
+            try:
+                if node is None or _node_of(program) == node:
+                    bpf(PROG_DETACH, struct.pack("=IIII", group, program, kind, 0))
+            finally:
+                os.close(program)
+
+
+def _node_of(program: int) -> bytes:
+    """The network namespace whose proxy attached a program, from its map `locals`."""
+    for number in map_numbers(program):
+        descriptor = bpf(MAP_FD, struct.pack("=I", number))
+        try:
+            name, (_, key, size, _) = map_info(descriptor)
+            if name == "locals":
+                return lookup(descriptor, b"\0" * key, size)[:8]
+        finally:
+            os.close(descriptor)
+    return b""
 
 
 def _close(descriptors: Iterable[int]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import struct
@@ -58,13 +57,19 @@ class RealConntrack:
                     count += 1
         return count
 
-    def tune(self, values: Mapping[str, int]) -> None:
+    def tune(self, values: Mapping[str, int]) -> Mapping[str, str]:
+        failed = {}
         for name, value in values.items():
             path = "/proc/sys/net/netfilter/" + name
-            with contextlib.suppress(OSError), open(path, "r+", encoding="ascii") as file:
-                if int(file.read()) != value:
-                    file.seek(0)
+            try:
+                with open(path, encoding="ascii") as file:
+                    if int(file.read()) == value:
+                        continue
+                with open(path, "w", encoding="ascii") as file:
                     file.write(str(value))
+            except OSError as error:
+                failed[name] = error.strerror or str(error)
+        return failed
 
     def close(self) -> None:
         self._socket.close()

@@ -13,6 +13,7 @@ from sampan.linux.base.bpf import BpfError, SocketBalancer
 from sampan.proxy.backend import Backend, BackendError
 from sampan.proxy.backends.ebpf.sockets import Ends, pod_ranges, sockets
 from sampan.proxy.model import Rules
+from sampan.proxy.noticing import first_of, looked_at
 from sampan.proxy.settings import Settings
 
 Ops = tuple[Any, Ends, Ends]
@@ -27,6 +28,9 @@ class EbpfBackend:
         self._inner = inner
         self._balancer = balancer
         self._settings = settings
+        self._synced = False
+        self._turn = asyncio.Lock()
+        """The balancer is looked at in a thread: never while it changes."""
 
     def probe(self) -> str:
         return self._inner.probe() or self._balancer.probe()
@@ -49,10 +53,11 @@ class EbpfBackend:
             before.update(old)
             wanted.update(new)
         try:
-            self._balancer.remove(sorted(gone - wanted.keys()))
-            self._balancer.set(
-                {one: ends for one, ends in wanted.items() if before.get(one) != ends}
-            )
+            async with self._turn:
+                self._balancer.remove(sorted(gone - wanted.keys()))
+                self._balancer.set(
+                    {one: ends for one, ends in wanted.items() if before.get(one) != ends}
+                )
         except BpfError as error:
             raise BackendError(f"ebpf: {error}") from error
 
@@ -62,7 +67,9 @@ class EbpfBackend:
         for rules in model.values():
             wanted.update(sockets(rules, self._settings))
         try:
-            await asyncio.to_thread(self._sync_sockets, wanted)
+            async with self._turn:
+                await asyncio.to_thread(self._sync_sockets, wanted)
+                self._synced = True
         except BpfError as error:
             raise BackendError(f"ebpf: {error}") from error
 
@@ -78,4 +85,9 @@ class EbpfBackend:
             raise BackendError(f"ebpf: {error}") from error
 
     async def disturbed(self) -> None:
-        await self._inner.disturbed()
+        """The rules were touched, or somebody detached a program or changed a map."""
+        await first_of(self._inner.disturbed(), looked_at(self._disturbed))
+
+    async def _disturbed(self) -> bool:
+        async with self._turn:
+            return self._synced and not await asyncio.to_thread(self._balancer.whole)

@@ -4,7 +4,6 @@ to them.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from sampan.linux.base.helper import Helper, HelperError
 from sampan.proxy.backend import Backend, BackendError
 from sampan.proxy.backends.userspace.portals import Portal, portals, through
 from sampan.proxy.model import Rules
+from sampan.proxy.noticing import first_of
 from sampan.proxy.settings import Settings
 
 Ops = tuple[Key, Rules | None, Rules | None]
@@ -66,17 +66,7 @@ class UserspaceBackend:
 
     async def disturbed(self) -> None:
         """The rules were touched, or the moving process ended: then all portals are new."""
-        watchers = [
-            asyncio.ensure_future(self._inner.disturbed()),
-            asyncio.ensure_future(self._helper.ended()),
-        ]
-        try:
-            done, _ = await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
-            for one in done:
-                one.result()
-        finally:
-            for one in watchers:
-                one.cancel()
+        await first_of(self._inner.disturbed(), self._helper.ended())
 
     def _through(self, rules: Rules | None) -> Rules | None:
         return through(rules, self._numbers, self._node_ips)

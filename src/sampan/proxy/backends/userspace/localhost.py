@@ -6,7 +6,6 @@ feature gate KubeProxyNFTablesLocalhostNodePorts, since a listener takes the por
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from sampan.api.meta import Key
 from sampan.linux.base.helper import Helper, HelperError
 from sampan.proxy.backend import Backend, BackendError
 from sampan.proxy.model import Rules, label
+from sampan.proxy.noticing import first_of
 from sampan.proxy.settings import Settings
 from sampan.std import log
 
@@ -63,17 +63,7 @@ class LocalhostNodePorts:
         await self._inner.cleanup()
 
     async def disturbed(self) -> None:
-        watchers = [
-            asyncio.ensure_future(self._inner.disturbed()),
-            asyncio.ensure_future(self._helper.ended()),
-        ]
-        try:
-            done, _ = await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
-            for one in done:
-                one.result()
-        finally:
-            for one in watchers:
-                one.cancel()
+        await first_of(self._inner.disturbed(), self._helper.ended())
 
     async def _ask(self, question: dict[str, Any]) -> None:
         """A port that somebody else has is said, and is no reason to stop."""
