@@ -204,6 +204,70 @@ def test_a_udp_endpoint_goes_at_once() -> None:
     asyncio.run(main())
 
 
+def test_a_restart_leaves_open_connections_to_what_went_meanwhile() -> None:
+    machine = Machine(Settings("n1"))
+    one, two = rules("10.0.0.1", "10.0.0.2"), rules("10.0.0.2")
+
+    async def main() -> None:
+        await machine.backend.resync({KEY: one})
+        machine.ipvs.open[("10.0.0.1", 8080)] = 1
+        again = IpvsBackend(machine.ipvs, machine.ipsets, machine.tools, aside=at_once)
+        again.configure(Settings("n1"))
+        await again.resync({KEY: two})
+        assert Destination("10.0.0.1", 8080, 0) in machine.ipvs.table[SERVER].destinations
+        writes = machine.ipvs.writes
+        await again.resync({KEY: two})
+        assert machine.ipvs.writes == writes
+        machine.ipvs.open.clear()
+        again._sweep()
+        assert machine.ipvs.table[SERVER].destinations == (Destination("10.0.0.2", 8080),)
+
+    asyncio.run(main())
+
+
+def test_whatever_somebody_else_changes_is_noticed() -> None:
+    machine = Machine(Settings("n1"))
+    web = rules("10.0.0.1", "10.0.0.2")
+
+    def clear_servers() -> None:
+        machine.ipvs.table.clear()
+
+    def change_weight() -> None:
+        serving = machine.ipvs.table[SERVER]
+        heavy = serving.destinations[0]._replace(weight=9)
+        machine.ipvs.table[SERVER] = serving._replace(destinations=(heavy,))
+
+    def delete_address() -> None:
+        machine.ipvs.hold("kube-ipvs0", (), ("10.96.0.1",))
+
+    def delete_device() -> None:
+        machine.ipvs.drop_device("kube-ipvs0")
+
+    def flush_sets() -> None:
+        machine.ipsets.restore("flush KUBE-CLUSTER-IP\n")
+
+    def flush_rules() -> None:
+        machine.tools[0].restore("*nat\n:KUBE-SERVICES - [0:0]\nCOMMIT\n")
+
+    async def main() -> None:
+        await machine.backend.resync({KEY: web})
+        assert not machine.backend._sweep()
+        for meddle in (
+            clear_servers,
+            change_weight,
+            delete_address,
+            delete_device,
+            flush_sets,
+            flush_rules,
+        ):
+            meddle()
+            assert machine.backend._sweep(), meddle
+            await machine.backend.resync({KEY: web})
+            assert not machine.backend._sweep(), meddle
+
+    asyncio.run(main())
+
+
 def test_an_unknown_scheduler_is_said() -> None:
     machine = Machine(Settings("n1"))
     made = IpvsBackend(machine.ipvs, machine.ipsets, machine.tools, Options("fair"))

@@ -386,10 +386,10 @@ def test_cleanup_says_what_it_could_not_remove_and_removes_the_rest() -> None:
 
         await running(machine.part(), story)
 
-        def refuse(_: str) -> str:
+        def refuse(*_: str) -> str:
             raise NftError("Operation not permitted")
 
-        machine.nft.run = refuse  # type: ignore[method-assign]
+        machine.nft.listing = refuse  # type: ignore[method-assign]
         assert await clean(machine.kernel()) == ["nftables: nftables: Operation not permitted"]
         assert traces(machine) == set()
 

@@ -11,6 +11,7 @@ from sampan.api.errors import ApiError, ServiceUnavailable
 from sampan.api.meta import Json
 from sampan.client.client import Client
 from sampan.linux.base.conntrack import Flow
+from sampan.linux.base.nft import NftError
 from sampan.linux.base.nft_text import Table
 from sampan.linux.fake.conntrack import FakeConntrack
 from sampan.linux.fake.nft import FakeNft
@@ -224,6 +225,74 @@ def test_a_kernel_that_refuses_at_start_is_asked_again() -> None:
         rig.nft.refuse = "Device or resource busy"
         await rig.start()
         assert rig.fate() == {REJECT}
+
+    played(story)
+
+
+def test_a_kernel_that_keeps_refusing_turns_healthz_and_is_asked_ever_more_rarely() -> None:
+    async def story(rig: Rig) -> None:
+        rig.api.put(kinds.SERVICES, service())
+        rig.api.put(kinds.ENDPOINTSLICES, slice_of("10.244.1.11"))
+        await rig.start()
+        asked = 0
+        commit, run = rig.nft.commit, rig.nft.run
+
+        def refuse(*_: Any) -> str:
+            nonlocal asked
+            asked += 1
+            raise NftError("No buffer space available")
+
+        rig.nft.commit = rig.nft.run = refuse  # type: ignore[assignment,method-assign]
+        rig.api.put(kinds.ENDPOINTSLICES, slice_of("10.244.1.12"))
+        await asyncio.sleep(30)
+        # What was in force stays so, and there is no hurry about it.
+        assert rig.fate() == to("10.244.1.11")
+        assert rig.wellbeing.healthy
+        assert 3 < asked < 20
+        await asyncio.sleep(40)
+        assert rig.wellbeing.report(with_node=True)[0] == 503
+        assert rig.wellbeing.report(with_node=False)[0] == 503
+        rig.nft.commit, rig.nft.run = commit, run  # type: ignore[method-assign]
+        await asyncio.sleep(11)
+        assert rig.fate() == to("10.244.1.12")
+        assert rig.wellbeing.report(with_node=True)[0] == 200
+
+    played(story)
+
+
+def test_a_flush_that_cannot_be_repaired_turns_healthz() -> None:
+    async def story(rig: Rig) -> None:
+        rig.api.put(kinds.SERVICES, service())
+        await rig.start()
+        run = rig.nft.run
+
+        def refuse(_: str) -> str:
+            raise NftError("Device or resource busy")
+
+        rig.nft.run = refuse  # type: ignore[method-assign]
+        rig.nft.tables.clear()
+        for watch in rig.nft._watches:
+            watch.touch()
+        await asyncio.sleep(70)
+        assert not rig.wellbeing.healthy
+        rig.nft.run = run  # type: ignore[method-assign]
+        await asyncio.sleep(11)
+        assert rig.wellbeing.healthy
+        assert rig.fate() == {REJECT}
+
+    played(story)
+
+
+def test_everything_is_compared_once_an_hour_whatever_was_noticed() -> None:
+    async def story(rig: Rig) -> None:
+        rig.api.put(kinds.SERVICES, service())
+        rig.api.put(kinds.ENDPOINTSLICES, slice_of("10.244.1.11"))
+        await rig.start()
+        rig.nft.tables["ip", "kube-proxy"].elements["cluster-ips"].clear()
+        await asyncio.sleep(3000)
+        assert rig.fate() == {Outcome("pass")}
+        await asyncio.sleep(700)
+        assert rig.fate() == to("10.244.1.11")
 
     played(story)
 

@@ -32,6 +32,8 @@ def main(names: list[str]) -> None:
             except Exception:  # noqa: BLE001 - told to the test, which fails with it
                 differing = [" | ".join(traceback.format_exc().splitlines()[-3:])]
             _say(f"{'FAIL' if differing else 'PASS'} {name} {' ; '.join(differing)}")
+        wrong = _unnoticed(lab, backend, Case(ROOT / names[0]))
+        _say(f"{'FAIL' if wrong else 'PASS'} noticing {wrong}")
         with lab.inside("rp-node"):
             asyncio.run(backend.cleanup())
             left = backend._ipvs.servers() or backend._ipvs.addresses("kube-ipvs0")
@@ -60,6 +62,25 @@ def _case(lab, backend, case: Case) -> list[str]:  # type: ignore[no-untyped-def
         if not _agrees(seen, said):
             found.append(f"{probe['from']} {probe['to']}: said {said}, seen {seen}")
     return found
+
+
+def _unnoticed(lab, backend, case: Case) -> str:  # type: ignore[no-untyped-def]
+    """What somebody else does is noticed and repaired; what nobody did is not."""
+    plan = case.planned("ipvs")
+    with lab.inside("rp-node"):
+        backend.configure(plan.settings)
+        asyncio.run(backend.resync(plan.model))
+        for command in ("ip link del kube-ipvs0", "ipset flush", "iptables -t nat -F", "servers"):
+            if backend._sweep():
+                return f"something else than ours before {command}"
+            if command == "servers":
+                backend._ipvs.remove(list(backend._ipvs.servers()))
+            else:
+                lab.sh(command)
+            if not backend._sweep():
+                return f"{command} was not noticed"
+            asyncio.run(backend.resync(plan.model))
+        return "something else than ours at the end" if backend._sweep() else ""
 
 
 def _agrees(seen: dict, said: dict) -> bool:  # type: ignore[type-arg]

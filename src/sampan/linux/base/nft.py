@@ -29,7 +29,9 @@ class SetRef(NamedTuple):
 
 
 class Element(NamedTuple):
-    """One element; `data` only in maps, `key_end` only in interval sets."""
+    """One element; `data` only in maps (of a verdict map the verdict in nft's words), `key_end`
+    only in interval sets.
+    """
 
     key: bytes
     data: bytes = b""

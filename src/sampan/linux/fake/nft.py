@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from sampan.linux.base.nft import Element, Elements, NftError, SetRef
+from sampan.linux.base.nft import Element, Elements, NftError, SetRef, pack
 from sampan.linux.base.nft_text import (
     ChainSpec,
     SetSpec,
@@ -77,9 +77,11 @@ class FakeNft:
 
     def elements(self, ref: SetRef) -> dict[bytes, Element]:
         table = self._table(ref.family, ref.table)
-        if "verdict" in table.sets[ref.name].data_fields:
-            verdicts = table.verdicts.get(ref.name, {})
-            return {key.encode(): Element(key.encode()) for key in verdicts}
+        spec = table.sets[ref.name]
+        if "verdict" in spec.data_fields:
+            verdicts = table.verdicts.get(ref.name, {}).items()
+            packed = {pack(spec.fields, key.split(" . ")).key: word for key, word in verdicts}
+            return {key: Element(key, word.encode()) for key, word in packed.items()}
         return dict(self._set(ref))
 
     def watch(self, tables: Sequence[tuple[str, str]]) -> FakeWatch:

@@ -7,6 +7,7 @@ times as much. It only ever sends elements of sets that a script made, so `nft l
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 import stat
@@ -21,13 +22,24 @@ SUBSYSTEM = 10
 NEWGEN, NEWSETELEM, GETSETELEM, DELSETELEM = 15, 12, 13, 14
 BATCH_BEGIN, BATCH_END = 0x10, 0x11
 REQUEST, ACK, DUMP, CREATE = 0x1, 0x4, 0x300, 0x400
+DUMP_INTERRUPTED = 0x10
 NESTED = 0x8000
 FAMILIES = {"ip": 2, "ip6": 10}
-SOL_NETLINK, ADD_MEMBERSHIP, GROUP_NFTABLES = 270, 1, 7
+SOL_NETLINK, ADD_MEMBERSHIP, CAP_ACK, GROUP_NFTABLES = 270, 1, 10, 7
 SO_SNDBUFFORCE, SO_ATTACH_FILTER = 32, 26
 KEY, DATA, FLAGS, KEY_END = 1, 2, 3, 10
+VERDICT = 2
+VERDICTS = {0: "drop", 1: "accept", -3: "jump", -4: "goto", -5: "return"}
 ATTRIBUTE_LIMIT = 60_000
 STATELESS, TERSE = 1 << 2, 1 << 11
+
+
+DUMPS = 20
+"""So often a set is read anew when somebody wrote in the middle of it."""
+
+
+class Interrupted(Exception):
+    """The kernel says that a dump does not hold together (NLM_F_DUMP_INTR)."""
 
 
 LIBRARY = threading.Lock()
@@ -62,12 +74,19 @@ class RealNft:
             self._send(_batch(self._sequence, delete, add))
 
     def elements(self, ref: SetRef) -> dict[bytes, Element]:
+        body = _header(ref.family) + _text(1, ref.table) + _text(2, ref.name)
         with self._lock:
-            self._sequence += 1
-            body = _header(ref.family) + _text(1, ref.table) + _text(2, ref.name)
-            request = _message((SUBSYSTEM << 8) | GETSETELEM, REQUEST | DUMP, body, self._sequence)
-            self._socket.send(request)
-            return {element.key: element for element in self._dumped()}
+            for _ in range(DUMPS):
+                self._sequence += 1
+                kind = (SUBSYSTEM << 8) | GETSETELEM
+                try:
+                    self._socket.send(_message(kind, REQUEST | DUMP, body, self._sequence))
+                    return {element.key: element for element in self._dumped()}
+                except Interrupted:
+                    continue
+                except OSError as error:
+                    raise NftError(f"{ref.name} cannot be read: {error.strerror}") from error
+        raise NftError(f"{ref.name} changes faster than it can be read")
 
     def watch(self, tables: Sequence[tuple[str, str]]) -> RealWatch:
         ports = (self._socket.getsockname()[0], self._script.port)
@@ -83,15 +102,23 @@ class RealNft:
 
     def _send(self, batch: bytes) -> None:
         """The kernel answers before send returns: every reply is already waiting."""
-        _grow(self._socket, len(batch) + 65536)
-        self._socket.send(batch)
         failure = 0
         acknowledged = False
+        try:
+            _grow(self._socket, len(batch) + 65536)
+            self._socket.send(batch)
+        except OSError as error:
+            failure = error.errno or errno.EIO
         while True:
             try:
                 data = self._socket.recv(1 << 17, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 break
+            except OSError as error:
+                # The queue of answers overflowed: what is left in it is read all the same, so
+                # that no later transaction takes it for its own.
+                failure = failure or error.errno or errno.EIO
+                continue
             for kind, payload in _messages(data):
                 if kind == 2:
                     code = -struct.unpack_from("=i", payload)[0]
@@ -101,9 +128,15 @@ class RealNft:
             raise NftError(os.strerror(failure) if failure else "no acknowledgement")
 
     def _dumped(self) -> Iterator[Element]:
+        """Raises Interrupted at the end if somebody wrote meanwhile: then something may lack."""
+        torn = False
         while True:
-            for kind, payload in _messages(self._socket.recv(1 << 17)):
+            data = self._socket.recv(1 << 17)
+            torn = torn or _torn(data)
+            for kind, payload in _messages(data):
                 if kind == 3:
+                    if torn:
+                        raise Interrupted
                     return
                 if kind == 2:
                     code = -struct.unpack_from("=i", payload)[0]
@@ -230,6 +263,8 @@ def _netlink() -> socket.socket:
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
     )
     sock.bind((0, 0))
+    # A refusal without the refused message: thousands of them would overflow the queue.
+    sock.setsockopt(SOL_NETLINK, CAP_ACK, 1)
     return sock
 
 
@@ -312,6 +347,16 @@ def _element(element: Element, with_data: bool) -> bytes:
     return _attribute(1 | NESTED, body)
 
 
+def _torn(data: bytes) -> bool:
+    start = 0
+    while start + 16 <= len(data):
+        length, _, flags = struct.unpack_from("=IHH", data, start)
+        if flags & DUMP_INTERRUPTED:
+            return True
+        start += (length + 3) & ~3
+    return False
+
+
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     start = 0
     while start + 16 <= len(data):
@@ -344,4 +389,9 @@ def _listed(body: bytes) -> Iterator[Element]:
 
 
 def _value(nested: bytes | None) -> bytes:
-    return dict(_attributes(nested)).get(1, b"") if nested else b""
+    parts = dict(_attributes(nested)) if nested else {}
+    if VERDICT not in parts:
+        return parts.get(1, b"")
+    verdict = dict(_attributes(parts[VERDICT]))
+    word = VERDICTS.get(struct.unpack("!i", verdict[1])[0], "")
+    return f"{word} {verdict.get(2, b'').rstrip(bytes(1)).decode()}".strip().encode()

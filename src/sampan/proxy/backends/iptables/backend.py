@@ -26,12 +26,11 @@ from sampan.proxy.backends.iptables.layout import (
 )
 from sampan.proxy.backends.iptables.rules import HUBS, SERVICES, Entry, Hub, Pieces, pieces
 from sampan.proxy.model import Rules
+from sampan.proxy.noticing import looked_at
 from sampan.proxy.settings import FamilySettings, Settings
 from sampan.std import log
 
 _LOG = log.get("proxy")
-LOOK_S = 1.0
-"""How often the tables' fingerprint is compared: a flush is repaired within about a second."""
 SLOW_FROM = 1000
 Result = TypeVar("Result")
 Ops = tuple[Key, Rules | None, Rules | None]
@@ -88,6 +87,7 @@ class IptablesBackend:
         self._settings = settings
         self._families: list[_Family] = []
         self._count = 0
+        self._turn = asyncio.Lock()
         self.written: dict[tuple[int, str], int] = {}
         """Rules of the last transaction by family and table, for the figures."""
 
@@ -114,11 +114,8 @@ class IptablesBackend:
         await self._in_thread(self._cleanup)
 
     async def disturbed(self) -> None:
-        """Look at a cheap fingerprint, and at the canaries only when it has changed."""
-        while True:
-            await asyncio.sleep(LOOK_S)
-            if await self._in_thread(self._lost):
-                return
+        """Look at a cheap fingerprint, and at the chains only when it has changed."""
+        await looked_at(lambda: self._in_thread(self._lost))
 
     def totals(self) -> dict[tuple[int, str], int]:
         """How many rules there are, by family and table."""
@@ -141,7 +138,8 @@ class IptablesBackend:
 
     async def _in_thread(self, work: Callable[..., Result], *args: Any) -> Result:
         try:
-            return await asyncio.to_thread(work, *args)
+            async with self._turn:
+                return await asyncio.to_thread(work, *args)
         except IptablesError as error:
             raise BackendError(str(error)) from error
 
@@ -285,7 +283,7 @@ class IptablesBackend:
                 have, JUMPS
             ):
                 return True
-            if any(have.get(where) != rules for where, rules in one.emitted.items()):
+            if any(have.get((chain.table, chain.name)) != chain.rules for chain in self._all(one)):
                 return True
             one.fingerprint = now
         return False

@@ -27,12 +27,11 @@ from sampan.proxy.backends.ipvs.layout import (
 )
 from sampan.proxy.backends.ipvs.render import SCHEDULERS, State, state, together
 from sampan.proxy.model import Rules
+from sampan.proxy.noticing import looked_at
 from sampan.proxy.settings import Settings, contains
 
 Ops = tuple[Key, Rules | None, Rules | None]
 Result = TypeVar("Result")
-SWEEP_S = 5.0
-"""How often drained destinations are looked at, and whether somebody flushed the rules."""
 Entry = tuple[str, str]
 """A set's name and an entry; an empty name stands for an address of the device."""
 
@@ -75,6 +74,10 @@ class IpvsBackend:
         self._states: dict[Key, State] = {}
         self._shared: Counter[Entry] = Counter()
         self._draining: dict[VirtualServer, dict[tuple[str, int], None]] = {}
+        self._fingerprints: dict[int, bytes] = {}
+        self._synced = False
+        self._turn = asyncio.Lock()
+        """One at a time: the kernel's answers are for the one who asked."""
 
     def probe(self) -> str:
         if self._scheduler not in SCHEDULERS:
@@ -106,15 +109,15 @@ class IpvsBackend:
         await self._beside(self._cleanup)
 
     async def disturbed(self) -> None:
-        """Sweep drained destinations; return when the rules are gone."""
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            if await self._beside(self._sweep):
-                return
+        """Sweep drained destinations; return when servers, addresses, sets or rules were touched.
+        Of IPVS and ipsets the kernel tells nothing: one has to look.
+        """
+        await looked_at(lambda: self._beside(self._sweep))
 
     async def _beside(self, work: Callable[..., Result], *args: Any) -> Result:
         try:
-            found: Result = await self._aside(work, *args)
+            async with self._turn:
+                found: Result = await self._aside(work, *args)
         except (IpvsError, IpsetError, IptablesError) as error:
             raise BackendError(f"ipvs: {error}") from error
         return found
@@ -197,16 +200,36 @@ class IpvsBackend:
             after = self._with_draining(server, serving)
             if after != before:
                 self._ipvs.put({server: after}, {server: before})
-        return self._flushed()
+        return self._synced and (self._flushed() or self._touched())
 
     def _flushed(self) -> bool:
         for tool in self._tools:
-            if self._settings.family(tool.family) is None:
+            settings = self._settings.family(tool.family)
+            now = tool.fingerprint()
+            if settings is None or now == self._fingerprints.get(tool.family):
                 continue
             have = text.parse(tool.save())
-            if ("nat", CANARY) not in have or text.missing_jumps(have, JUMPS):
+            if text.missing_jumps(have, JUMPS) or any(
+                have.get((chain.table, chain.name)) != chain.rules for chain in chains(settings)
+            ):
                 return True
+            self._fingerprints[tool.family] = now
         return False
+
+    def _touched(self) -> bool:
+        """Whether servers, addresses or sets are other ones than ours."""
+        whole = together(self._states.values())
+        wanted = {one: self._with_draining(one, serving) for one, serving in whole.servers.items()}
+        there = self._ours()
+        if there.keys() != wanted.keys() or not all(
+            _alike(there[one], serving) for one, serving in wanted.items()
+        ):
+            return True
+        if self._ipvs.addresses(DEVICE) != frozenset(whole.addresses):
+            return True
+        have, known = _read(self._ipsets.save())
+        ours = {set_name(base, one.family) for one in self._settings.families for base in KINDS}
+        return not ours <= known or {one for one in have if one[0] in ours} != set(whole.entries)
 
     # Everything.
 
@@ -216,7 +239,6 @@ class IpvsBackend:
         self._states = {
             key: state(rules, self._settings, self._scheduler) for key, rules in model.items()
         }
-        self._draining = {}
         whole = together(self._states.values())
         self._shared = Counter(entry for one in self._states.values() for entry in _counted(one))
         self._sync_sets(whole.entries)
@@ -224,10 +246,17 @@ class IpvsBackend:
         held = self._ipvs.addresses(DEVICE)
         self._ipvs.hold(DEVICE, sorted(whole.addresses - held), ())
         there = self._ours()
-        wanted = {one: s for one, s in whole.servers.items() if not _alike(there.get(one), s)}
+        self._draining = {
+            server: _left(server, there[server], serving)
+            for server, serving in whole.servers.items()
+            if server in there
+        }
+        drained = {one: self._with_draining(one, s) for one, s in whole.servers.items()}
+        wanted = {one: s for one, s in drained.items() if not _alike(there.get(one), s)}
         self._ipvs.put(wanted, there)
         self._ipvs.remove(sorted(there.keys() - whole.servers.keys()))
         self._ipvs.hold(DEVICE, (), sorted(held - whole.addresses))
+        self._synced = True
 
     def _ours(self) -> dict[VirtualServer, Serving]:
         """All virtual servers but those that the configuration excludes."""
@@ -266,6 +295,7 @@ class IpvsBackend:
             script = text.script(write, gone, text.both(stale, text.missing_jumps(have, JUMPS)))
             if script:
                 tool.restore(script)
+            self._fingerprints[tool.family] = tool.fingerprint()
 
     def _cleanup(self) -> None:
         if not self._ipvs.holds(DEVICE):
@@ -284,7 +314,7 @@ class IpvsBackend:
         dead = sorted(known & ours_sets)
         self._ipsets.restore("".join(f"destroy {name}\n" for name in dead))
         self._ipvs.drop_device(DEVICE)
-        self._states = {}
+        self._states, self._synced = {}, False
 
 
 OWN = frozenset(
@@ -319,6 +349,16 @@ def _counted(one: State) -> Iterator[Entry]:
 
 def _addresses(entries: Iterable[Entry]) -> list[str]:
     return [ip for name, ip in entries if not name]
+
+
+def _left(server: VirtualServer, have: Serving, want: Serving) -> dict[tuple[str, int], None]:
+    """Destinations from before that still may have connections: these go on, as at any change."""
+    if server.protocol == "udp":
+        return {}
+    wanted = {(one.ip, one.port) for one in want.destinations}
+    return dict.fromkeys(
+        (one.ip, one.port) for one in have.destinations if (one.ip, one.port) not in wanted
+    )
 
 
 def _alike(have: Serving | None, want: Serving) -> bool:

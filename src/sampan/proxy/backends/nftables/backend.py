@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from sampan.api.meta import Key
-from sampan.linux.base.nft import Element, Nft, NftError, SetRef, Watch, pack_field
+from sampan.linux.base.nft import Element, Nft, NftError, SetRef, Watch, pack_field, unpack
 from sampan.linux.base.nft_text import Script, Table, difference, parse, text
 from sampan.proxy.backend import Aside, BackendError
 from sampan.proxy.backends.nftables.layout import (
@@ -81,11 +81,15 @@ class NftablesBackend:
 
     async def cleanup(self) -> None:
         self._unwatch()
-        lines = [f"add table {words} {NAME}\ndelete table {words} {NAME}" for words in FAMILIES]
         try:
-            await self._aside(self._nft.run, "\n".join(lines))
+            await self._aside(self._cleanup)
         except NftError as error:
             raise BackendError(f"nftables: {error}") from error
+
+    def _cleanup(self) -> None:
+        """Nothing is written where nothing is."""
+        there = [words for words in FAMILIES if self._nft.listing(words, NAME)]
+        self._run([f"delete table {words} {NAME}" for words in there])
 
     async def disturbed(self) -> None:
         """Wait on the kernel's notifications, which leave our own transactions out."""
@@ -228,38 +232,30 @@ class NftablesBackend:
             return False
         if any(have.sets[name] != want.sets[name] for name in have.sets if name in want.sets):
             return False
-        for name in have.sets:
-            if "verdict" in have.sets[name].data_fields:
-                # Terse listings leave them out, and they are few: say them again.
-                have.verdicts[name] = {}
+        for name, spec in have.sets.items():
+            if "verdict" in spec.data_fields:
+                # A terse listing leaves elements out.
+                there = self._nft.elements(SetRef(have.family, NAME, name)).values()
+                have.verdicts[name] = {
+                    " . ".join(unpack(spec.fields, one.key)): one.data.decode() for one in there
+                }
         before = _same_hubs(have, want)
         script = difference(before, want)
-        verdicts = self._stale_verdicts(have, want)
-        self._run([*verdicts, *script.first])
+        self._run(script.first)
         delete: dict[SetRef, list[Element]] = {}
         add: dict[SetRef, list[Element]] = {}
         for name, spec in want.sets.items():
             if spec.dynamic or "verdict" in spec.data_fields:
                 continue
             ref = SetRef(want.family, NAME, name)
-            there = self._nft.elements(ref) if name in have.sets else {}
+            known = self._nft.elements(ref) if name in have.sets else {}
             wished = want.elements.get(name, {})
-            delete[ref] = [one for key, one in there.items() if wished.get(key) != one]
-            add[ref] = [one for key, one in wished.items() if there.get(key) != one]
+            delete[ref] = [one for key, one in known.items() if wished.get(key) != one]
+            add[ref] = [one for key, one in wished.items() if known.get(key) != one]
         if any(delete.values()) or any(add.values()):
             self._nft.commit(delete, add)
         self._run(script.last)
         return True
-
-    def _stale_verdicts(self, have: Table, want: Table) -> list[str]:
-        """Verdict maps are emptied and filled again, within one transaction."""
-        return [
-            f"flush map {have.family} {NAME} {name}"
-            for name, spec in have.sets.items()
-            if "verdict" in spec.data_fields
-            and name in want.sets
-            and (want.verdicts.get(name) or self._nft.elements(SetRef(have.family, NAME, name)))
-        ]
 
     def _replace(self, made: Table, *, fresh: bool) -> None:
         """A new table in the place of whatever is there. An empty kernel is filled raw, which is
