@@ -74,7 +74,13 @@ def test_node_ports_are_served_where_upstream_serves_them() -> None:
     everywhere = families(mode="nftables", nodePortAddresses=["0.0.0.0/0"])
     assert everywhere[0].node_port_ips is None
     words = families(mode="nftables", nodePortAddresses=["primary", "localhost"])
-    assert words[0].node_port_ips == ("192.168.77.1", "127.0.0.1")
+    # Rules cannot serve them at the loopback address, except iptables' with route_localnet.
+    assert words[0].node_port_ips == ("192.168.77.1",)
+    looped = families(mode="iptables", nodePortAddresses=["192.168.77.0/24", "127.0.0.0/8"])
+    assert looped[0].node_port_ips == ("192.168.77.1", "127.0.0.1", "192.168.77.3")
+    shut = {"localhostNodePorts": False}
+    looped = families(mode="iptables", nodePortAddresses=["127.0.0.0/8"], iptables=shut)
+    assert looped[0].node_port_ips == ()
 
 
 def test_only_iptables_mode_serves_node_ports_at_the_loopback() -> None:
@@ -127,3 +133,8 @@ def test_every_flag_of_the_help_lands_somewhere_or_says_that_it_does_not() -> No
                 assert isinstance(place, dict)
                 assert part in place, flag
                 place = place[part]
+
+
+def test_a_cluster_range_is_read_as_a_range_of_each_family() -> None:
+    made = families(clusterCIDR="10.244.3.7/16,fd00:10:244:0::1/56")
+    assert [one.detector.cidrs for one in made] == [("10.244.0.0/16",), ("fd00:10:244::/56",)]

@@ -15,7 +15,7 @@ from sampan.linux.fake.iptables import FakeIptables
 from sampan.linux.walk.iptables import Walker
 from sampan.proxy.backends.iptables.backend import IptablesBackend
 from sampan.proxy.backends.iptables.layout import JUMPS, WHOLE, Division, division
-from sampan.proxy.backends.iptables.rules import NODEPORTS, SERVICES, probability
+from sampan.proxy.backends.iptables.rules import NODEPORTS, SERVICES, hashed, probability
 from sampan.proxy.meaning import IPTABLES, View, meaning
 from sampan.proxy.model import Port, Rules, Target
 from sampan.proxy.settings import Settings
@@ -144,9 +144,34 @@ def test_crossing_a_thousand_services_divides_and_going_back_undivides() -> None
     asyncio.run(follow())
 
 
-def _plain(number: int) -> Rules:
+def test_above_a_thousand_endpoints_what_each_has_goes_without_comments() -> None:
+    made = tools()
+    backend = IptablesBackend(made, Settings("n1"))
+    few, many = _plain(0), _plain(1, endpoints=1000)
+
+    async def follow() -> None:
+        await backend.resync({many.key: many})
+        assert f"-A {_service_chain(many)} -m comment" in made[0].save()
+        await backend.load([backend.render(few.key, None, few)])
+        assert f"-A {_service_chain(many)} -m comment" not in made[0].save()
+        fresh = tools()
+        await IptablesBackend(fresh, Settings("n1")).resync({few.key: few, many.key: many})
+        assert made[0].tables == fresh[0].tables
+        await backend.load([backend.render(few.key, few, None)])
+        assert f"-A {_service_chain(many)} -m comment" in made[0].save()
+
+    asyncio.run(follow())
+
+
+def _service_chain(rules: Rules) -> str:
+    return f"KUBE-SVC-{hashed(f'{rules.key}tcp')}"
+
+
+def _plain(number: int, endpoints: int = 1) -> Rules:
     ip = f"10.96.{number // 200}.{number % 200}"
-    target = (Target("10.244.1.11", 8080, True),)
+    target = tuple(
+        Target(f"10.244.{10 + one // 200}.{one % 200}", 8080, True) for one in range(endpoints)
+    )
     port = Port("", "tcp", 4, ip, 80, 0, (), (), (), False, False, 0, target, (), True, frozenset())
     return Rules(Key("default", f"svc-{number}"), (port,), None, "")
 

@@ -24,10 +24,12 @@ def test_the_kernel_treats_packets_as_the_story_says(
 ) -> None:
     load(mode, case.name)
     sticky = any(item.get("spec", {}).get("sessionAffinity") for item in case.objects)
+    # The lab's servers speak TCP and UDP; SCTP is sent on a kernel that has it (test_uml_ipvs.py).
+    probes = [probe for probe in case.probes if not probe["to"].startswith("sctp ")]
     # A portal gives its turns to all who ask: clients in step might each see one endpoint only.
     with ThreadPoolExecutor(1 if mode == "userspace" else 8) as pool:
-        seen = list(pool.map(lambda probe: _probe(lab, probe, sticky=sticky), case.probes))
-    for probe, result in zip(case.probes, seen, strict=True):
+        seen = list(pool.map(lambda probe: _probe(lab, probe, sticky=sticky), probes))
+    for probe, result in zip(probes, seen, strict=True):
         said = wanted(probe, KERNEL_MODES[mode])
         if mode == "userspace":
             # A process in between cannot keep the client's address.

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.kernel
 REPO = Path(__file__).parents[2]
 MODULES = Path("/usr/lib/uml/modules")
 WANTED = (
-    "ip_vs ip_vs_rr ip_vs_lc ip_vs_sh dummy veth bridge ip_tables iptable_nat iptable_filter "
+    "ipv6 ip_vs ip_vs_rr ip_vs_lc ip_vs_sh dummy veth bridge ip_tables iptable_nat iptable_filter "
     "ip6_tables ip6table_nat ip6table_filter iptable_mangle ip6table_mangle ip_set ip_set_hash_ip "
     "ip_set_hash_ipport ip_set_hash_ipportip ip_set_hash_ipportnet ip_set_bitmap_port xt_set "
     "xt_comment xt_conntrack xt_mark xt_addrtype xt_MASQUERADE xt_nat xt_tcpudp xt_physdev "

@@ -50,7 +50,8 @@ def asked(*slices: Slice, place: Place = HERE, **spec: Any) -> Answer:
             "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 80}], **spec},
         }
     )
-    return answer(view, candidates(slices, "IPv4", "", "TCP"), place)
+    outside = view.type == "NodePort"
+    return answer(view, candidates(slices, "IPv4", "", "TCP"), place, external=outside)
 
 
 def ips(targets: tuple[Target, ...]) -> list[str]:
@@ -192,7 +193,7 @@ def test_a_service_is_read_with_its_defaults() -> None:
     assert view.load_balancer_ips == ("203.0.113.1",)
     assert view.ports[0].protocol == "TCP"
     assert view.ports[0].target == 80
-    assert view.external
+    assert not view.foreign
     assert not view.headless
 
 

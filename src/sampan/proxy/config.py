@@ -230,7 +230,13 @@ def _detector(config: Json, node: Json | None, family: int) -> Detector:
             f"detectLocalMode: {mode!r} is none of ClusterCIDR, NodeCIDR, BridgeInterface, "
             "InterfaceNamePrefix"
         )
-    return Detector(tuple(one for one in ranges if family_of(one) == family))
+    return Detector(
+        tuple(
+            str(ipaddress.ip_network(one, strict=False))
+            for one in ranges
+            if family_of(one) == family
+        )
+    )
 
 
 def _node_port_ranges(config: Json, family: int, own: Sequence[str]) -> list[str]:
@@ -262,8 +268,18 @@ def _node_port_ips(
         if config["mode"] != "ipvs":
             return None
         # A virtual server has an address: here all of them must be named.
-        return tuple(ip for ip in known if not ip.startswith(("127.", "fe80:")) and ip != "::1")
-    return tuple(ip for ip in known if any(contains(one, ip) for one in ranges))
+        return tuple(ip for ip in known if not ip.startswith("fe80:") and not _loopback(ip))
+    looped = _localhost(config, family)
+    return tuple(
+        ip
+        for ip in known
+        if any(contains(one, ip) for one in ranges) and (looped or not _loopback(ip))
+    )
+
+
+def _loopback(ip: str) -> bool:
+    """Addresses at which the rules of no mode but iptables' serve node ports."""
+    return ip.startswith("127.") or ip == "::1"
 
 
 def _localhost(config: Json, family: int) -> bool:

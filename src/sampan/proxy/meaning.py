@@ -24,6 +24,8 @@ class Manners(NamedTuple):
     """Whether a node port that nobody answers is refused at every local address."""
     hairpin_everywhere: bool = False
     """Whether endpoints of other nodes are masqueraded to themselves as well."""
+    external_ips_first: bool = False
+    """Whether an external IP that is a load balancer's address, too, knows no source ranges."""
     short_circuits: bool = True
     """Whether pods and the node reach everyone under externalTrafficPolicy Local."""
     drops_dead_here: bool = True
@@ -38,6 +40,7 @@ IPTABLES = Manners(
     refuses_own_external=False,
     dead_node_ports_everywhere=True,
     hairpin_everywhere=True,
+    external_ips_first=True,
 )
 
 
@@ -119,6 +122,7 @@ def _internal(port: Port, packet: Packet, view: View) -> frozenset[Outcome]:
 def _external_ip(port: Port, packet: Packet, view: View) -> frozenset[Outcome]:
     if (
         packet.destination in port.load_balancer_ips
+        and not (view.manners.external_ips_first and packet.destination in port.external_ips)
         and port.source_ranges
         and port.any
         and not any(contains(one, packet.source) for one in port.source_ranges)

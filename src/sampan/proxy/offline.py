@@ -12,6 +12,7 @@ from sampan.proxy.settings import Settings
 from sampan.proxy.tracker import Tracker
 from sampan.services.answer import Place
 
+LOOPBACKS = ("127.0.0.1", "::1")
 ZONE = "topology.kubernetes.io/zone"
 
 
@@ -66,9 +67,14 @@ def _items(objects: Iterable[Json]) -> Iterable[Json]:
 
 
 def _single(ranges: Sequence[str]) -> list[str]:
-    """Ranges of one address: without a machine to ask, the node is taken to have it."""
+    """Without a machine to ask, the node is taken to have its loopback addresses and those that
+    stand alone as a range.
+    """
     return [
-        text.partition("/")[0]
-        for text in ranges
-        if text.endswith(("/32", "/128")) or ("/" not in text and text[:1].isdigit())
+        *LOOPBACKS,
+        *(
+            text.partition("/")[0]
+            for text in ranges
+            if text.endswith(("/32", "/128")) or ("/" not in text and text[:1].isdigit())
+        ),
     ]

@@ -5,6 +5,7 @@ Every backend follows what is decided here; who may answer is decided below, in 
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
 
@@ -13,9 +14,16 @@ from sampan.proxy.model import Frontend, Health, Port, Rules, family_of
 from sampan.services import answer, service
 from sampan.services.answer import Place
 from sampan.services.service import Service, ServicePort
-from sampan.services.slices import HEADLESS_LABEL, SERVICE_NAME_LABEL, Slice, read
+from sampan.services.slices import (
+    HEADLESS_LABEL,
+    PROXY_NAME_LABEL,
+    SERVICE_NAME_LABEL,
+    Slice,
+    read,
+)
 
 _FAMILIES = {"IPv4": 4, "IPv6": 6}
+_MAPPED = b"\0" * 10 + b"\xff\xff"
 _NONE: frozenset[tuple[str, int]] = frozenset()
 
 
@@ -34,15 +42,17 @@ def plan(obj: Json, slices: Iterable[Slice], place: Place) -> Rules | None:
 
 
 def slice_of(obj: Json) -> Slice | None:
-    """The slice as the proxy reads it; slices of headless Services are none of its business."""
+    """The slice as the proxy reads it; slices of headless Services and of other proxies are none
+    of its business.
+    """
     labels = obj["metadata"].get("labels") or {}
-    if HEADLESS_LABEL in labels or SERVICE_NAME_LABEL not in labels:
+    if SERVICE_NAME_LABEL not in labels or HEADLESS_LABEL in labels or PROXY_NAME_LABEL in labels:
         return None
     return read(obj)
 
 
 def _ours(view: Service) -> bool:
-    if view.type == "ExternalName" or view.proxy_name:
+    if view.type == "ExternalName" or view.foreign:
         return False
     return bool(view.cluster_ips) and not view.headless and bool(view.cluster_ips[0])
 
@@ -54,17 +64,20 @@ def _created(obj: Json) -> str:
 def _port(view: Service, port: ServicePort, ip: str, slices: Sequence[Slice], place: Place) -> Port:
     family = family_of(ip)
     words = "IPv6" if family == 6 else "IPv4"
+    external_ips = _of(family, view.external_ips) if view.external_ips else ()
+    balancer_ips = _of(family, view.load_balancer_ips) if view.load_balancer_ips else ()
     found = answer.candidates(slices, words, port.name, port.protocol)
-    cluster, local, reachable = answer.answer(view, found, place)
+    external = bool(port.node_port or external_ips or balancer_ips)
+    cluster, local, reachable = answer.answer(view, found, place, external=external)
     return Port(
         port.name,
         port.protocol.lower(),
         family,
-        ip,
+        canonical(ip) if family == 6 else ip,
         port.port,
         port.node_port,
-        _of(family, view.external_ips) if view.external_ips else (),
-        _of(family, view.load_balancer_ips) if view.load_balancer_ips else (),
+        external_ips,
+        balancer_ips,
         _ranges(family, view.source_ranges) if view.source_ranges else (),
         view.internal_local,
         view.external_local,
@@ -78,21 +91,42 @@ def _port(view: Service, port: ServicePort, ip: str, slices: Sequence[Slice], pl
 
 def _of(family: int, ips: Sequence[str]) -> tuple[str, ...]:
     """The addresses of a family in their order, each once; what is no address is left out."""
-    return tuple(dict.fromkeys(ip for ip in ips if family_of(ip) == family and _valid(family, ip)))
+    texts = dict.fromkeys(canonical(ip) for ip in ips)
+    return tuple(ip for ip in texts if ip and family_of(ip) == family)
 
 
-def _valid(family: int, ip: str) -> bool:
+def canonical(ip: str) -> str:
+    """The one text of an address; an IPv4 address in IPv6 dress is an IPv4 one, and zeros may lead
+    a number, as Go read them once. Nothing for what is no address.
+    """
     try:
-        socket.inet_pton(socket.AF_INET6 if family == 6 else socket.AF_INET, ip)
-    except OSError:
-        return False
-    return True
+        if ":" in ip:
+            packed = socket.inet_pton(socket.AF_INET6, ip)
+            if packed.startswith(_MAPPED):
+                return socket.inet_ntoa(packed[12:])
+            return socket.inet_ntop(socket.AF_INET6, packed)
+        plain = ".".join(str(int(part)) for part in ip.split("."))
+        socket.inet_pton(socket.AF_INET, plain)
+    except (OSError, ValueError):
+        return ""
+    return plain
 
 
 def _ranges(family: int, ranges: Sequence[str]) -> tuple[str, ...]:
-    """The ranges of a family; one that holds everything closes nothing."""
-    own = tuple(dict.fromkeys(text for text in ranges if family_of(text) == family))
-    return () if any(text.endswith("/0") for text in own) else own
+    """The ranges of a family; one that holds everything closes nothing, and what is no range (an
+    address without its length, too) is passed over, as validation once let it in.
+    """
+    own: list[str] = []
+    for text in ranges:
+        address, slash, length = text.partition("/")
+        ip = canonical(address)
+        if not (slash and length.isdecimal() and ip and family_of(ip) == family):
+            continue
+        try:
+            own.append(str(ipaddress.ip_network(f"{ip}/{int(length)}", strict=False)))
+        except ValueError:
+            continue
+    return () if any(text.endswith("/0") for text in own) else tuple(own)
 
 
 def _health(view: Service, slices: Sequence[Slice], place: Place) -> Health | None:

@@ -81,14 +81,16 @@ def _text(where: tuple[str, int]) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
-def answer(service: Service, found: Sequence[Candidate], place: Place) -> Answer:
-    """Who answers at `place` for the candidates of one port."""
+def answer(service: Service, found: Sequence[Candidate], place: Place, *, external: bool) -> Answer:
+    """Who answers at `place` for the candidates of one port; `external` says whether this port has
+    an address for traffic from outside, in the family that is asked for.
+    """
     if not found:
         return Answer((), (), False)
     cluster: tuple[Target, ...] = ()
-    if not service.internal_local or service.external:
+    if not service.internal_local or external:
         cluster = _targets(_cluster(found, place), place)
-    if not (service.internal_local or (service.external_local and service.external)):
+    if not (service.internal_local or (service.external_local and external)):
         return Answer(cluster, (), bool(cluster))
     here = [one for one in found if place.node and one.endpoint.node == place.node]
     local = [one for one in here if one.endpoint.ready] or _draining(here)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sampan.api.meta import Json, Key, key_of
-from sampan.services.slices import PROXY_NAME_LABEL
+from sampan.services.slices import HEADLESS_LABEL, PROXY_NAME_LABEL
 
 AFFINITY_DEFAULT_S = 10800
 
@@ -40,19 +40,13 @@ class Service:
     """Seconds that a client stays with its endpoint; 0 without session affinity."""
     health_check_node_port: int
     external_name: str
-    proxy_name: str
+    foreign: bool
+    """Whether its labels say that it is no business of the node's proxy."""
     publish_not_ready: bool
 
     @property
     def headless(self) -> bool:
         return self.cluster_ips[:1] == ("None",)
-
-    @property
-    def external(self) -> bool:
-        """Whether traffic from outside the cluster is meant to reach it."""
-        return bool(
-            self.type in ("NodePort", "LoadBalancer") or self.external_ips or self.load_balancer_ips
-        )
 
 
 def read(obj: Json) -> Service:
@@ -68,13 +62,13 @@ def read(obj: Json) -> Service:
         ports=tuple(_port(item, kind) for item in spec.get("ports") or ()),
         external_ips=tuple(spec.get("externalIPs") or ()),
         load_balancer_ips=_load_balancer_ips(obj) if balanced else (),
-        source_ranges=_source_ranges(obj) if balanced else (),
+        source_ranges=_source_ranges(spec) if balanced else (),
         internal_local=spec.get("internalTrafficPolicy") == "Local",
         external_local=spec.get("externalTrafficPolicy") == "Local",
         affinity_s=_affinity(spec),
         health_check_node_port=(spec.get("healthCheckNodePort") or 0) if balanced else 0,
         external_name=spec.get("externalName") or "" if kind == "ExternalName" else "",
-        proxy_name=labels.get(PROXY_NAME_LABEL) or "",
+        foreign=PROXY_NAME_LABEL in labels or HEADLESS_LABEL in labels,
         publish_not_ready=bool(spec.get("publishNotReadyAddresses")),
     )
 
@@ -106,18 +100,15 @@ def _load_balancer_ips(obj: Json) -> tuple[str, ...]:
     return tuple(
         item["ip"]
         for item in status.get("ingress") or ()
-        if item.get("ip") and item.get("ipMode", "VIP") == "VIP"
+        if item.get("ip") and (item.get("ipMode") or "VIP") == "VIP"
     )
 
 
-def _source_ranges(obj: Json) -> tuple[str, ...]:
-    """The field, or the annotation that it replaced."""
-    ranges = (obj.get("spec") or {}).get("loadBalancerSourceRanges")
-    if ranges:
-        return tuple(text.strip() for text in ranges)
-    notes = obj["metadata"].get("annotations") or {}
-    text = notes.get("service.beta.kubernetes.io/load-balancer-source-ranges") or ""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+def _source_ranges(spec: Json) -> tuple[str, ...]:
+    """Only the field: the annotation that came before it is the cloud's business. Blanks around a
+    range have always passed validation.
+    """
+    return tuple(text.strip() for text in spec.get("loadBalancerSourceRanges") or ())
 
 
 def _affinity(spec: Json) -> int:

@@ -24,7 +24,15 @@ from sampan.proxy.backends.iptables.layout import (
     fixed,
     hub_chains,
 )
-from sampan.proxy.backends.iptables.rules import HUBS, SERVICES, Entry, Hub, Pieces, pieces
+from sampan.proxy.backends.iptables.rules import (
+    HUBS,
+    SERVICES,
+    Entry,
+    Hub,
+    Pieces,
+    endpoints,
+    pieces,
+)
 from sampan.proxy.model import Rules
 from sampan.proxy.noticing import looked_at
 from sampan.proxy.settings import FamilySettings, Settings
@@ -32,6 +40,8 @@ from sampan.std import log
 
 _LOG = log.get("proxy")
 SLOW_FROM = 1000
+TERSE_ABOVE = 1000
+"""With more endpoints than this, what each of them has goes without comments, as upstream's."""
 Result = TypeVar("Result")
 Ops = tuple[Key, Rules | None, Rules | None]
 
@@ -47,6 +57,7 @@ class _Family:
     own: dict[Key, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     emitted: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     """The hubs and their parts as they were last written."""
+    endpoints: int = 0
     fingerprint: bytes = b""
 
     def put(self, key: Key, new: Pieces | None) -> set[Hub]:
@@ -67,6 +78,15 @@ class _Family:
             self.own.pop(key, None)
         return touched
 
+    @property
+    def terse(self) -> bool:
+        return self.endpoints > TERSE_ABOVE
+
+    def count(self, old: Rules | None, new: Rules | None) -> None:
+        family = self.settings.family
+        self.endpoints += endpoints(new, family) if new else 0
+        self.endpoints -= endpoints(old, family) if old else 0
+
     def divide(self, count: int) -> None:
         addresses = {
             entry.where for entries in self.hubs.get(SERVICES, {}).values() for entry in entries
@@ -86,8 +106,8 @@ class IptablesBackend:
         self._tools = tuple(tools)
         self._settings = settings
         self._families: list[_Family] = []
-        self._count = 0
         self._turn = asyncio.Lock()
+        self._model: dict[Key, Rules] = {}
         self.written: dict[tuple[int, str], int] = {}
         """Rules of the last transaction by family and table, for the figures."""
 
@@ -146,7 +166,11 @@ class IptablesBackend:
     # A change.
 
     def _load(self, ops: Sequence[Ops]) -> None:
-        self._count += sum((new is not None) - (old is not None) for _, old, new in ops)
+        for key, _, new in ops:
+            if new is None:
+                self._model.pop(key, None)
+            else:
+                self._model[key] = new
         for one in self._families:
             self._load_family(one, ops)
 
@@ -154,8 +178,14 @@ class IptablesBackend:
         write: dict[str, Chain] = {}
         gone: set[str] = set()
         touched: set[Hub] = set()
-        for key, _, new in ops:
-            made = pieces(new, one.settings) if new else None
+        terse = one.terse
+        for _, old, new in ops:
+            one.count(old, new)
+        changed = {key: new for key, _, new in ops}
+        if one.terse != terse:
+            changed |= self._model
+        for key, new in changed.items():
+            made = pieces(new, one.settings, terse=one.terse) if new else None
             before = one.own.get(key, {})
             touched |= one.put(key, made)
             after = one.own.get(key, {})
@@ -165,15 +195,15 @@ class IptablesBackend:
             gone |= before.keys() - after.keys()
         gone -= write.keys()
         if self._must_redivide(one):
-            one.divide(self._count)
+            one.divide(len(self._model))
             touched = set(HUBS)
         hubs, dead = self._changed_hubs(one, touched)
         self._restore(one, [*write.values(), *hubs], [*(("nat", n) for n in gone), *dead])
 
     def _must_redivide(self, one: _Family) -> bool:
         if one.how.prefix:
-            return self._count < UNDIVIDE_BELOW
-        return self._count >= DIVIDE_FROM
+            return len(self._model) < UNDIVIDE_BELOW
+        return len(self._model) >= DIVIDE_FROM
 
     def _changed_hubs(
         self, one: _Family, touched: Iterable[Hub]
@@ -227,8 +257,10 @@ class IptablesBackend:
         if settings is None or tool is None:
             raise IptablesError(f"there is no iptables for IPv{family}")
         one = _Family(settings, tool)
+        for rules in model.values():
+            one.count(None, rules)
         for key, rules in model.items():
-            one.put(key, pieces(rules, settings))
+            one.put(key, pieces(rules, settings, terse=one.terse))
         one.divide(len(model))
         return one
 
@@ -241,7 +273,7 @@ class IptablesBackend:
         return [*fixed(one.settings), *own, *hubs]
 
     def _resync(self, model: Mapping[Key, Rules]) -> None:
-        self._count = len(model)
+        self._model = dict(model)
         self._families = []
         for tool in self._tools:
             if self._settings.family(tool.family) is None:
@@ -249,10 +281,10 @@ class IptablesBackend:
             one = self._fresh(model, tool.family)
             self._families.append(one)
             self._sync_family(one)
-        if self._count >= SLOW_FROM and "nf_tables" in self._tools[0].version():
+        if len(model) >= SLOW_FROM and "nf_tables" in self._tools[0].version():
             _LOG.warning(
                 "iptables on nf_tables is slow with many Services; nftables mode is not",
-                services=self._count,
+                services=len(model),
             )
 
     def _sync_family(self, one: _Family) -> None:

@@ -37,9 +37,11 @@ class Pieces:
     hubs: dict[Hub, tuple[Entry, ...]] = field(default_factory=dict)
 
 
-def pieces(rules: Rules, settings: FamilySettings) -> Pieces:
-    """The pieces of a Service."""
-    made = _Maker(settings)
+def pieces(rules: Rules, settings: FamilySettings, *, terse: bool = False) -> Pieces:
+    """The pieces of a Service; `terse` leaves out comments on what each endpoint has, as upstream
+    does where there are many.
+    """
+    made = _Maker(settings, terse=terse)
     for port in rules.ports:
         if port.family == settings.family:
             made.port(rules, port)
@@ -54,6 +56,15 @@ def hashed(text: str) -> str:
     return base64.b32encode(hashlib.sha256(text.encode()).digest())[:16].decode()
 
 
+def endpoints(rules: Rules, family: int) -> int:
+    """How many endpoints a Service's ports have in a family."""
+    return sum(
+        len(port.cluster) if not port.local else len({*port.cluster, *port.local})
+        for port in rules.ports
+        if port.family == family
+    )
+
+
 def endpoint_text(target: Target) -> str:
     return f"[{target.ip}]:{target.port}" if ":" in target.ip else f"{target.ip}:{target.port}"
 
@@ -66,8 +77,9 @@ def probability(count: int) -> str:
 class _Maker:
     """Collects the rules port by port."""
 
-    def __init__(self, settings: FamilySettings) -> None:
+    def __init__(self, settings: FamilySettings, *, terse: bool) -> None:
         self.settings = settings
+        self._terse = terse
         self.chains: dict[str, list[str]] = {}
         self.hubs: dict[Hub, list[Entry]] = {}
         self._mask = 128 if settings.family == 6 else 32
@@ -147,20 +159,20 @@ class _Maker:
                 end = names.sep(target)
                 self._chain(
                     chain,
-                    f'-m comment --comment "{names.text} -> {endpoint_text(target)}" '
+                    f"{self._said(f'{names.text} -> {endpoint_text(target)}')}"
                     f"-m recent --rcheck --seconds {port.affinity_s} --reap --name {end} "
                     f"--mask {self._ones()} --rsource -j {end}",
                 )
         for index, target in enumerate(targets):
             left = len(targets) - index
             chance = (
-                f" -m statistic --mode random --probability {probability(left)}" if left > 1 else ""
+                f"-m statistic --mode random --probability {probability(left)} " if left > 1 else ""
             )
-            self._chain(
-                chain,
-                f'-m comment --comment "{names.text} -> {endpoint_text(target)}"{chance} '
-                f"-j {names.sep(target)}",
-            )
+            said = self._said(f"{names.text} -> {endpoint_text(target)}")
+            self._chain(chain, f"{said}{chance}-j {names.sep(target)}")
+
+    def _said(self, text: str) -> str:
+        return "" if self._terse else f'-m comment --comment "{text}" '
 
     def _endpoint(self, names: _Names, port: Port, target: Target) -> None:
         end = names.sep(target)
@@ -169,10 +181,11 @@ class _Maker:
             if port.affinity_s
             else ""
         )
+        said = self._said(names.text)
         self._chain(
             end,
-            f'-s {target.ip}/{self._mask} -m comment --comment "{names.text}" -j KUBE-MARK-MASQ',
-            f'-p {port.protocol} -m comment --comment "{names.text}" {remember}'
+            f"-s {target.ip}/{self._mask} {said}-j KUBE-MARK-MASQ",
+            f"-p {port.protocol} {said}{remember}"
             f"-m {port.protocol} -j DNAT --to-destination {endpoint_text(target)}",
         )
 
@@ -193,8 +206,6 @@ class _Maker:
             entry = names.fw
             self._firewall(names, port)
         for ip in port.load_balancer_ips:
-            if ip in port.external_ips:
-                continue
             self._external_ip(names, port, ip, "loadbalancer IP", entry)
         if port.node_port:
             self._node_port(names, port)

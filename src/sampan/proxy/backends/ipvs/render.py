@@ -61,7 +61,8 @@ class _Port:
     def __init__(self, made: State, port: Port, settings: FamilySettings, scheduler: str) -> None:
         self._made = made
         self._port = port
-        self._node_ips = settings.node_port_ips or settings.node_ips
+        chosen = settings.node_port_ips
+        self._node_ips = settings.node_ips if chosen is None else chosen
         self._scheduler = scheduler
 
     def serve(self, ip: str, number: int, targets: Sequence[Target]) -> None:

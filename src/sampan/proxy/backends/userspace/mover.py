@@ -42,6 +42,9 @@ class Choice:
         if self.affinity and where in order and now < until:
             order.remove(where)
             order.insert(0, where)
+        elif self.affinity:
+            # Decided before anybody has answered: a client's second connection may begin meanwhile.
+            self.answered(client, order[0], now)
         return order
 
     def answered(self, client: str, target: tuple[str, int], now: float) -> None:
