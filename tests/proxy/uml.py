@@ -15,6 +15,7 @@ from pathlib import Path
 
 REPO = Path(__file__).parents[2]
 MODULES = Path("/usr/lib/uml/modules")
+REMEDY = "apt install user-mode-linux ipvsadm ipset iptables kmod"
 MODPROBE = """
 ipv6 ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq ip_vs_lblc
 ip_vs_lblcr ip_vs_mh dummy veth bridge ip_tables iptable_nat iptable_filter ip6_tables ip6table_nat
@@ -26,6 +27,7 @@ nf_conntrack nf_conntrack_netlink sctp xt_sctp
 INIT = """#!/bin/bash
 export PATH=/run/tools:/usr/sbin:/usr/bin:/sbin:/bin HOME=/run TMPDIR=/run
 export PYTHONDONTWRITEBYTECODE=1
+echo "uml: started"
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs run /run
 mkdir -p /run/netns /run/lock /run/tools /run/m/lib/modules
 ln -s {modules} /run/m/lib/modules/$(uname -r)
@@ -43,7 +45,7 @@ echo o > /proc/sysrq-trigger; sleep 5
 
 def missing() -> str:
     """What this machine lacks for it."""
-    for name in ("linux.uml", "ipset", "iptables-legacy-restore", "modprobe"):
+    for name in ("linux.uml", "ipset", "ipvsadm", "iptables-legacy-restore", "modprobe"):
         if not shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"):
             return name
     return "" if MODULES.is_dir() else str(MODULES)

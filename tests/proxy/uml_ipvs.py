@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sampan.cluster.parts.proxy_kernel import real_kernel
@@ -51,9 +52,10 @@ def _case(lab, backend, case: Case) -> list[str]:  # type: ignore[no-untyped-def
             return ["a second look changed something"]
     found = []
     sticky = any(item.get("spec", {}).get("sessionAffinity") for item in case.objects)
-    for probe in case.probes:
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda one: lab.probe(one["from"], one["to"], TIMES), case.probes))
+    for probe, seen in zip(case.probes, results, strict=True):
         said = wanted(probe, "ipvs")
-        seen = lab.probe(probe["from"], probe["to"], TIMES)
         if probe["from"] == "node" and "source" in seen:
             # The node's own packets to an address that it holds come from that address.
             seen["source"] = said.get("source", "")
