@@ -112,7 +112,7 @@ def test_nulls_and_empty_values_vanish_where_go_omits_them() -> None:
     )
     assert got == {
         "metadata": {},
-        "spec": {"automountServiceAccountToken": False, "containers": []},
+        "spec": {"automountServiceAccountToken": False, "containers": None},
         "status": {},
     }
 

@@ -23,6 +23,11 @@ TEMPLATE: Json = {
 ENDING: Json = {"spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
 
 
+CLAIM_SPEC: Json = {
+    "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+}  # fmt: skip
+
+
 def workload(**spec: Any) -> Json:
     usual = {"selector": {"matchLabels": {"a": "b"}}, "template": copy.deepcopy(TEMPLATE)}
     return {"metadata": {"name": "w"}, "spec": usual | spec}
@@ -65,7 +70,7 @@ def test_a_daemon_set_counts_the_generations_of_its_template(rig: Any) -> None:
 
 
 def test_a_stateful_set_gets_its_defaults(rig: Any) -> None:
-    claim = {"metadata": {"name": "d"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    claim = {"metadata": {"name": "d"}, "spec": CLAIM_SPEC}
     made = rig(STATEFULSET).create(workload(serviceName="s", volumeClaimTemplates=[claim]))
     spec = made["spec"]
     assert spec["podManagementPolicy"] == "OrderedReady"
@@ -79,7 +84,7 @@ def test_a_stateful_set_gets_its_defaults(rig: Any) -> None:
 def test_a_stateful_set_mounts_the_volumes_of_its_claims(rig: Any) -> None:
     template = copy.deepcopy(TEMPLATE)
     template["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/d"}]
-    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    claim = {"metadata": {"name": "data"}, "spec": CLAIM_SPEC}
     sets = rig(STATEFULSET)
     assert "volumeMounts[0].name: Not found" in sets.refusal(workload(template=template))
     assert sets.create(workload(template=template, volumeClaimTemplates=[claim]))

@@ -16,6 +16,7 @@ from sampan.api import leaves, schema
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json
 from sampan.api.schema import STRUCT_LIKE, Field, Type
+from sampan.api.wire import embedding
 
 UNKNOWN_MAX = 100
 """More unknown fields than that are not named."""
@@ -95,10 +96,10 @@ def _struct(value: Any, kind: Type, unknown: list[str]) -> Json:
             if len(unknown) > before:
                 _prefix(unknown, before, key)
             if plain or known.pointer or known.omit == 0 or known.type.kind in STRUCT_LIKE:
-                out[key] = plain
+                out[key] = plain if plain or not known.null else None
     except Mismatch as error:
         error.struct = error.struct or shape.go
-        error.path.append(key)
+        error.path += [key, *embedding(shape.name, key)]
         raise
     for known in shape.filled:
         if known.name not in out:
@@ -131,7 +132,7 @@ def _map(value: Any, kind: Type, unknown: list[str]) -> Json:
     out = {}
     for key, item in value.items():
         if item is None:
-            out[key] = _empty(item_type)
+            out[key] = "" if item_type.kind == "bytes" else _empty(item_type)
             continue
         before = len(unknown)
         out[key] = decoder(item, item_type, unknown)
@@ -207,11 +208,17 @@ def _any(value: Any, kind: Type, unknown: list[str]) -> Any:
     return value
 
 
-def _leaf(convert: Callable[[Any], Any]) -> Callable[[Any, Type, list[str]], Any]:
-    def decoder(value: Any, kind: Type, unknown: list[str]) -> Any:
+def _leaf(convert: Callable[[str], str], go: str) -> Callable[[Any, Type, list[str]], str]:
+    def decoder(value: Any, kind: Type, unknown: list[str]) -> str:
+        if type(value) is not str:
+            raise Mismatch(json_name(value), go)
         return convert(value)
 
     return decoder
+
+
+def _quantity(value: Any, kind: Type, unknown: list[str]) -> str:
+    return leaves.quantity(value)
 
 
 _DECODERS: dict[str, Callable[[Any, Type, list[str]], Any]] = {
@@ -226,10 +233,10 @@ _DECODERS: dict[str, Callable[[Any, Type, list[str]], Any]] = {
     "int-or-string": _int_or_string,
     "any": _any,
     "raw": _any,
-    "bytes": _leaf(leaves.base64_bytes),
-    "time": _leaf(leaves.time),
-    "microtime": _leaf(leaves.microtime),
-    "quantity": _leaf(leaves.quantity),
+    "bytes": _leaf(leaves.base64_bytes, "[]uint8"),
+    "time": _leaf(leaves.time, "string"),
+    "microtime": _leaf(leaves.microtime, "string"),
+    "quantity": _quantity,
 }
 
 _ZEROS: dict[str, Any] = {

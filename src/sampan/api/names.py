@@ -215,6 +215,11 @@ def name_is_subdomain(name: str, prefix: bool) -> list[str]:
     return dns1123_subdomain(_mask_hyphen(name) if prefix else name)
 
 
+def long_name(name: str, prefix: bool) -> list[str]:
+    """A subdomain; kinds whose upstream rule is declared do not look at what is to be generated."""
+    return path_segment_prefix(name) if prefix else name_is_subdomain(name, prefix)
+
+
 def name_is_label(name: str, prefix: bool) -> list[str]:
     return dns1123_label(_mask_hyphen(name) if prefix else name)
 

@@ -70,6 +70,10 @@ class Field:
     required: bool = False
     default: Any = None
     enum: tuple[str, ...] = ()
+    null: bool = False
+    """An empty list or map is written as null: protobuf, in which upstream stores the kind, does
+    not tell them apart.
+    """
 
 
 @dataclass(slots=True)
@@ -98,6 +102,7 @@ _PREFIXES = (
     "io.k8s.api.", "io.k8s.apimachinery.pkg.apis.", "io.k8s.apiextensions-apiserver.pkg.apis.",
     "io.k8s.kube-aggregator.pkg.apis.", "io.k8s.apimachinery.pkg.",
 )  # fmt: skip
+_STORED_AS_JSON = ("apiextensions.", "apiregistration.")
 _LISTING = re.compile(r"(?P<kind>[a-z-]+)(?:\((?P<keys>[^)]*)\))?")
 _ELEMENT = re.compile(r"^(\*|\[\]|map\[[^\]]*\])+")
 
@@ -141,6 +146,10 @@ def _struct_type(name: str) -> Type:
 def _struct(name: str) -> Struct:
     body = _body(name)
     fields = {key: _field(key, row) for key, row in body["fields"].items()}
+    if not name.startswith(_STORED_AS_JSON):
+        for known in fields.values():
+            hollow = known.omit == 0 and known.type.kind in ("list", "map")
+            known.null = hollow and known.name != "items"
     filled = tuple(known for known in fields.values() if _appears(known))
     return Struct(name, body["full"], fields, body.get("gvk", ""), filled)
 

@@ -30,6 +30,22 @@ def message(name: str) -> dict[int, Slot]:
     return {int(number): Slot(*(row + [""] * (3 - len(row)))) for number, row in rows.items()}
 
 
+def embedding(name: str, field: str) -> list[str]:
+    """The Go structs, innermost first, through which a struct has the field: a Volume's
+    `emptyDir` is one of its embedded VolumeSource.
+    """
+    try:
+        slots = message(name).values()
+    except KeyError:
+        return []
+    if any(slot.name == field for slot in slots):
+        return []
+    for slot in slots:
+        if not slot.name and any(inner.name == field for inner in message(slot.kind).values()):
+            return [slot.kind.rpartition(".")[2]]
+    return []
+
+
 def message_name(api_version: str, kind: str) -> str:
     """The message of an API kind; KeyError if there is none."""
     group, _, version = api_version.rpartition("/")

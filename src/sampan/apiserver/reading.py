@@ -9,6 +9,7 @@ from sampan.api.meta import Json, ResourceId
 from sampan.api.patch import json_kind
 from sampan.apiserver.call import Call
 from sampan.apiserver.negotiate import JSON, PRODUCED, PROTOBUF, YAML
+from sampan.apiserver.registry.metadata import one_of_each_owner
 from sampan.apiserver.served import Served
 
 BODY_LIMIT = 3 << 20
@@ -102,7 +103,9 @@ def read_object(call: Call, served: Served, validation: str) -> Json:
     body = read_value(call, served.id, duplicates=validation != "Ignore")
     obj: Json = body.value
     check_kind(obj, served.id)
-    return typed(call, served, obj, validation, body)
+    found = typed(call, served, obj, validation, body)
+    one_of_each_owner(found, call.warn)
+    return found
 
 
 def typed(call: Call, served: Served, obj: Json, validation: str, body: Body | None = None) -> Json:

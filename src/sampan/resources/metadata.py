@@ -109,8 +109,8 @@ def annotation_rules(path: str, values: Mapping[str, str] | None) -> Errors:
 def owners(path: str, references: Sequence[Json]) -> Errors:
     errors: Errors = []
     controller = ""
-    for at, reference in enumerate(references):
-        errors += _owner(f"{path}[{at}]", reference)
+    for reference in references:
+        errors += _owner(path, reference)
         if reference.get("controller"):
             this = f"{reference.get('kind', '')}/{reference.get('name', '')}"
             if controller:
@@ -153,7 +153,7 @@ def _namespace(path: str, namespace: str, namespaced: bool) -> Errors:
 def _owner(path: str, reference: Json) -> Errors:
     errors: Errors = []
     api_version = reference.get("apiVersion") or ""
-    if not api_version.rpartition("/")[2]:
+    if api_version.count("/") > 1 or not api_version.rpartition("/")[2]:
         errors += invalid(f"{path}.apiVersion", api_version, "version must not be empty")
     for field in ("kind", "name", "uid"):
         if not reference.get(field):

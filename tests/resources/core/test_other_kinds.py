@@ -324,11 +324,11 @@ METADATA: dict[str, tuple[Json, str]] = {
     ),
     "an owner's version": (
         {"ownerReferences": [{**OWNER, "apiVersion": ""}]},
-        'metadata.ownerReferences[0].apiVersion: Invalid value: "": version must not be empty',
+        'metadata.ownerReferences.apiVersion: Invalid value: "": version must not be empty',
     ),
     "an owner's uid": (
         {"ownerReferences": [{**OWNER, "uid": ""}]},
-        'metadata.ownerReferences[0].uid: Invalid value: "": must not be empty',
+        'metadata.ownerReferences.uid: Invalid value: "": must not be empty',
     ),
     "events own nothing": (
         {"ownerReferences": [{**OWNER, "kind": "Event"}]},

@@ -419,7 +419,7 @@ def test_warnings_name_what_is_odd() -> None:
         "instead",
         "spec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in matching "
         "no pod",
-        "spec.volumes[0].gitRepo: deprecated in v1.11",
+        "spec.volumes[0].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
         'spec.imagePullSecrets[0].name: invalid empty name ""',
         'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when '
         "using apply",

@@ -323,16 +323,6 @@ CASES: dict[str, tuple[Json, str]] = {
         "spec.securityContext.shareProcessNamespace: Invalid value: true: ShareProcessNamespace "
         "and HostPID cannot both be enabled",
     ),
-    "a pod's certificate": (
-        pod(volumes=[{"name": "v", "projected": {"sources": [{"podCertificate": {
-            "signerName": "kubernetes.io/x", "keyType": "DSA", "maxExpirationSeconds": 86401,
-            "keyPath": "k", "certificateChainPath": "k"}}]}}]),
-        "[spec.volumes[0].projected.sources[0].podCertificate.keyType: Unsupported value: "
-        '"DSA": supported values: "RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", '
-        '"ED25519", spec.volumes[0].projected.sources[0].podCertificate.maxExpirationSeconds: '
-        "Invalid value: 86401: if provided, maxExpirationSeconds must be <= 86400, "
-        'spec.volumes[0].projected: Invalid value: "k": conflicting duplicate paths]',
-    ),
     "keys of a spread are there once": (
         {"metadata": {"name": "p", "labels": {"app": "a"}}, "spec": {
             "containers": [{"name": "c", "image": "x"}], "topologySpreadConstraints": [{

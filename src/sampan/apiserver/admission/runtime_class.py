@@ -5,6 +5,7 @@ from __future__ import annotations
 from sampan.api.meta import Json
 from sampan.apiserver.attempts import CREATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
+from sampan.apiserver.refusals import Unclassified
 
 
 class RuntimeClass:
@@ -19,12 +20,9 @@ class RuntimeClass:
         spec = attempt.obj["spec"]
         name = spec.get("runtimeClassName")
         if name is None:
-            if spec.get("overhead"):
-                raise attempt.forbid(
-                    "pod rejected: Pod Overhead set without corresponding RuntimeClass defined "
-                    "Overhead"
-                )
             return
+        if not name:
+            raise Unclassified("resource name may not be empty")
         item = self._classes.get("", name)
         if item is None:
             raise attempt.forbid(f'pod rejected: RuntimeClass "{name}" not found')
@@ -43,7 +41,13 @@ class RuntimeClass:
             spec["overhead"] = dict(wanted)
 
     async def validate(self, attempt: Attempt) -> None:
-        return
+        if not attempt.is_for("", "pods") or attempt.operation != CREATE or attempt.obj is None:
+            return
+        spec = attempt.obj["spec"]
+        if spec.get("runtimeClassName") is None and spec.get("overhead"):
+            raise attempt.forbid(
+                "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+            )
 
 
 def _set_scheduling(attempt: Attempt, spec: Json, scheduling: Json) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from sampan.api.errors import FieldError, InternalError, Invalid
@@ -26,6 +26,7 @@ from sampan.store.base import Compare, Delete, Put
 NETWORKING = "networking.k8s.io"
 DRY_RUN_PORT = 32768
 """Where upstream's made-up node ports of a dry run begin."""
+HEALTH_CHECK = "spec.healthCheckNodePort"
 NO_NEEDS = Needs()
 
 
@@ -127,7 +128,7 @@ class ServiceAllocator:
         found = []
         for wish, family in zip(needs.ips, needs.ip_families, strict=False):
             ip = wish or self._any_ip(family)
-            if not owner.name:
+            if not owner.name and not dry_run:
                 raise _nameless(served, needs, ip)
             if wish:
                 complaint = self._ip_complaint(wish, owner)
@@ -192,14 +193,16 @@ class ServiceAllocator:
         paths = list(needs.port_paths)
         if needs.health_check_port is not None:
             wishes.append(needs.health_check_port)
-            paths.append("spec.healthCheckNodePort")
+            paths.append(HEALTH_CHECK)
         # Certain ports first: "any" must not take what this very object names.
         order = sorted(range(len(wishes)), key=lambda at: wishes[at] == 0)
         chosen = dict.fromkeys(range(len(wishes)), 0)
         for at in order:
             number = wishes[at]
             if number:
-                self._check_port(served, owner, number, paths[at])
+                complaint = self._port_complaint(owner, number, chosen.values(), dry_run=dry_run)
+                if complaint:
+                    raise _refused_port(served, owner, number, paths[at], complaint)
             elif dry_run:
                 made_up += 1
                 number = made_up
@@ -213,23 +216,22 @@ class ServiceAllocator:
         health = found.pop() if needs.health_check_port is not None else 0
         return tuple(found), health
 
-    def _check_port(self, served: Served, owner: Key, number: int, path: str) -> None:
+    def _port_complaint(
+        self, owner: Key, number: int, mine: Collection[int], *, dry_run: bool
+    ) -> str:
+        """Why the port cannot be had; a dry run does not ask whether it is one of the range."""
         holder = self._owners.get(number)
-        if holder == owner:
-            return
-        complaint = ""
-        if not self._ports.holds(number):
+        if number not in mine and holder == owner:
+            return ""
+        if not self._ports.holds(number) and not dry_run:
             pool = self._ports
-            complaint = (
+            return (
                 "provided port is not in the valid range. The range of valid ports is "
                 f"{pool.first}-{pool.last}"
             )
-        elif holder is not None or number in self.pending_ports:
-            complaint = "provided port is already allocated"
-        if complaint:
-            raise Invalid.of(
-                served.id, owner.name, [FieldError("Invalid", path, number, complaint)]
-            )
+        if number in mine or holder is not None or number in self.pending_ports:
+            return "provided port is already allocated"
+        return ""
 
     def _any_port(self) -> int:
         def taken(number: int) -> bool:
@@ -276,6 +278,17 @@ class ServiceAllocator:
                 }
             },
         }  # fmt: skip
+
+
+def _refused_port(
+    served: Served, owner: Key, number: int, path: str, complaint: str
+) -> InternalError | Invalid:
+    if path == HEALTH_CHECK:
+        return InternalError(
+            "Internal error occurred: failed to allocate requested HealthCheck NodePort "
+            f"{number}: {complaint}"
+        )
+    return Invalid.of(served.id, owner.name, [FieldError("Invalid", path, number, complaint)])
 
 
 def _parent(item: Item) -> Key:

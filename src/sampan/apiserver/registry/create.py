@@ -15,7 +15,13 @@ from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, manager_of
 from sampan.apiserver.refusals import Unclassified, conflict
 from sampan.apiserver.registry.base import Parts, Reservation
-from sampan.apiserver.registry.metadata import check_namespace, fill, generated, keep_status
+from sampan.apiserver.registry.metadata import (
+    check_namespace,
+    fill,
+    generated,
+    keep_status,
+    one_of_each_owner,
+)
 from sampan.apiserver.registry.update import TRIES
 from sampan.apiserver.served import Served
 from sampan.resources import metadata as rules
@@ -44,9 +50,6 @@ async def create(
     namespace = call.info.namespace if served.id.namespaced else ""
     check_namespace(served, obj, namespace)
     meta = obj["metadata"]
-    if meta.get("resourceVersion") not in (None, "", "0"):
-        raise Unclassified("resourceVersion should not be set on objects to be created")
-    meta.pop("resourceVersion", None)
     base = meta.get("generateName", "") if not meta.get("name") else ""
     sent = orjson.dumps(obj)
     for attempt in range(TRIES):
@@ -93,11 +96,13 @@ async def _create(
     namespace = obj["metadata"].get("namespace", "")
     name = obj["metadata"].get("name", "")
     dry_run = options.dry_run
+    version = obj["metadata"].pop("resourceVersion", "")
     attempt = Attempt(CREATE, served, call, namespace, name, obj, None, dry_run=dry_run)
     if track:
         manager = manager_of(options, call.request.headers.get("user-agent", ""))
         parts.ownership.track(served, None, obj, manager, "")
     await parts.chain.admit(attempt)
+    one_of_each_owner(obj, call.warn, " after mutating admission happens")
     _settle(parts, served, obj)
     # Upstream allocates first: what is wrong with an address is told alone, and all else after.
     reservation: Reservation | None = None
@@ -110,6 +115,8 @@ async def _create(
         if dry_run:
             refuse_existing(served, namespace, name)
             return obj
+        if version.isdigit() and int(version):
+            raise Unclassified("resourceVersion should not be set on objects to be created")
         item = await parts.put(served, obj, namespace, 0, reservation, attempt)
         if item is None:
             refuse_existing(served, namespace, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sampan.api.errors import BadRequest
 from sampan.api.meta import Json
 from sampan.apiserver.served import Served
@@ -13,10 +15,31 @@ BASE_MAX = 58
 def fill(obj: Json, uid: str, timestamp: str) -> None:
     """Metadata of a new object: what the server decides, whatever was sent."""
     meta = obj["metadata"]
-    for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+    for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         meta.pop(field, None)
     meta["uid"] = uid
     meta["creationTimestamp"] = timestamp
+
+
+def one_of_each_owner(obj: Json, warn: Callable[[str], None], when: str = "") -> None:
+    """An owner that is named twice counts once, and the client is told."""
+    references = obj["metadata"].get("ownerReferences")
+    if not references or len(references) < 2:
+        return
+    kept: list[Json] = []
+    doubles = []
+    for reference in references:
+        if reference in kept:
+            doubles.append(reference.get("uid") or "")
+        else:
+            kept.append(reference)
+    if doubles:
+        warn(
+            f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner "
+            "references in 1.20+, and may reject such requests as early as 1.24; please fix your "
+            f"requests; duplicate UID(s) observed: {', '.join(doubles)}"
+        )
+        obj["metadata"]["ownerReferences"] = kept
 
 
 def generated(base: str, suffix: str) -> str:

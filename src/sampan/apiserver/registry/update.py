@@ -18,6 +18,7 @@ from sampan.apiserver.registry.metadata import (
     count_generation,
     keep_all_but_status,
     keep_status,
+    one_of_each_owner,
 )
 from sampan.apiserver.served import Served
 from sampan.resources import metadata as rules
@@ -87,6 +88,7 @@ async def _try(
         manager = manager_of(options, call.request.headers.get("user-agent", ""))
         parts.ownership.track(served, old, new, manager, change.subresource)
     await parts.chain.admit(attempt)
+    one_of_each_owner(new, call.warn, " after mutating admission happens")
     settle(served, new, old, change.subresource)
     reservation = parts.allocator.reserve(served, new, old, dry_run=options.dry_run)
     try:

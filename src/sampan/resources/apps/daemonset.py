@@ -62,7 +62,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     spec = new["spec"]
     wanted, template = spec.get("selector"), spec.get("template") or {}
     errors = rules.label_selector("spec.selector", wanted)
-    errors += workload.selects_template("spec.template", wanted, template)
+    errors += workload.selects_template("spec.template", wanted, template, None)
     if wanted is not None and rules.is_empty_selector(wanted):
         says = "empty selector is invalid for daemonset"
         errors += rules.invalid("spec.selector", wanted, says)

@@ -7,7 +7,10 @@ from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import cells, rules
 from sampan.resources.apps import workload
+from sampan.resources.core import claim_spec
 from sampan.resources.core.pod import template as pods
+from sampan.resources.core.pod.warnings import fractional
+from sampan.resources.metadata import annotation_rules
 from sampan.resources.rules import Errors
 
 _MAY_CHANGE = (
@@ -32,6 +35,8 @@ def defaults(obj: Json) -> None:
         strategy.setdefault("rollingUpdate", {})
     if strategy["type"] == "RollingUpdate" and "rollingUpdate" in strategy:
         strategy["rollingUpdate"].setdefault("partition", 0)
+        # Behind a feature gate that is off in this version.
+        strategy["rollingUpdate"].pop("maxUnavailable", None)
     retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
     for moment in ("whenDeleted", "whenScaled"):
         if not retention.get(moment):
@@ -74,31 +79,50 @@ def _spec(spec: Json, old: Json | None) -> Errors:
         path, choice = f"spec.persistentVolumeClaimRetentionPolicy.{moment}", retention.get(moment)
         if choice not in ("Retain", "Delete"):
             errors += rules.not_supported(path, choice, ["Retain", "Delete"])
-    errors += rules.all_nonnegative(
-        "spec", spec, ("replicas", "minReadySeconds", "revisionHistoryLimit")
-    )
+    if old is None:
+        for at, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+            path = f"spec.volumeClaimTemplates[{at}].spec"
+            errors += claim_spec.validate_spec(path, claim.get("spec") or {})
+    errors += rules.all_nonnegative("spec", spec, ("replicas", "minReadySeconds"))
     start = (spec.get("ordinals") or {}).get("start")
     errors += rules.nonnegative("spec.ordinals.start", start)
+    service = spec.get("serviceName")
+    if service and (old is None or not names.dns1123_label(old.get("serviceName") or "")):
+        errors += rules.each("spec.serviceName", service, names.dns1123_label(service))
     wanted, template = spec.get("selector"), spec.get("template") or {}
     errors += workload.selector("spec.selector", wanted, "statefulset")
-    errors += workload.selects_template("spec.template", wanted, template)
-    errors += pods.validate_template(
-        _with_claims(template, spec), "spec.template", old and _with_claims(old["template"], old)
-    )
+    errors += workload.selects_template("spec.template", wanted, template, "")
+    if not wanted or not rules.label_selector("", wanted):
+        errors += _template(spec, template, old)
     return errors + workload.runs_always("spec.template", template, "StatefulSet")
 
 
+def _template(spec: Json, template: Json, old: Json | None) -> Errors:
+    """Upstream asks after labels and annotations a second time."""
+    path, meta = "spec.template", template.get("metadata") or {}
+    before = old and _with_claims(old["template"], old)
+    errors = pods.validate_template(_with_claims(template, spec), path, before)
+    errors += rules.labels(f"{path}.labels", meta.get("labels"))
+    return errors + annotation_rules(f"{path}.annotations", meta.get("annotations"))
+
+
 def _with_claims(template: Json, spec: Json) -> Json:
-    """The template with a volume for each claim, as the pods will have it: mounts may name them."""
-    pod = template.get("spec", {})
-    own = list(pod.get("volumes") or ())
-    taken = {volume.get("name") for volume in own}
-    claimed = [
-        {"name": name, "emptyDir": {}}
-        for claim in spec.get("volumeClaimTemplates") or ()
-        if (name := claim.get("metadata", {}).get("name")) and name not in taken
-    ]
-    return template | {"spec": pod | {"volumes": own + claimed}} if claimed else template
+    """The template as the pods will have it: a volume for each claim, which mounts may name, and
+    host names of the controller's choosing.
+    """
+    pod = {
+        field: value
+        for field, value in template.get("spec", {}).items()
+        if field not in ("hostname", "subdomain")
+    }
+    claimed: dict[str, Json] = {}
+    for claim in spec.get("volumeClaimTemplates") or ():
+        name = claim.get("metadata", {}).get("name", "")
+        claimed[name] = {"name": name, "persistentVolumeClaim": {"claimName": name}}
+    if claimed:
+        own = [v for v in pod.get("volumes") or () if v.get("name") not in claimed]
+        pod["volumes"] = [*claimed.values(), *own]
+    return template | {"spec": pod}
 
 
 def _choice(path: str, policy: str | None) -> Errors:
@@ -126,14 +150,23 @@ def _strategy(strategy: Json) -> Errors:
 
 
 def _rolling(path: str, rolling: Json) -> Errors:
-    errors = rules.nonnegative(f"{path}.partition", rolling.get("partition"))
-    unavailable = rolling.get("maxUnavailable")
-    if unavailable is not None:
-        errors += rules.int_or_percent(f"{path}.maxUnavailable", unavailable)
-        if rules.int_or_percent_value(unavailable) == 0:
-            errors += rules.invalid(f"{path}.maxUnavailable", unavailable, "cannot be 0")
-        errors += rules.not_above_100_percent(f"{path}.maxUnavailable", unavailable)
-    return errors
+    return rules.nonnegative(f"{path}.partition", rolling.get("partition"))
+
+
+def warnings(new: Json, old: Json | None) -> list[str]:
+    spec = new["spec"]
+    found = workload.template_warnings(new, old)
+    for at, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        needs, path = (claim.get("spec") or {}).get("resources") or {}, "spec.volumeClaimTemplates"
+        for field in ("requests", "limits"):
+            where = f"{path}[{at}].resources.{field}"
+            found += fractional(where, needs.get(field), ("storage",))
+    if (spec.get("revisionHistoryLimit") or 0) < 0:
+        found.append(
+            "spec.revisionHistoryLimit: a negative value retains all historical revisions; "
+            "a value >= 0 is recommended"
+        )
+    return found
 
 
 def _status(new: Json, old: Json | None) -> Errors:
@@ -161,7 +194,7 @@ STATEFULSET = Resource(
     categories=("all",),
     defaults=defaults,
     validate=validate,
-    warnings=workload.template_warnings,
+    warnings=warnings,
     columns=(
         cells.NAME,
         cells.column("Ready", _ready),

@@ -28,15 +28,22 @@ def selector(path: str, value: Json | None, kind: str) -> Errors:
     return errors
 
 
-def selects_template(path: str, wanted: Json | None, template: Json) -> Errors:
-    """The labels of the template must be selected; an empty selector was complained of before."""
+def selects_template(
+    path: str, wanted: Json | None, template: Json, broken: str | None = "invalid label selector"
+) -> Errors:
+    """The labels of the template must be selected; an empty selector was complained of before.
+
+    `broken` is what upstream says once more of a selector that cannot be one; None: nothing.
+    """
     of_template = template.get("metadata", {}).get("labels") or {}
     if wanted and rules.is_empty_selector(wanted):
         return []
+    if wanted and rules.label_selector("", wanted):
+        return [] if broken is None else rules.invalid("spec.selector", wanted, broken)
     if labels.matches(wanted, of_template):
         return []
     says = "`selector` does not match template `labels`"
-    return rules.invalid(f"{path}.metadata.labels", rules.ordered(of_template), says)
+    return rules.invalid(f"{path}.metadata.labels", rules.ordered(of_template) or None, says)
 
 
 def template(path: str, new: Json, old: Json | None, owner: str) -> Errors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+from sampan.api import quantity
 from sampan.api.meta import Json
 from sampan.resources import rules
 from sampan.resources.rules import Errors
@@ -60,6 +61,10 @@ def _direction(asked: Json, path: str) -> Errors:
         errors += rules.required(f"{path}.policies", "must specify at least one Policy")
     for number, policy in enumerate(policies):
         errors += _policy(policy, f"{path}.policies[{number}]")
+    tolerance = asked.get("tolerance")
+    if tolerance is not None and quantity.parse(tolerance).nanos < 0:
+        says = "must be greater than or equal to 0"
+        errors += rules.invalid(f"{path}.tolerance", tolerance, says)
     return errors
 
 

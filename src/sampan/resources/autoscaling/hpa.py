@@ -40,12 +40,18 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if least is not None and least < bound:
         says = f"must be greater than or equal to {bound}"
         errors += rules.invalid("spec.minReplicas", least, says)
-    if most < 1:
-        errors += rules.invalid("spec.maxReplicas", most, "must be greater than 0")
+    if most == 0:
+        errors += rules.required("spec.maxReplicas", "must be set and greater than 0")
+    elif most < 0:
+        says = "must be greater than or equal to 1"
+        errors += rules.invalid("spec.maxReplicas", most, says)
     if least is not None and most < least:
         says = "must be greater than or equal to `minReplicas`"
         errors += rules.invalid("spec.maxReplicas", most, says)
-    errors += metrics.object_reference(spec.get("scaleTargetRef") or {}, "spec.scaleTargetRef")
+    target, before = (each.get("scaleTargetRef") or {} for each in (spec, (old or new)["spec"]))
+    errors += metrics.object_reference(target, "spec.scaleTargetRef")
+    if old is None or not metrics.version_fault(before, needs_group=True):
+        errors += metrics.api_version(target, "spec.scaleTargetRef", needs_group=True)
     errors += metrics.validate(spec.get("metrics") or [], "spec.metrics", least)
     return errors + behavior.validate(spec.get("behavior"), "spec.behavior")
 

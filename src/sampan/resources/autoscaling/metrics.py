@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sampan.api import names, quantity
 from sampan.api.meta import Json
-from sampan.resources import cells, rules
+from sampan.resources import cells, resource_names, rules
 from sampan.resources.rules import Errors
 
 FIELDS = {
@@ -61,9 +61,26 @@ def object_reference(reference: Json, path: str) -> Errors:
     return errors + rules.named(f"{path}.name", reference.get("name"), names.path_segment)
 
 
+def api_version(reference: Json, path: str, *, needs_group: bool = False) -> Errors:
+    fault = version_fault(reference, needs_group=needs_group)
+    return rules.invalid(f"{path}.apiVersion", reference.get("apiVersion") or "", fault) * bool(
+        fault
+    )
+
+
+def version_fault(reference: Json, *, needs_group: bool) -> str:
+    text = reference.get("apiVersion") or ""
+    if text.count("/") > 1:
+        return f"unexpected GroupVersion string: {text}"
+    if needs_group and not text.rpartition("/")[0]:
+        return "apiVersion must specify API group"
+    return ""
+
+
 def _object(source: Json, path: str) -> Errors:
-    target = source.get("target") or {}
-    errors = object_reference(source.get("describedObject") or {}, f"{path}.describedObject")
+    target, described = source.get("target") or {}, source.get("describedObject") or {}
+    errors = object_reference(described, f"{path}.describedObject")
+    errors += api_version(described, f"{path}.describedObject")
     errors += _identifier(source, path) + _target(target, f"{path}.target")
     if target.get("value") is None and target.get("averageValue") is None:
         detail = "must set either a target value or averageValue"
@@ -102,9 +119,13 @@ def _resource(source: Json, path: str) -> Errors:
 
 def _container_resource(source: Json, path: str) -> Errors:
     errors: Errors = []
-    for field, what in (("name", "resource name"), ("container", "container")):
-        if not source.get(field):
-            errors += rules.required(f"{path}.{field}", f"must specify a {what}")
+    name, container = source.get("name"), source.get("container")
+    if name:
+        errors += resource_names.container_name(f"{path}.name", name)
+    else:
+        errors += rules.required(f"{path}.name", "must specify a resource name")
+    detail = "must specify a container"
+    errors += rules.named(f"{path}.container", container, names.dns1123_label, detail)
     return errors + _utilization(source, path)
 
 

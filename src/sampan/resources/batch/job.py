@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.api import kinds
+from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Column, Resource, Subresource
 from sampan.resources import cells, labels, rules
@@ -55,8 +55,11 @@ def prepare(new: Json, old: Json | None, subresource: str) -> None:
     spec, meta = new["spec"], new["metadata"]
     of_pods = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
     uid, name = meta.get("uid", ""), meta.get("name", "")
+    taken = bool(of_pods) and meta.get("labels") == of_pods
     for label, value in _generated(uid, name).items():
         of_pods.setdefault(label, value)  # A wrong one from the client fails validation.
+    if taken:  # Labels that the Job has from its pods follow theirs.
+        meta["labels"] = dict(of_pods)
     selector = spec.setdefault("selector", {})
     selector.setdefault("matchLabels", {}).setdefault(UID_LABEL, uid)
     _take_labels(new)
@@ -73,8 +76,24 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     errors = _selector_is_own(new) if old is None else rules.none()
     before = old["spec"] if old is not None else None
     errors += jobspec.validate(spec, "spec", before)
+    if old is None:
+        errors += _hostname(new)
     errors += _selector(spec)
     return errors if before is None else errors + _update(new, before, old)
+
+
+def _hostname(job: Json) -> Errors:
+    """The last index is part of a pod's host name."""
+    spec, name = job["spec"], job["metadata"].get("name") or ""
+    if spec.get("completionMode") != "Indexed" or (spec.get("completions") or 0) <= 0:
+        return []
+    longest = f"{name}-{spec['completions'] - 1}"
+    says = f"will not able to create pod with invalid DNS label: {longest}"
+    return [
+        error
+        for _ in names.dns1123_label(longest)
+        for error in rules.invalid("metadata.name", name, says)
+    ][:1]
 
 
 def _selector(spec: Json) -> Errors:
@@ -83,10 +102,10 @@ def _selector(spec: Json) -> Errors:
         return rules.required("spec.selector")
     errors = rules.label_selector("spec.selector", wanted)
     of_pods = spec["template"].get("metadata", {}).get("labels") or {}
-    if not labels.matches(wanted, of_pods):
+    if not errors and not labels.matches(wanted, of_pods):
         says = "`selector` does not match template `labels`"
         path = "spec.template.metadata.labels"
-        errors += rules.invalid(path, rules.ordered(of_pods), says)
+        errors += rules.invalid(path, rules.ordered(of_pods) or None, says)
     return errors
 
 
@@ -104,7 +123,7 @@ def _selector_is_own(new: Json) -> Errors:
             errors += rules.required(path, f"must be '{value}'")
         elif of_pods[label] != value:
             errors += rules.invalid(path, rules.ordered(of_pods), f"must be '{value}'")
-    if not labels.matches(wanted, expected):
+    if not rules.label_selector("", wanted) and not labels.matches(wanted, expected):
         errors += rules.invalid("spec.selector", wanted, "`selector` not auto-generated")
     return errors
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sampan.api import names
-from sampan.api.errors import OMITTED
+from sampan.api.errors import OMITTED, quoted
 from sampan.api.meta import Json
 from sampan.resources import rules
 from sampan.resources.core.pod import template as pods
@@ -179,7 +179,7 @@ def _exit_codes(codes: Json, path: str, containers: set[str]) -> Errors:
         errors += rules.invalid(f"{path}.containerName", name, says)
     at = f"{path}.values"
     if not values:
-        errors += rules.invalid(at, values, "at least one value is required")
+        errors += rules.invalid(at, codes.get("values"), "at least one value is required")
     elif len(values) > MAX_EXIT_CODES:
         errors += rules.too_many(at, len(values), MAX_EXIT_CODES)
     for number, value in enumerate(values):
@@ -224,21 +224,26 @@ def _success_rule(rule: Json, path: str, total: int) -> Errors:
     if indexes is None and count is None:
         detail = "at least one of succeededCount or succeededIndexes must be specified"
         return rules.required(path, detail)
-    errors, most, of = rules.none(), total, "the number of specified completions"
+    errors, named = rules.none(), 0
     if indexes is not None:
         if len(indexes) > INDEXES_LIMIT:
             errors += rules.too_long(f"{path}.succeededIndexes", INDEXES_LIMIT)
         try:
-            most = count_indexes(indexes, total)
-            of = "the number of indexes in the specified succeededIndexes field"
+            named = count_indexes(indexes, total)
         except ValueError as error:
             says = f"error parsing succeededIndexes: {error}"
             errors += rules.invalid(f"{path}.succeededIndexes", indexes, says)
-    if count is not None:
-        errors += rules.nonnegative(f"{path}.succeededCount", count)
-        if count > most:
-            says = f"must be less than or equal to {most} ({of})"
-            errors += rules.invalid(f"{path}.succeededCount", count, says)
+    if count is None:
+        return errors
+    at = f"{path}.succeededCount"
+    errors += rules.nonnegative(at, count)
+    if count > total:
+        says = f"must be less than or equal to {total} (the number of specified completions)"
+        errors += rules.invalid(at, count, says)
+    if indexes is not None and count > named:
+        of = "the number of indexes in the specified succeededIndexes field"
+        says = f"must be less than or equal to {named} ({of})"
+        errors += rules.invalid(at, count, says)
     return errors
 
 
@@ -252,7 +257,7 @@ def count_indexes(text: str, total: int) -> int:
                              "interval can have at most two parts separated by '-'")  # fmt: skip
         for end in ends:
             if not end.isdigit():
-                raise ValueError(f"cannot convert string to integer for index: {end!a}")
+                raise ValueError(f"cannot convert string to integer for index: {quoted(end)}")
         low, high = int(ends[0]), int(ends[-1])
         for end_number in (low, high):
             if end_number >= total:
@@ -270,4 +275,4 @@ def _replacement(spec: Json, path: str) -> Errors:
         return []
     with_failure = spec.get("podFailurePolicy") is not None
     allowed = ["Failed"] if with_failure else ["Failed", "TerminatingOrFailed"]
-    return rules.one_of(path, policy, allowed)
+    return [] if policy in allowed else rules.not_supported(path, policy, allowed)

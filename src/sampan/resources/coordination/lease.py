@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from sampan.api import kinds, names
+from sampan.api import kinds
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import cells, rules
 from sampan.resources.rules import Errors
+
+
+def defaults(obj: Json) -> None:
+    """Coordinated elections are behind a feature gate that is off in this version."""
+    for field in ("strategy", "preferredHolder"):
+        (obj.get("spec") or {}).pop(field, None)
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
@@ -16,23 +22,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         errors += rules.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0")
     transitions = spec.get("leaseTransitions")
     errors += rules.nonnegative("spec.leaseTransitions", transitions)
-    strategy = spec.get("strategy")
-    if strategy is not None:
-        errors += _strategy(strategy)
-    preferred = spec.get("preferredHolder")
-    if preferred and not strategy:
-        says = "may only be specified if `strategy` is defined"
-        errors += rules.forbidden("spec.preferredHolder", says)
     return errors
-
-
-def _strategy(strategy: str) -> Errors:
-    """Election strategies are qualified names; the unqualified ones are Kubernetes' own."""
-    if "/" not in strategy:
-        if strategy == "OldestEmulationVersion":
-            return []
-        return rules.not_supported("spec.strategy", strategy, ["OldestEmulationVersion"])
-    return rules.each("spec.strategy", strategy, names.qualified_name(strategy))
 
 
 LEASE = Resource(
@@ -40,6 +30,7 @@ LEASE = Resource(
     schema="io.k8s.api.coordination.v1.Lease",
     free_finalizers=True,
     singular="lease",
+    defaults=defaults,
     validate=validate,
     columns=(
         cells.NAME,

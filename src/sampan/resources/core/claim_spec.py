@@ -20,18 +20,28 @@ from sampan.resources.rules import (
 
 ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
-TEMPLATE_METADATA = ("annotations", "labels", "creationTimestamp")
+NOT_IN_TEMPLATES = (
+    "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation",
+    "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences",
+    "finalizers",
+)  # fmt: skip
 
 
 def validate_template(path: str, template: Json) -> Errors:
     """A claim that does not exist yet: only labels and annotations of its metadata count."""
-    meta = template.get("metadata") or {}
-    errors = metadata.annotation_rules(f"{path}.metadata.annotations", meta.get("annotations"))
-    errors += labels(f"{path}.metadata.labels", meta.get("labels"))
-    for field in meta:
-        if field not in TEMPLATE_METADATA and meta[field]:
-            errors += forbidden(f"{path}.metadata.{field}", "cannot be set")
+    errors = template_metadata(f"{path}.metadata", template.get("metadata") or {})
     return errors + validate_spec(f"{path}.spec", template.get("spec") or {})
+
+
+def template_metadata(path: str, meta: Json) -> Errors:
+    """Of what a template makes, only labels and annotations can be told."""
+    errors = metadata.annotation_rules(f"{path}.annotations", meta.get("annotations"))
+    errors += labels(f"{path}.labels", meta.get("labels"))
+    for field in NOT_IN_TEMPLATES:
+        if meta.get(field) not in (None, "", []) and (field != "generation" or meta[field]):
+            shown = "uID" if field == "uid" else field
+            errors += forbidden(f"{path}.{shown}", "cannot be set")
+    return errors
 
 
 def validate_spec(path: str, spec: Json) -> Errors:

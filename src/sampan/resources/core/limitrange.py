@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 
 from sampan.api import kinds, names, quantity
@@ -23,6 +24,13 @@ def defaults(limits: Json) -> None:
             for field, amounts in (("default", limit), ("defaultRequest", request)):
                 if amounts:
                     item[field] = amounts
+
+
+def prepare(new: Json, old: Json | None, subresource: str) -> None:
+    """One without a name gets one."""
+    meta = new["metadata"]
+    if old is None and not meta.get("name"):
+        meta["name"] = str(uuid.uuid4())
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
@@ -126,6 +134,7 @@ LIMITRANGE = Resource(
     singular="limitrange",
     short=("limits",),
     defaults=defaults,
+    prepare=prepare,
     validate=validate,
     columns=(cells.NAME, cells.CREATED_AT),
     generation=False,

@@ -24,6 +24,7 @@ def defaults(node: Json) -> None:
     given to pods.
     """
     spec, status = node.setdefault("spec", {}), node.setdefault("status", {})
+    spec.pop("configSource", None)
     one, many = spec.get("podCIDR"), spec.get("podCIDRs")
     if one and (not many or many[0] != one):
         spec["podCIDRs"] = [one]
@@ -69,9 +70,6 @@ def _pod_cidrs(cidrs: list[str]) -> Errors:
         return errors
     if len(cidrs) > 2 or len({addresses.is_ipv6(cidr) for cidr in cidrs}) < 2:
         errors += invalid(CIDRS, cidrs, "may specify no more than one CIDR for each IP family")
-    for at, cidr in enumerate(cidrs):
-        if cidr in cidrs[:at]:
-            errors += duplicate(f"{CIDRS}[{at}]", cidr)
     return errors
 
 

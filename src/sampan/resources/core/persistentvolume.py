@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sampan.api import kinds, names, quantity
 from sampan.api.meta import Json
@@ -23,9 +24,11 @@ from sampan.resources.rules import (
     immutable,
     invalid,
     not_supported,
+    ordered,
     required,
 )
 
+BAD_IQN = "must be valid format"
 RECLAIM = ("Delete", "Recycle", "Retain")
 SOURCES: Mapping[str, str] = {
     name: name
@@ -39,6 +42,9 @@ SOURCES: Mapping[str, str] = {
 """Each source and its name in paths, in the order of complaints."""
 
 
+OLD_SOURCES = ("cephfs", "photonPersistentDisk", "scaleIO", "storageos", "glusterfs", "rbd")
+
+
 def defaults(volume: Json) -> None:
     spec, status = volume.setdefault("spec", {}), volume.setdefault("status", {})
     if not status.get("phase"):
@@ -47,6 +53,8 @@ def defaults(volume: Json) -> None:
         spec["persistentVolumeReclaimPolicy"] = "Retain"
     if spec.get("volumeMode") is None:
         spec["volumeMode"] = "Filesystem"
+    if (host := spec.get("hostPath")) is not None and host.get("type") is None:
+        host["type"] = ""
 
 
 def prepare(new: Json, old: Json | None, subresource: str) -> None:
@@ -66,20 +74,16 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
 
 
 def warnings(new: Json, old: Json | None) -> list[str]:
-    spec = new["spec"]
-    found = [f"spec.{kind}: {text}" for kind, text in OLD_VOLUMES.items() if kind in spec]
+    spec, found = new["spec"], []
     if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
         found.append(
             "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. "
             "Instead, the recommended approach is to use dynamic provisioning."
         )
-    text = (spec.get("capacity") or {}).get("storage")
-    if text is not None and quantity.parse(text).milli % 1000:
-        shown = quantity.parse(text)
-        found.append(
-            f'spec.capacity[storage]: fractional byte value "{shown}" is invalid, '
-            "must be an integer"
-        )
+    for kind in OLD_SOURCES:
+        if kind in spec:
+            shown = "storageOS" if kind == "storageos" else kind
+            found.append(f"spec.{shown}: {OLD_VOLUMES[kind]}")
     return found
 
 
@@ -99,8 +103,6 @@ def _spec(spec: Json, name: str) -> Errors:
         else:
             errors += node_selector(path, needed)
     errors += _sources(spec, name)
-    if "local" in spec and affinity is None:
-        errors += required("spec.nodeAffinity", "Local volume requires node affinity")
     place = (spec.get("hostPath") or {}).get("path")
     if place and posixpath.normpath(place) in ("/", "//") and policy == "Recycle":
         says = "may not be 'recycle' for a hostPath mount of '/'"
@@ -127,7 +129,7 @@ def _capacity(capacity: Mapping[str, str]) -> Errors:
     path = "spec.capacity"
     errors: Errors = [] if capacity else required(path)
     if list(capacity) != ["storage"]:
-        errors += not_supported(path, dict(capacity), ("storage",))
+        errors += not_supported(path, ordered(capacity) or None, ("storage",))
     for name, text in capacity.items():
         here, value = f"{path}[{name}]", quantity.parse(text).value
         if value < 0:
@@ -149,6 +151,8 @@ def _sources(spec: Json, name: str) -> Errors:
             continue
         found = True
         errors += _source(f"spec.{shown}", kind, source, name)
+        if kind == "local" and spec.get("nodeAffinity") is None:
+            errors += required("spec.nodeAffinity", "Local volume requires node affinity")
     return errors if found else [*errors, *required("spec", "must specify a volume type")]
 
 
@@ -162,6 +166,8 @@ def _source(path: str, kind: str, source: Json, name: str) -> Errors:
     if kind in ("cinder", "storageos"):
         errors += volume_sources.secret_name(path, source, namespaced=True)
     if kind == "iscsi":
+        # Here upstream's words are the same for every kind of wrong name.
+        errors = [replace(e, detail=BAD_IQN) if e.detail.startswith(BAD_IQN) else e for e in errors]
         shown = source.get("targetPortal") or ""
         errors += volume_sources.portal_too_long(f"{path}.targetportal", name, source, shown)
         errors += volume_sources.secret_name(path, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.api import kinds
+from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource, Subresource
 from sampan.resources import cells, labels
@@ -64,7 +64,7 @@ def _template(spec: Json, before: Json | None) -> Errors:
     own = (pod.get("metadata") or {}).get("labels") or {}
     if any(own.get(key) != value for key, value in (spec.get("selector") or {}).items()):
         says = "`selector` does not match template `labels`"
-        errors += invalid(f"{path}.metadata.labels", ordered(own), says)
+        errors += invalid(f"{path}.metadata.labels", ordered(own) or None, says)
     errors += template.validate_template(pod, path, before)
     restart = pod["spec"].get("restartPolicy")
     if restart != "Always":
@@ -113,6 +113,7 @@ REPLICATIONCONTROLLER = Resource(
             "Selector", lambda rc: labels.set_text(rc["spec"].get("selector")), priority=1
         ),
     ),
+    name_rule=names.long_name,
     fields={"status.replicas": lambda rc: str(_status_field(rc, "replicas"))},
     subresources=(
         Subresource("scale", kinds.SCALES),

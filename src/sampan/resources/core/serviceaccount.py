@@ -13,7 +13,9 @@ ENFORCE_MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
 def prepare(new: Json, old: Json | None, subresource: str) -> None:
     """Of references to secrets only the name counts."""
     if new.get("secrets"):
-        new["secrets"] = [{"name": each.get("name", "")} for each in new["secrets"]]
+        new["secrets"] = [
+            {"name": each["name"]} if each.get("name") else {} for each in new["secrets"]
+        ]
 
 
 def warnings(new: Json, old: Json | None) -> list[str]:

@@ -76,9 +76,9 @@ def portal_too_long(path: str, name: str, source: Json, shown: str) -> Errors:
 
 
 def csi_driver(path: str, driver: str) -> Errors:
-    errors: Errors = [] if driver else required(path)
-    if len(driver) > 63:
-        errors += too_long(path, 63)
+    if not driver:
+        return required(path)
+    errors: Errors = too_long(path, 63) if len(driver) > 63 else []
     return errors + each(path, driver, names.dns1123_subdomain(driver.lower()))
 
 

@@ -6,6 +6,7 @@ from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import addresses, cells, labels, rules
+from sampan.resources.address_warnings import cidr_warnings
 from sampan.resources.rules import Errors
 
 _PROTOCOLS = ["TCP", "UDP", "SCTP"]
@@ -62,12 +63,12 @@ def _port(path: str, port: Json) -> Errors:
                 errors += rules.invalid(f"{path}.endPort", number, says)
             errors += rules.each(f"{path}.endPort", last, names.port_number(last))
         return errors
-    if number is not None:
-        errors += rules.each(f"{path}.port", number, names.port_name(number))
     if last is not None:
         lack = "non-numeric" if number is not None else "not specified"
         says = f"may not be specified when `port` is {lack}"
         errors += rules.invalid(f"{path}.endPort", last, says)
+    if number is not None:
+        errors += rules.each(f"{path}.port", number, names.port_name(number))
     return errors
 
 
@@ -108,6 +109,19 @@ def _within(inner: addresses.IpNetwork, outer: addresses.IpNetwork) -> bool:
     return inner.network_address in outer
 
 
+def warnings(new: Json, old: Json | None) -> list[str]:
+    spec, found = new["spec"], list[str]()
+    for direction, peers in (("ingress", "from"), ("egress", "to")):
+        for at, rule in enumerate(spec.get(direction) or ()):
+            for number, peer in enumerate(rule.get(peers) or ()):
+                block = peer.get("ipBlock") or {}
+                path = f"spec.{direction}[{at}].{peers}[{number}].ipBlock"
+                found += cidr_warnings(f"{path}.cidr", block.get("cidr") or "")
+                for place, part in enumerate(block.get("except") or ()):
+                    found += cidr_warnings(f"{path}.except[{place}]", part)
+    return found
+
+
 def _cidrs(spec: Json) -> list[str]:
     found: list[str] = []
     for direction, peers in (("ingress", "from"), ("egress", "to")):
@@ -125,6 +139,7 @@ NETWORKPOLICY = Resource(
     short=("netpol",),
     defaults=defaults,
     validate=validate,
+    warnings=warnings,
     columns=(
         cells.NAME,
         cells.column("Pod-Selector", lambda obj: labels.text(obj["spec"].get("podSelector"))),

@@ -14,5 +14,5 @@ def typed_local(path: str, reference: Json) -> Errors:
         errors += rules.each(f"{path}.apiGroup", group, names.dns1123_subdomain(group))
     for field in ("kind", "name"):
         value = reference.get(field)
-        errors += rules.named(f"{path}.{field}", value, names.path_segment, f"{field} is required")
+        errors += rules.named(f"{path}.{field}", value, names.path_segment)
     return errors

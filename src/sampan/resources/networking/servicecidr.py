@@ -25,7 +25,7 @@ def _cidrs(cidrs: list[str]) -> Errors:
     if not cidrs:
         return rules.required("spec.cidrs", "at least one CIDR required")
     if len(cidrs) > 2:
-        return rules.invalid("spec", cidrs, "may only hold up to 2 values")
+        return rules.invalid("spec.cidrs", cidrs, "may only hold up to 2 values")
     errors: Errors = []
     if len(cidrs) == 2 and addresses.is_ipv6(cidrs[0]) == addresses.is_ipv6(cidrs[1]):
         says = (

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from sampan.api import kinds, names, quantity
+from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import cells, rules
+from sampan.resources.core.pod import requirements
+from sampan.resources.core.pod.scheduling import validate_tolerations
 from sampan.resources.rules import Errors
-
-_EFFECTS = ["NoSchedule", "PreferNoSchedule", "NoExecute"]
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     handler = new.get("handler", "")
-    errors = rules.each("handler", handler, names.dns1123_label(handler))
-    for name, amount in sorted(((new.get("overhead") or {}).get("podFixed") or {}).items()):
-        if quantity.parse_json(amount) < quantity.parse("0"):
-            says = "must be greater than or equal to 0"
-            errors += rules.invalid(f"overhead.podFixed[{name}]", amount, says)
+    errors = rules.named("handler", handler, names.dns1123_label)
+    fixed = (new.get("overhead") or {}).get("podFixed")
+    if fixed:
+        errors += requirements.validate_requirements("overhead", {"limits": fixed}, frozenset())
     errors += _scheduling(new.get("scheduling") or {})
     if old is not None:
         errors += rules.immutable("handler", handler, old.get("handler", ""))
@@ -25,23 +24,12 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
 
 
 def _scheduling(scheduling: Json) -> Errors:
+    path, tolerations = "scheduling.tolerations", scheduling.get("tolerations") or ()
     errors = rules.labels("scheduling.nodeSelector", scheduling.get("nodeSelector"))
-    seen: list[Json] = []
-    for at, toleration in enumerate(scheduling.get("tolerations") or ()):
-        path = f"scheduling.tolerations[{at}]"
-        key = toleration.get("key")
-        if key:
-            errors += rules.each(f"{path}.key", key, names.qualified_name(key))
-        elif toleration.get("operator") != "Exists":
-            says = 'operator must be Exists when `key` is empty, which means "match all values '
-            says += 'and all keys"'
-            errors += rules.invalid(f"{path}.operator", toleration.get("operator", ""), says)
-        effect = toleration.get("effect")
-        if effect and effect not in _EFFECTS:
-            errors += rules.not_supported(f"{path}.effect", effect, _EFFECTS)
-        if toleration in seen:
-            errors += rules.duplicate(path, toleration)
-        seen.append(toleration)
+    errors += validate_tolerations(path, tolerations)
+    for at, toleration in enumerate(tolerations):
+        if toleration in tolerations[:at]:
+            errors += rules.duplicate(f"{path}[{at}]", toleration)
     return errors
 
 
@@ -52,5 +40,7 @@ RUNTIMECLASS = Resource(
     validate=validate,
     columns=(cells.NAME, cells.column("Handler", cells.field("handler")), cells.AGE),
     generation=False,
+    free_finalizers=True,
+    create_on_update=True,
     unconditional_update=False,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.api import kinds
+from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource, Subresource
 from sampan.resources import cells, rules
@@ -86,4 +86,6 @@ PODDISRUPTIONBUDGET = Resource(
     ),
     subresources=(Subresource("status", kinds.PODDISRUPTIONBUDGETS),),
     unconditional_update=False,
+    name_rule=names.name_is_path_segment,
+    free_finalizers=True,
 )

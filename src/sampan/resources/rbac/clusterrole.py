@@ -23,7 +23,10 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         detail = "at least one clusterRoleSelector required if aggregationRule is non-nil"
         errors += rules.required(path, detail)
     for at, selector in enumerate(selectors or ()):
-        errors += rules.label_selector(f"{path}[{at}]", selector)
+        faults = rules.label_selector(f"{path}[{at}]", selector)
+        if faults:
+            faults += rules.invalid(f"{path}[{at}]", None, "invalid label selector.")
+        errors += faults
     return errors
 
 

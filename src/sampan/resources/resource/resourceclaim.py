@@ -70,4 +70,5 @@ RESOURCECLAIM = Resource(
     columns=(cells.NAME, cells.column("State", state), cells.AGE),
     subresources=(Subresource("status", kinds.RESOURCECLAIMS),),
     generation=False,
+    returns_deleted=True,
 )

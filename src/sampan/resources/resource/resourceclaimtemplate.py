@@ -6,6 +6,7 @@ from sampan.api import kinds
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import cells, rules
+from sampan.resources.core.claim_spec import template_metadata
 from sampan.resources.resource import device
 from sampan.resources.rules import Errors
 
@@ -19,7 +20,8 @@ def defaults(obj: Json) -> None:
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     spec = new.get("spec") or {}
     if old is None:
-        return device.claim_spec("spec.spec", spec.get("spec") or {})
+        errors = template_metadata("spec.metadata", spec.get("metadata") or {})
+        return errors + device.claim_spec("spec.spec", spec.get("spec") or {})
     return rules.immutable("spec", spec, old.get("spec") or {})
 
 
@@ -31,4 +33,5 @@ RESOURCECLAIMTEMPLATE = Resource(
     validate=validate,
     columns=(cells.NAME, cells.AGE),
     generation=False,
+    returns_deleted=True,
 )

@@ -2,56 +2,104 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import cells, rules
+from sampan.resources.core.pod.scheduling import node_selector
+from sampan.resources.resource import slicedevice
+from sampan.resources.resource.device import driver_name, name_of, pool_name, set_of
 from sampan.resources.rules import Errors
 
 MAX_DEVICES = 128
-_PLACES = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
+MAX_ADVANCED_DEVICES = 64
+"""Where a device has taints or consumes counters."""
+MAX_COUNTER_SETS = 8
+_PLACES = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is "
+_PLACES += "required"
+_ONE_TERM = "must have exactly one node selector term"
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     spec = new.get("spec") or {}
-    pool = spec.get("pool") or {}
-    errors = rules.named("spec.driver", spec.get("driver"), names.dns1123_subdomain)
-    errors += rules.named("spec.pool.name", pool.get("name"), _pool_name)
-    errors += rules.nonnegative("spec.pool.generation", pool.get("generation"))
-    if pool.get("resourceSliceCount", 0) <= 0:
-        count = pool.get("resourceSliceCount", 0)
-        errors += rules.invalid("spec.pool.resourceSliceCount", count, "must be greater than zero")
-    given = [place for place in _PLACES if spec.get(place)]
-    if len(given) != 1:
-        says = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` "
-        says += "is required"
-        wrong = rules.invalid("spec", ", ".join(given), says)
-        errors += wrong if given else rules.required("spec", says)
-    errors += _devices(spec.get("devices") or ())
+    before = (old or {}).get("spec") or {}
+    errors = driver_name("spec.driver", spec.get("driver") or "")
+    errors += _pool(spec.get("pool") or {})
     if old is not None:
-        before = old.get("spec") or {}
-        for field in ("nodeName", "driver"):
-            errors += rules.immutable(f"spec.{field}", spec.get(field), before.get(field))
-        was = (before.get("pool") or {}).get("name")
-        errors += rules.immutable("spec.pool.name", pool.get("name"), was)
+        errors += _fixed(spec, before)
+    errors += _place(spec)
+    if spec.get("sharedCounters") and spec.get("devices"):
+        errors += rules.invalid("spec", "", "only one of `sharedCounters` or `devices` is allowed")
+    errors += _devices(spec, {name_of(each): each for each in before.get("devices") or ()})
+    return errors + set_of(
+        "spec.sharedCounters", spec.get("sharedCounters"), slicedevice.counter_set,
+        MAX_COUNTER_SETS, name_of,
+    )  # fmt: skip
+
+
+def _pool(pool: Json) -> Errors:
+    errors = pool_name("spec.pool.name", pool.get("name") or "")
+    count, generation = pool.get("resourceSliceCount") or 0, pool.get("generation") or 0
+    if count <= 0:
+        errors += rules.invalid("spec.pool.resourceSliceCount", count, "must be greater than zero")
+    if generation < 0:
+        says = "must be greater than or equal to zero"
+        errors += rules.invalid("spec.pool.generation", generation, says)
     return errors
 
 
-def _pool_name(name: str) -> list[str]:
-    return [fault for part in name.split("/") for fault in names.dns1123_subdomain(part)]
-
-
-def _devices(devices: list[Json] | tuple[()]) -> Errors:
-    if len(devices) > MAX_DEVICES:
-        return rules.too_many("spec.devices", len(devices), MAX_DEVICES)
-    errors, seen = rules.none(), set[str]()
-    for at, device in enumerate(devices):
-        path, name = f"spec.devices[{at}].name", device.get("name", "")
-        errors += rules.named(path, name, names.dns1123_label)
-        if name in seen:
-            errors += rules.duplicate(path, name)
-        seen.add(name)
+def _fixed(new: Json, old: Json) -> Errors:
+    now, was = (((each.get("pool") or {}).get("name") or "") for each in (new, old))
+    errors = rules.immutable("spec.pool.name", now, was)
+    for field in ("driver", "nodeName"):
+        errors += rules.immutable(f"spec.{field}", new.get(field), old.get(field))
     return errors
+
+
+def _place(spec: Json) -> Errors:
+    """Where the devices are: said in exactly one way."""
+    errors: Errors = []
+    given: list[str] = []
+    name, selector = spec.get("nodeName"), spec.get("nodeSelector")
+    if name:
+        given.append("`nodeName`")
+        errors += rules.each("spec.nodeName", name, names.dns1123_subdomain(name))
+    elif name is not None:
+        says = "must be either unset or set to a non-empty string"
+        errors += rules.invalid("spec.nodeName", name, says)
+    if selector is not None:
+        given.append("`nodeSelector`")
+        terms = selector.get("nodeSelectorTerms")
+        errors += node_selector("spec.nodeSelector", selector)
+        if len(terms or ()) != 1:
+            errors += rules.invalid("spec.nodeSelector.nodeSelectorTerms", terms, _ONE_TERM)
+    for field in ("allNodes", "perDeviceNodeSelection"):
+        if spec.get(field):
+            given.append(f"`{field}`")
+        elif spec.get(field) is not None:
+            says = "must be either unset or set to true"
+            errors += rules.invalid(f"spec.{field}", False, says)
+    if not given:
+        return errors + rules.required("spec", _PLACES)
+    if len(given) > 1:
+        says = f"{_PLACES}, but multiple fields are set"
+        errors += rules.invalid("spec", "{" + ", ".join(given) + "}", says)
+    return errors
+
+
+def _devices(spec: Json, before: dict[str, Json]) -> Errors:
+    devices = spec.get("devices") or ()
+    advanced = any(each.get("taints") or each.get("consumesCounters") for each in devices)
+    per_device = bool(spec.get("perDeviceNodeSelection"))
+
+    def rule(path: str, value: Any) -> Errors:
+        old = before.get(name_of(value))
+        return slicedevice.device(path, value, old, per_device=per_device)
+
+    most = MAX_ADVANCED_DEVICES if advanced else MAX_DEVICES
+    return set_of("spec.devices", devices, rule, most, name_of)
 
 
 RESOURCESLICE = Resource(
@@ -70,4 +118,5 @@ RESOURCESLICE = Resource(
         "spec.nodeName": cells.field("spec", "nodeName"),
         "spec.driver": cells.field("spec", "driver"),
     },
+    returns_deleted=True,
 )

@@ -49,7 +49,7 @@ def prepare(new: Json, old: Json | None, subresource: str) -> None:
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     spec = new["spec"]
-    errors = driver_name("name", new["metadata"].get("name", ""))
+    errors: Errors = []
     for field in ("attachRequired", "podInfoOnMount", "storageCapacity"):
         if spec.get(field) is None:
             errors += rules.required(f"spec.{field}")
@@ -57,9 +57,9 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if policy is not None:
         errors += rules.one_of("spec.fsGroupPolicy", policy, _FS_GROUP)
     errors += _audiences(spec.get("tokenRequests") or ())
-    for at, mode in enumerate(spec.get("volumeLifecycleModes") or ()):
+    for mode in spec.get("volumeLifecycleModes") or ():
         if mode not in _MODES:
-            errors += rules.not_supported(f"spec.volumeLifecycleModes[{at}]", mode, _MODES)
+            errors += rules.not_supported("spec.volumeLifecycleModes", mode, _MODES)
     period = spec.get("nodeAllocatableUpdatePeriodSeconds")
     if period is not None and period < 10:
         path = "spec.nodeAllocatableUpdatePeriodSeconds"
@@ -69,6 +69,19 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
             before = old["spec"].get(field)
             errors += rules.immutable(f"spec.{field}", spec.get(field), before)
     return errors
+
+
+def warnings(new: Json, old: Json | None) -> list[str]:
+    spec, before = new["spec"], (old or {}).get("spec") or {}
+    tokens = spec.get("tokenRequests")
+    if not tokens or spec.get("serviceAccountTokenInSecrets") is not None:
+        return []
+    if old is not None and tokens == before.get("tokenRequests"):
+        return []
+    return [
+        "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true "
+        "to prevent possible logging of tokens in volume attributes"
+    ]
 
 
 def _audiences(requests: list[Json] | tuple[()]) -> Errors:
@@ -104,6 +117,7 @@ CSIDRIVER = Resource(
     defaults=defaults,
     prepare=prepare,
     validate=validate,
+    warnings=warnings,
     columns=(
         cells.NAME,
         cells.column("AttachRequired", cells.field("spec", "attachRequired"), type="boolean"),

@@ -30,15 +30,15 @@ def _driver(path: str, driver: Json) -> Errors:
     node = driver.get("nodeID", "")
     errors = [] if node else rules.required(f"{path}.nodeID")
     if len(node) > NODE_ID_LIMIT:
-        says = f"nodeID must be {NODE_ID_LIMIT} characters or less"
+        says = f"must be {NODE_ID_LIMIT} characters or less"
         errors += rules.invalid(f"{path}.nodeID", node, says)
     keys = driver.get("topologyKeys") or ()
     for at, key in enumerate(keys):
         if not key:
-            errors += rules.required(f"{path}.topologyKeys")
+            errors += rules.required(path)
         if key in keys[:at]:
-            errors += rules.duplicate(f"{path}.topologyKeys", key)
-        errors += rules.each(f"{path}.topologyKeys", key, names.qualified_name(key))
+            errors += rules.duplicate(path, key)
+        errors += rules.each(path, key, names.qualified_name(key))
     count = (driver.get("allocatable") or {}).get("count")
     return errors + rules.nonnegative(f"{path}.allocatable.count", count)
 

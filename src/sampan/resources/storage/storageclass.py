@@ -31,18 +31,20 @@ def defaults(obj: Json) -> None:
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if old is not None:
         return _update(new, old)
-    provisioner = new.get("provisioner", "")
-    if provisioner:
-        faults = names.qualified_name(provisioner.lower())
-        errors = rules.each("provisioner", provisioner, faults)
-    else:
-        errors = rules.required("provisioner")
+    errors = provisioner("provisioner", new.get("provisioner", ""))
     errors += parameters("parameters", new.get("parameters") or {}, needed=False)
     policy = new.get("reclaimPolicy")
     if policy and policy not in _RECLAIM:
         errors += rules.not_supported("reclaimPolicy", policy, _RECLAIM)
     errors += rules.one_of("volumeBindingMode", new.get("volumeBindingMode"), _BINDING_MODES)
     return errors + _topologies(new.get("allowedTopologies") or ())
+
+
+def provisioner(path: str, name: str) -> Errors:
+    """Upper case is no fault, but it is not shown either."""
+    if not name:
+        return rules.required(path)
+    return rules.each(path, name.lower(), names.qualified_name(name.lower()))
 
 
 def parameters(path: str, values: Json, *, needed: bool) -> Errors:
@@ -61,8 +63,9 @@ def parameters(path: str, values: Json, *, needed: bool) -> Errors:
 
 def _topologies(terms: list[Json] | tuple[()]) -> Errors:
     errors: Errors = []
+    before: list[dict[str, set[str]]] = []
     for at, term in enumerate(terms):
-        seen: set[str] = set()
+        seen: dict[str, set[str]] = {}
         for number, requirement in enumerate(term.get("matchLabelExpressions") or ()):
             path = f"allowedTopologies[{at}].matchLabelExpressions[{number}]"
             key, values = requirement.get("key", ""), requirement.get("values") or ()
@@ -74,7 +77,10 @@ def _topologies(terms: list[Json] | tuple[()]) -> Errors:
             errors += rules.each(f"{path}.key", key, names.qualified_name(key))
             if key in seen:
                 errors += rules.duplicate(f"{path}.key", key)
-            seen.add(key)
+            seen[key] = set(values)
+        path = f"allowedTopologies[{at}].matchLabelExpressions"
+        errors += rules.duplicate(path, "") * before.count(seen)
+        before.append(seen)
     return errors
 
 

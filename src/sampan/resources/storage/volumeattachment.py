@@ -44,7 +44,7 @@ def _spec(spec: Json) -> Errors:
     if name == "":
         detail = "must specify non empty persistentVolumeName"
         errors += rules.required("spec.source.persistentVolumeName", detail)
-    elif name is not None:
+    if name is not None:
         path = "spec.source.persistentVolumeName"
         errors += rules.each(path, name, names.dns1123_subdomain(name))
     return errors

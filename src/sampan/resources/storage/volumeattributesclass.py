@@ -7,14 +7,13 @@ from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import cells, rules
 from sampan.resources.rules import Errors
-from sampan.resources.storage.csidriver import driver_name
-from sampan.resources.storage.storageclass import parameters
+from sampan.resources.storage.storageclass import parameters, provisioner
 
 DEFAULT_ANNOTATION = "storageclass.kubernetes.io/is-default-class"
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
-    errors = driver_name("driverName", new.get("driverName", ""))
+    errors = provisioner("driverName", new.get("driverName", ""))
     errors += parameters("parameters", new.get("parameters") or {}, needed=True)
     if old is not None:
         for field in ("driverName", "parameters"):

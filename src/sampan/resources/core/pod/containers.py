@@ -173,8 +173,6 @@ def _running(path: str, container: Json, context: Context) -> Errors:
     errors: Errors = []
     if (lifecycle := container.get("lifecycle")) is not None:
         errors += probes.validate_lifecycle(f"{path}.lifecycle", lifecycle, context.grace_s)
-        here = f"{path}.lifecycle.stopSignal"
-        errors += probes.validate_stop_signal(here, lifecycle, context.os)
     return errors + probes.validate_probes(path, container, context.grace_s)
 
 

@@ -14,7 +14,9 @@ from sampan.resources.core.pod import levels
 GRACE_PERIOD_S = 30
 TOKEN_LIFE_S = 3600
 FILE_MODE = 0o644
+LONGEST_REPOSITORY = 255
 VOLUME_MODES = ("secret", "configMap", "downwardAPI", "projected")
+DISABLED_PROJECTIONS = ("clusterTrustBundle", "podCertificate")
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
@@ -47,6 +49,7 @@ def default_spec(spec: Json) -> None:
     if not spec.get("schedulerName"):
         spec["schedulerName"] = "default-scheduler"
     _default_account(spec)
+    _drop_disabled(spec)
     for volume in spec.get("volumes") or ():
         _default_volume(volume)
     for field in CONTAINER_LISTS:
@@ -57,6 +60,20 @@ def default_spec(spec: Json) -> None:
 def pull_policy(image: str) -> str:
     """Always for `:latest`, said or meant; else IfNotPresent."""
     return "Always" if _tag(image) == "latest" else "IfNotPresent"
+
+
+def _drop_disabled(spec: Json) -> None:
+    """Fields behind feature gates that are off in this version are not kept."""
+    spec.pop("schedulingGroup", None)
+    for volume in spec.get("volumes") or ():
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            for field in DISABLED_PROJECTIONS:
+                source.pop(field, None)
+    for field in CONTAINER_LISTS:
+        for container in spec.get(field) or ():
+            lifecycle = container.get("lifecycle") or {}
+            if lifecycle.pop("stopSignal", None) is not None and not lifecycle:
+                del container["lifecycle"]
 
 
 def _default_account(spec: Json) -> None:
@@ -183,7 +200,7 @@ def _tag(image: str) -> str:
     head, colon, tag = name.rpartition(":")
     if not colon or "/" in tag:
         head, tag = name, ""
-    if not _is_repository(head):
+    if not _is_repository(head) or len(head) > LONGEST_REPOSITORY:
         return ""
     if tag:
         return tag

@@ -179,7 +179,7 @@ def _unknown_field(version: str, field: str) -> str:
     if version != "v1":
         return f"unsupported pod version: {version}"
     if field.endswith("']") and "['" in field:
-        return f"field label does not support subscript: {field.partition('[')[0]}"
+        return f"field label does not support subscript: {field}"
     return f"field label not supported: {field}"
 
 

@@ -11,7 +11,6 @@ from sampan.resources.rules import (
     forbidden,
     invalid,
     not_supported,
-    one_of,
     required,
 )
 
@@ -109,18 +108,6 @@ def _sleep(path: str, seconds: int, grace_s: int | None) -> Errors:
         return []
     says = f"must be non-negative and less than terminationGracePeriodSeconds ({grace_s})"
     return invalid(path, seconds, says)
-
-
-def validate_stop_signal(path: str, lifecycle: Json, os: str) -> Errors:
-    """`stopSignal` needs to know the pod's operating system."""
-    signal = lifecycle.get("stopSignal")
-    if signal is None:
-        return []
-    if not os:
-        return forbidden(path, "may not be set for containers with empty `spec.os.name`")
-    if os == "windows":
-        return one_of(path, signal, ("SIGKILL", "SIGTERM"))
-    return one_of(path, signal, SIGNALS)
 
 
 _RANGE = tuple(

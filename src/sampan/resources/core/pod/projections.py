@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sampan.api import names
 from sampan.api.meta import Json
 from sampan.resources.core.pod import env
 from sampan.resources.file_paths import local_path
-from sampan.resources.metadata import annotation_rules
 from sampan.resources.rules import (
     Errors,
     forbidden,
     invalid,
-    label_selector,
-    not_supported,
     required,
 )
-from sampan.resources.signers import is_upstreams, signer_name
 
 MODE_SAYS = "must be a number between 0 and 0777 (octal), both inclusive"
 SHORTEST_TOKEN_S = 600
 LONGEST_TOKEN_S = 2**32
-KEY_TYPES = ("RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519")
-SHORTEST_CERTIFICATE_S = 3600
-LONGEST_CERTIFICATE_S = 91 * 86400
-LONGEST_OF_UPSTREAM_S = 86400
 TWICE = "conflicting duplicate paths"
 
 
@@ -81,12 +72,6 @@ def _projection(path: str, here: str, source: Json, seen: set[str]) -> Errors:
         errors += _once(path, held, seen, None)
     if (held := source.get("serviceAccountToken")) is not None:
         errors += _token(path, here, held)
-    if (held := source.get("clusterTrustBundle")) is not None:
-        errors += _bundle(f"{here}.clusterTrustBundle", held)
-        errors += _once(path, {"items": [held]}, seen, None)
-    if (held := source.get("podCertificate")) is not None:
-        errors += _certificate(f"{here}.podCertificate", held)
-        errors += _certificate_files(path, f"{here}.podCertificate", held, seen)
     return errors
 
 
@@ -129,61 +114,3 @@ def _token(path: str, here: str, source: Json) -> Errors:
     if not place:
         return errors + required(f"{path}.path")
     return errors + local_path(f"{path}.path", place)
-
-
-def _bundle(path: str, source: Json) -> Errors:
-    name, signer, selector = (source.get(k) for k in ("name", "signerName", "labelSelector"))
-    errors: Errors = []
-    if name is not None and signer is not None:
-        errors += invalid(path, source, "only one of name and signerName may be used")
-    elif name is not None:
-        if not name:
-            errors += required(f"{path}.name", "must be a valid object name")
-        for complaint in names.dns1123_subdomain(name.replace(":", ".")):
-            says = f"not a valid clustertrustbundlename: {complaint}"
-            errors += invalid(f"{path}.name", name, says)
-        if selector is not None:
-            says = "labelSelector must be unset if name is specified"
-            errors += invalid(f"{path}.labelSelector", selector, says)
-    elif signer is not None:
-        if not signer:
-            errors += required(f"{path}.signerName", "must be a valid signer name")
-        errors += signer_name(f"{path}.signerName", signer)
-        errors += label_selector(f"{path}.labelSelector", selector)
-    else:
-        errors += required(path, "either name or signerName must be specified")
-    place = source.get("path") or ""
-    errors += [] if place else required(f"{path}.path")
-    return errors + local_path(f"{path}.path", place)
-
-
-def _certificate(path: str, source: Json) -> Errors:
-    signer, kind = source.get("signerName") or "", source.get("keyType") or ""
-    errors = signer_name(f"{path}.signerName", signer)
-    errors += annotation_rules(f"{path}.userAnnotations", source.get("userAnnotations"))
-    if kind not in KEY_TYPES:
-        errors += not_supported(f"{path}.keyType", kind, KEY_TYPES)
-    life = source.get("maxExpirationSeconds")
-    if life is None:
-        return errors
-    most = LONGEST_OF_UPSTREAM_S if is_upstreams(signer) else LONGEST_CERTIFICATE_S
-    here, says = f"{path}.maxExpirationSeconds", "if provided, maxExpirationSeconds must be"
-    if life < SHORTEST_CERTIFICATE_S:
-        errors += invalid(here, life, f"{says} >= {SHORTEST_CERTIFICATE_S}")
-    if life > most:
-        errors += invalid(here, life, f"{says} <= {most}")
-    return errors
-
-
-def _certificate_files(path: str, here: str, source: Json, seen: set[str]) -> Errors:
-    errors: Errors = []
-    found = False
-    for field in ("credentialBundlePath", "keyPath", "certificateChainPath"):
-        if place := source.get(field):
-            found = True
-            errors += local_path(f"{here}.{field}", place)
-            errors += _once(path, {"items": [{"path": place}]}, seen, None)
-    if not found:
-        says = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath"
-        errors += required(here, says)
-    return errors

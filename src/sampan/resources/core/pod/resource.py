@@ -132,6 +132,8 @@ POD = Resource(
         "spec.hostNetwork": _host_network,
         "status.phase": _status("phase"),
         "status.podIP": _status("podIP"),
+        # A label that upstream accepts and never fills in.
+        "status.podIPs": lambda pod: "",
         "status.nominatedNodeName": _status("nominatedNodeName"),
     },
     subresources=(

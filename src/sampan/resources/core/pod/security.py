@@ -45,7 +45,7 @@ def validate_pod(path: str, rights: Json, spec: Json) -> Errors:
     errors += validate_options(f"{path}.windowsOptions", rights.get("windowsOptions"))
     errors += app_armor(f"{path}.appArmorProfile", rights.get("appArmorProfile"))
     errors += _optional(path, rights, "supplementalGroupsPolicy", ("Merge", "Strict"))
-    return errors + _optional(path, rights, "seLinuxChangePolicy", ("MountOption", "Recursive"))
+    return errors + _optional(path, rights, "seLinuxChangePolicy", ("Recursive",))
 
 
 def validate_container(path: str, rights: Json, *, host_users: bool) -> Errors:

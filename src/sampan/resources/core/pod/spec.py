@@ -15,6 +15,7 @@ from sampan.resources.rules import (
     invalid,
     labels,
     not_supported,
+    one_of,
     required,
 )
 
@@ -116,7 +117,7 @@ def _names(path: str, spec: Json) -> Errors:
     preemption = spec.get("preemptionPolicy")
     if preemption is not None and preemption not in ("PreemptLowerPriority", "Never"):
         allowed = ("PreemptLowerPriority", "Never")
-        errors += not_supported(f"{path}.preemptionPolicy", preemption, allowed)
+        errors += one_of(f"{path}.preemptionPolicy", preemption, allowed)
     if overhead := spec.get("overhead"):
         needs, none = {"limits": overhead}, frozenset[str]()
         errors += requirements.validate_requirements(f"{path}.overhead", needs, none)

@@ -28,6 +28,8 @@ def prepare(new: Json, old: Json | None, subresource: str) -> None:
 
 def _new_pod(pod: Json) -> None:
     spec = pod["spec"]
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
     if spec.get("schedulingGates"):
         created = pod["metadata"].get("creationTimestamp")

@@ -14,6 +14,7 @@ from sampan.resources.core.pod.annotations import (
     SECCOMP_POD,
     profile_of,
 )
+from sampan.resources.core.pod.overlaps import overlaps
 from sampan.resources.core.pod.windows import containers_with_paths
 
 Warnings = Iterator[str]
@@ -32,7 +33,7 @@ OLD_ANNOTATIONS = {
 }
 OLD_VOLUMES = {
     "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
-    "gitRepo": "deprecated in v1.11",
+    "gitRepo": "deprecated in v1.11, and disabled by default in v1.33+",
     "scaleIO": "deprecated in v1.16, non-functional in v1.22+",
     "flocker": "deprecated in v1.22, non-functional in v1.25+",
     "storageos": "deprecated in v1.22, non-functional in v1.25+",
@@ -162,29 +163,11 @@ def _volumes(path: str, spec: Json) -> Warnings:
                 shown = "storageOS" if kind == "storageos" else kind
                 yield f"{here}.{shown}: {text}"
         claim = (volume.get("ephemeral") or {}).get("volumeClaimTemplate") or {}
-        requests = ((claim.get("spec") or {}).get("resources") or {}).get("requests")
-        where = f"{here}.ephemeral.volumeClaimTemplate.spec.resources.requests"
-        yield from fractional(where, requests, ("storage",))
-    tokens = {
-        source["serviceAccountToken"].get("path")
-        for volume in volumes
-        for source in (volume.get("projected") or {}).get("sources") or ()
-        if source.get("serviceAccountToken")
-    }
-    if tokens:
-        for at, volume in enumerate(volumes):
-            here = f"{path}.volumes[{at}].projected.sources"
-            yield from _over_tokens(here, volume.get("projected") or {}, tokens)
-
-
-def _over_tokens(path: str, projected: Json, tokens: set[str]) -> Warnings:
-    kinds = (("configMap", "configMap"), ("secret", "secrets"), ("downwardAPI", "downwardAPI"))
-    for source in projected.get("sources") or ():
-        for kind, shown in kinds:
-            for at, item in enumerate((source.get(kind) or {}).get("items") or ()):
-                if item.get("path") in tokens:
-                    says = f"has duplicated path with ServiceAccountToken {quoted(item['path'])}"
-                    yield f"{path}.{shown}[{at}]: {says}"
+        needs = (claim.get("spec") or {}).get("resources") or {}
+        where = f"{here}.ephemeral.volumeClaimTemplate.spec.resources"
+        for field in ("requests", "limits"):
+            yield from fractional(f"{where}.{field}", needs.get(field), ("storage",))
+    yield from overlaps(volumes)
 
 
 def _duplicates(path: str, spec: Json) -> Warnings:
@@ -249,6 +232,13 @@ def _hides(name: str, variable: Json) -> bool:
     return variable.get("valueFrom") is not None or value == reference or reference not in value
 
 
+def _as_go_prints(port: Json) -> str:
+    shown = [("Name", port.get("name", "")), ("HostPort", port.get("hostPort", 0))]
+    shown += [("ContainerPort", port.get("containerPort", 0)), ("Protocol", port.get("protocol"))]
+    shown += [("HostIP", port.get("hostIP", ""))]
+    return "{" + " ".join(f"{name}:{value}" for name, value in shown) + "}"
+
+
 def _ports(path: str, spec: Json) -> Warnings:
     numbers: dict[str, list[tuple[str, Json]]] = {}
     named: dict[str, str] = {}
@@ -256,7 +246,7 @@ def _ports(path: str, spec: Json) -> Warnings:
         for at, port in enumerate(container.get("ports") or ()):
             where = f"{here}.ports[{at}]"
             if port.get("hostIP") and not port.get("hostPort"):
-                yield f"{where}: hostIP set without hostPort: {quoted(port)}"
+                yield f"{where}: hostIP set without hostPort: {_as_go_prints(port)}"
             key = f"{port.get('containerPort', 0)}/{port.get('protocol', '')}"
             for other, its in numbers.get(key, ()):
                 yield from _port_twice(where, port, other, its)

@@ -57,7 +57,7 @@ def validate_os(path: str, spec: Json) -> Errors:
         return []
     name = os.get("name") or ""
     if not name:
-        return required(f"{path}.os.name", "cannot be empty")
+        return required(f"{path}.os.name")
     if name not in ("linux", "windows"):
         return not_supported(f"{path}.os", name, ("linux", "windows"))
     return _linux(path, spec) if name == "linux" else _windows(path, spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sampan.api.meta import Json
 from sampan.resources.core.service import traits
+from sampan.resources.core.service.policies import TRAFFIC
 
 AFFINITY_TIMEOUT_S = 10800
 
@@ -19,6 +20,8 @@ def default_service(svc: Json) -> None:
         spec["externalTrafficPolicy"] = "Cluster"
     if traits.needs_ip(spec) and spec.get("internalTrafficPolicy") is None:
         spec["internalTrafficPolicy"] = "Cluster"
+    if spec["type"] == "ExternalName" and spec.get("internalTrafficPolicy") in TRAFFIC:
+        del spec["internalTrafficPolicy"]
     status = svc.setdefault("status", {})
     status.setdefault("loadBalancer", {})
     if spec["type"] == "LoadBalancer":

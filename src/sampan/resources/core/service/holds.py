@@ -57,7 +57,7 @@ def _groups(svc: Json) -> list[Group]:
     fresh = not svc["metadata"].get("resourceVersion")
     wanted = {p.get("port"): p["nodePort"] for p in reversed(ports) if p.get("nodePort")}
     groups: list[Group] = []
-    numbers: dict[int, Group] = {}
+    numbers: dict[tuple[int, int], Group] = {}
     shared: dict[int, Group] = {}
     for at, port in enumerate(ports):
         number = port.get("nodePort") or 0
@@ -65,13 +65,15 @@ def _groups(svc: Json) -> list[Group]:
             continue
         if not number and fresh:
             number = wanted.get(port.get("port"), 0)
-        group = numbers.get(number) or (shared.get(port.get("port", 0)) if fresh else None)
+        # Two ports of a new Service may share a node port only if they are one number.
+        place = (port.get("port") or 0 if fresh else 0, number)
+        group = numbers.get(place) or (shared.get(port.get("port", 0)) if fresh else None)
         if group is None or group[0] != number:
             group = (number, [])
             groups.append(group)
         group[1].append(at)
         if number:
-            numbers[number] = group
+            numbers[place] = group
         else:
             shared[port.get("port", 0)] = group
     return groups

@@ -16,7 +16,7 @@ from sampan.resources.rules import (
 )
 
 TRAFFIC = ("Cluster", "Local")
-DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
+DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 ONLY_BALANCERS = "may only be used when `type` is 'LoadBalancer'"
 
 

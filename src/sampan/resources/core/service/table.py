@@ -35,7 +35,11 @@ def warnings(new: Json, old: Json | None) -> list[str]:
         found.append(
             f"annotation {TOPOLOGY_HINTS} is deprecated, please use {TOPOLOGY_MODE} instead"
         )
-    if spec.get("externalIPs"):
+    found += _cluster_addresses(spec) + _headless(spec)
+    for at, ip in enumerate(spec.get("externalIPs") or ()):
+        found += ip_warnings(f"spec.externalIPs[{at}]", ip)
+    outside = traits.is_headless(spec) or spec.get("type") == "ExternalName"
+    if spec.get("externalIPs") and not outside:
         says = "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
         found.append(says)
     found += _addresses(spec)
@@ -43,16 +47,21 @@ def warnings(new: Json, old: Json | None) -> list[str]:
         found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
     if spec.get("type") == "ExternalName" and spec.get("externalIPs"):
         found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
-    return found + _headless(spec)
+    if spec.get("trafficDistribution") == "PreferClose":
+        found.append('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"')
+    return found
 
 
-def _addresses(spec: Json) -> list[str]:
+def _cluster_addresses(spec: Json) -> list[str]:
     found: list[str] = []
     if not traits.is_headless(spec):
         for at, ip in enumerate(spec.get("clusterIPs") or ()):
             found += ip_warnings(f"spec.clusterIPs[{at}]", ip)
-    for at, ip in enumerate(spec.get("externalIPs") or ()):
-        found += ip_warnings(f"spec.externalIPs[{at}]", ip)
+    return found
+
+
+def _addresses(spec: Json) -> list[str]:
+    found: list[str] = []
     if address := spec.get("loadBalancerIP"):
         found += ip_warnings("spec.loadBalancerIP", address)
     for at, text in enumerate(spec.get("loadBalancerSourceRanges") or ()):

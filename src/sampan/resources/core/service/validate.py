@@ -85,7 +85,7 @@ def _by_type(spec: Json) -> Errors:
         return []
     errors: Errors = []
     for field in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-        if spec.get(field):
+        if spec.get(field) or (field == "ipFamilyPolicy" and field in spec):
             errors += forbidden(f"spec.{field}", "may not be set for ExternalName services")
     name = (spec.get("externalName") or "").removesuffix(".")
     if not name:
