@@ -15,7 +15,7 @@ from typing import Any
 from sampan.api import schema
 from sampan.api.errors import BadRequest, Invalid
 from sampan.api.meta import Json
-from sampan.api.patch import must_be_object
+from sampan.api.patch import json_kind
 from sampan.api.schema import ANY, Type
 
 DIRECTIVE = "$patch"
@@ -26,7 +26,14 @@ DELETE_PREFIX = "$deleteFromPrimitiveList/"
 
 def strategic_merge(obj: Json, patch: Any, name: str) -> Json:
     """The patched object; `name` is the schema's."""
-    return _merge_map(copy.deepcopy(obj), copy.deepcopy(must_be_object(patch)), schema.of(name))
+    if patch is None:
+        patch = {}
+    if not isinstance(patch, dict):
+        got = json_kind(patch)
+        raise BadRequest(
+            f"json: cannot unmarshal {got} into Go value of type map[string]interface {{}}"
+        )
+    return _merge_map(copy.deepcopy(obj), copy.deepcopy(patch), schema.of(name))
 
 
 def _merge_map(original: Json, patch: Json, kind: Type) -> Json:

@@ -122,7 +122,7 @@ class App:
             if info.group and info.group not in GROUPS:
                 return page_not_found()
             raise no_such_resource()
-        call: Call = call_for(request, info, user)
+        call: Call = call_for(request, info, user, custom=served.custom)
         call.warnings = warnings
         return await self.router.route(served, call)
 

@@ -65,7 +65,8 @@ class Call:
             raise NotAcceptable(f"you requested {wanted}, but the requested object is {what}")
 
 
-def call_for(request: Request, info: RequestInfo, user: User) -> Call:
+def call_for(request: Request, info: RequestInfo, user: User, *, custom: bool = False) -> Call:
     """Raises NotAcceptable when nothing that we have is wanted."""
-    wish = choose(request.headers.get("accept", ""), streaming=info.verb == "watch")
+    accept = request.headers.get("accept", "")
+    wish = choose(accept, streaming=info.verb == "watch", custom=custom)
     return Call(request, info, user, read_query(request.query), wish)

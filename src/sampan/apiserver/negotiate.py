@@ -55,8 +55,11 @@ def clauses(accept: str) -> list[Clause]:
     return sorted(found, key=lambda clause: -clause.quality)
 
 
-def choose(accept: str, *, streaming: bool = False) -> Wish:
-    """The first wish that can be met. Raises NotAcceptable, in one of upstream's two wordings."""
+def choose(accept: str, *, streaming: bool = False, custom: bool = False) -> Wish:
+    """The first wish that can be met. Raises NotAcceptable, in one of upstream's two wordings.
+
+    Custom objects have no protobuf; their metadata has.
+    """
     if not accept or accept in ("*/*", JSON):
         return PLAIN
     ranges = clauses(accept)
@@ -66,7 +69,7 @@ def choose(accept: str, *, streaming: bool = False) -> Wish:
         produced = [JSON, *produced[1:]]
     best: Wish | None = None
     for clause in ranges:
-        wish = _met(clause, produced)
+        wish = _met(clause, produced, custom=custom)
         if wish is None:
             continue
         if wish.transform or wish.media_type != PROTOBUF:
@@ -83,10 +86,12 @@ def choose(accept: str, *, streaming: bool = False) -> Wish:
     )
 
 
-def _met(clause: Clause, produced: list[str]) -> Wish | None:
+def _met(clause: Clause, produced: list[str], *, custom: bool) -> Wish | None:
     kind = clause.params.get("as")
     for media in produced:
         if not _range_of(clause.type, media):
+            continue
+        if kind is None and custom and media == PROTOBUF:
             continue
         if kind is None:
             return Wish(media, indent=clause.params.get("pretty") == "1")

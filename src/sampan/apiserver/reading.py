@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from sampan.api.body import Body, read_json, read_yaml, shown
-from sampan.api.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from sampan.api.errors import (
+    BadRequest,
+    FieldError,
+    Invalid,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json, ResourceId
 from sampan.api.patch import json_kind
@@ -77,8 +83,10 @@ def read_body(call: Call, kind: ResourceId, *, duplicates: bool = True) -> Body:
     return body
 
 
-def check_kind(obj: Json, kind: ResourceId) -> None:
-    """Fill in kind and apiVersion, or refuse others. Raises BadRequest."""
+def check_kind(obj: Json, kind: ResourceId, *, custom: bool = False) -> None:
+    """Fill in kind and apiVersion, or refuse others. Raises BadRequest, and Invalid for objects of
+    a custom resource.
+    """
     said_kind, said_version = obj.get("kind"), obj.get("apiVersion")
     if not said_kind:
         obj["kind"] = said_kind = kind.kind
@@ -89,6 +97,8 @@ def check_kind(obj: Json, kind: ResourceId) -> None:
             f"the API version in the data ({said_version}) does not match the expected API "
             f"version ({kind.api_version})"
         )
+    if said_kind != kind.kind and custom:
+        raise other_kind(obj, kind)
     if said_kind != kind.kind:
         version = kind.version
         package = kind.group.partition(".")[0] or "core"
@@ -98,11 +108,19 @@ def check_kind(obj: Json, kind: ResourceId) -> None:
         )
 
 
+def other_kind(obj: Json, kind: ResourceId) -> Invalid:
+    """Only in custom resources does upstream get as far as to validate the kind."""
+    said, meta = str(obj["kind"]), obj.get("metadata")
+    name = str(meta.get("name") or "") if isinstance(meta, dict) else ""
+    error = FieldError("Invalid", "kind", said, f"must be {kind.kind}")
+    return Invalid.of(kind._replace(kind=said), name, [error])
+
+
 def read_object(call: Call, served: Served, validation: str) -> Json:
     """The body as an object of the served kind, in canonical form with defaults."""
     body = read_value(call, served.id, duplicates=validation != "Ignore")
     obj: Json = body.value
-    check_kind(obj, served.id)
+    check_kind(obj, served.id, custom=served.custom)
     found = typed(call, served, obj, validation, body)
     one_of_each_owner(found, call.warn)
     return found

@@ -8,6 +8,7 @@ from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json
 from sampan.api.patch import undecodable
 from sampan.apiserver.call import Call
+from sampan.apiserver.reading import other_kind
 from sampan.apiserver.registry.metadata import check_namespace
 from sampan.apiserver.served import Served
 
@@ -45,6 +46,8 @@ def _check_kind(served: Served, patched: Json) -> None:
         return
     if version != rid.api_version:
         raise undecodable(patched, f'no kind "{kind}" is registered for version "{version}"')
+    if kind != rid.kind and served.custom:
+        raise other_kind(patched, rid)
     if kind != rid.kind:
         package = rid.group.partition(".")[0] or "core"
         text = f"converting ({rid.version}.{kind}) to ({package}.{rid.kind}): unknown conversion"

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import orjson
-
 from sampan.api import decode, managed, schema
 from sampan.api.errors import Invalid, NotFound
 from sampan.api.managed_scale import of_scale, onto_parent
 from sampan.api.meta import Json, ResourceId
 from sampan.api.patch import json_patch, merge_patch_of
+from sampan.api.resource import Column, Resource
 from sampan.api.strategic import strategic_merge
 from sampan.apiserver.answers import answer
 from sampan.apiserver.cacher.item import Item
 from sampan.apiserver.call import Call
-from sampan.apiserver.options import WriteOptions, write_options
+from sampan.apiserver.options import WriteOptions, one, write_options
 from sampan.apiserver.reading import check_kind, media_type, read_value
 from sampan.apiserver.refusals import no_such_method
 from sampan.apiserver.registry import update as registry
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.metadata import check_name
 from sampan.apiserver.registry.update import Change
+from sampan.apiserver.render import Form, MetadataOnly, Table, Whole
 from sampan.apiserver.served import Served
 from sampan.apiserver.verbs.apply import check_config, check_duplicates, read_config
 from sampan.apiserver.verbs.patch import (
@@ -34,10 +34,25 @@ from sampan.apiserver.verbs.patch import (
 )
 from sampan.resources.autoscaling import scale as scales
 from sampan.resources.autoscaling.scale import WORKLOADS
+from sampan.resources.cells import age
 from sampan.std.http import Response
 
 SCALE = ResourceId("autoscaling", "v1", "", "Scale")
 SCHEMA = "io.k8s.api.autoscaling.v1.Scale"
+WHOLE = Whole(Resource(
+    id=SCALE,
+    schema=SCHEMA,
+    columns=(
+        Column("Name", lambda obj, _now: obj["metadata"]["name"], format="name"),
+        Column(
+            "Desired", lambda obj, _now: (obj.get("spec") or {}).get("replicas", 0), "integer"
+        ),
+        Column(
+            "Available", lambda obj, _now: (obj.get("status") or {}).get("replicas", 0), "integer"
+        ),
+        Column("Age", age),
+    ),
+))  # fmt: skip
 
 
 class Scales:
@@ -125,7 +140,19 @@ class Scales:
 
     def _answer(self, served: Served, call: Call, obj: Json) -> Response:
         scale = scales.of(obj, served.scale or WORKLOADS)
-        return answer(call, orjson.dumps(scale))
+        return answer(call, _form(served, call).of(scale))
+
+
+def _form(served: Served, call: Call) -> Form:
+    """How the client wants the Scale."""
+    call.check_form(served, listing=False)
+    wish = call.wish
+    if not wish.transform:
+        return WHOLE
+    api_version = f"meta.k8s.io/{wish.version}"
+    if wish.transform == "Table":
+        return Table(WHOLE, one(call.query, "includeObject"), served.now, api_version)
+    return MetadataOnly(WHOLE, api_version)
 
 
 def _patched(current: Json, sent: object, media: str) -> Json:
