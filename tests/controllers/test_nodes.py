@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sampan.api import kinds
 from sampan.api.meta import Json
 from sampan.controllers.deps import Settings
-from sampan.controllers.node_taints import patience, taints_for
+from sampan.controllers.node_taints import Evict, patience, taints_for
+from sampan.controllers.node_zones import Rates, Zones
 from sampan.controllers.nodeipam import Ranges
 
 
@@ -141,8 +142,166 @@ def test_foreign_taints_stay_and_known_ones_keep_their_time() -> None:
     foreign = {"key": "gpu", "value": "x", "effect": "NoSchedule"}
     old = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule", "timeAdded": "then"}
     sick = {**node("n", "False"), "spec": {"taints": [foreign, old]}}
-    taints = taints_for(sick, 0.0, evict=True)
+    taints = taints_for(sick, 0.0, Evict.START)
     assert taints[:2] == [foreign, old]
     assert [t["effect"] for t in taints] == ["NoSchedule", "NoSchedule", "NoExecute"]
     well = {**node("n"), "spec": {"taints": taints}}
-    assert taints_for(well, 0.0, evict=True) == [foreign]
+    assert taints_for(well, 0.0, Evict.START) == [foreign]
+    silent = {**node("n", "Unknown"), "spec": {"taints": taints}}
+    swapped = taints_for(silent, 0.0, Evict.GO_ON)
+    assert {t["key"] for t in swapped} == {"gpu", "node.kubernetes.io/unreachable"}
+    assert [t["effect"] for t in taints_for(silent, 0.0, Evict.STOP)] == ["NoSchedule"] * 2
+    assert taints_for({"metadata": {}, "spec": {}}, 0.0, Evict.START) == []
+
+
+def silent(name: str, zone: str = "a", ready: str = "Unknown") -> Json:
+    found = node(name, ready)
+    found["metadata"]["labels"] = {"topology.kubernetes.io/zone": zone}
+    return found
+
+
+def answering(count: int, zone: str = "a") -> list[Json]:
+    return [silent(f"ok-{zone}{i}", zone, "True") for i in range(count)]
+
+
+def test_silent_nodes_of_a_zone_are_emptied_one_in_ten_seconds() -> None:
+    zones = Zones(Rates())
+    nodes = [silent("n1"), silent("n2"), *answering(3), silent("m1", "b"), *answering(1, "b")]
+    assert not zones.look(nodes, 100.0)
+    assert zones.due(100.0) == ["n1", "m1"]
+    zones.look(nodes, 105.0, {"n1", "m1"})
+    assert zones.due(105.0) == []
+    assert zones.wait(105.0) == 5.0
+    assert zones.due(110.0) == ["n2"]
+    assert zones.wait(110.0) is None
+
+
+def test_a_small_zone_that_is_mostly_silent_is_not_emptied_a_large_one_slowly() -> None:
+    zones = Zones(Rates())
+    small = [silent(f"s{i}") for i in range(3)]
+    zones.look([*small, *answering(2)], 0.0)
+    assert zones.due(0.0) == []
+    large = [silent(f"s{i}", "big") for i in range(40)]
+    zones.look([*large, *answering(20, "big")], 0.0)
+    assert zones.due(0.0) == ["s0"]
+    assert zones.wait(0.0) == 100.0
+
+
+def test_when_nobody_answers_nobody_is_emptied() -> None:
+    zones = Zones(Rates())
+    everyone = [silent("n1"), silent("n2", "b")]
+    assert zones.look(everyone, 0.0)
+    assert zones.due(0.0) == []
+    assert zones.look([everyone[0], *answering(1, "b")], 1.0)
+    assert zones.due(1.0) == ["n1"]
+
+
+def test_a_cluster_whose_nodes_fall_silent_together_keeps_its_pods(
+    play: Any, ready_pod: Callable[..., Json]
+) -> None:
+    async def scene(world: Any) -> None:
+        for name in ("n1", "n2"):
+            world.api.put(kinds.NODES, node(name))
+            world.api.put(kinds.LEASES, lease(name, 0))
+        world.api.put(kinds.PODS, ready_pod("p", ip="10.1.0.1", node="n2"))
+        await world.settle(400)
+        for found in world.api.all(kinds.NODES):
+            assert [t["effect"] for t in found["spec"]["taints"]] == ["NoSchedule"]
+        for minute in (1, 2, 3, 4):
+            world.api.put(kinds.LEASES, lease("n1", minute))
+            ready = {"status": node("n1")["status"]}
+            world.api.put(kinds.NODES, {**world.api.all(kinds.NODES)[0], **ready})
+            await world.settle(20)
+        taints = {
+            n["metadata"]["name"]: n["spec"].get("taints") for n in world.api.all(kinds.NODES)
+        }
+        assert not taints["n1"]
+        assert [t["effect"] for t in taints["n2"]] == ["NoSchedule", "NoExecute"]
+
+    play(scene, "nodelifecycle")
+
+
+def test_a_node_that_never_reports_is_unknown_after_a_minute_and_not_before(play: Any) -> None:
+    async def scene(world: Any) -> None:
+        world.api.put(kinds.NODES, node("n1"))
+        world.api.put(kinds.NODES, {"metadata": {"name": "new"}, "spec": {}})
+        for minute in range(5):
+            await world.settle(10)
+            world.api.put(kinds.LEASES, lease("n1", minute))
+        found = {n["metadata"]["name"]: n for n in world.api.all(kinds.NODES)}
+        assert not found["new"]["spec"].get("taints")
+        await world.settle(20)
+        found = {n["metadata"]["name"]: n for n in world.api.all(kinds.NODES)}
+        reasons = {c["reason"] for c in found["new"]["status"]["conditions"]}
+        assert reasons == {"NodeStatusNeverUpdated"}
+        assert [t["effect"] for t in found["new"]["spec"]["taints"]] == ["NoSchedule", "NoExecute"]
+
+    play(scene, "nodelifecycle")
+
+
+def test_a_kubelet_that_says_so_itself_is_not_spoken_for(
+    play: Any, ready_pod: Callable[..., Json]
+) -> None:
+    async def scene(world: Any) -> None:
+        world.api.put(kinds.NODES, node("n1"))
+        world.api.put(kinds.NODES, node("n2"))
+        world.api.put(kinds.PODS, ready_pod("p", ip="10.1.0.1", node="n2"))
+        await world.settle(10)
+        world.api.put(kinds.NODES, {**node("n2", "False")})
+        await world.settle(10)
+        (pod,) = world.api.all(kinds.PODS)
+        assert pod["status"]["conditions"][0]["status"] == "True"
+        assert {event["reason"] for event in world.api.all(kinds.EVENTS)} == {"RegisteredNode"}
+        world.api.drop(kinds.NODES, "n2")
+        await world.settle()
+        event = world.api.all(kinds.EVENTS)[-1]
+        assert (event["reason"], event["message"]) == (
+            "RemovingNode", "Node n2 event: Removing Node n2 from Controller",
+        )  # fmt: skip
+
+    play(scene, "nodelifecycle")
+
+
+def test_evictions_are_called_off_when_the_taint_goes_and_it_is_told(
+    play: Any, ready_pod: Callable[..., Json]
+) -> None:
+    async def scene(world: Any) -> None:
+        pod = ready_pod("a", ip="10.1.0.1")
+        bearing = {"key": "down", "operator": "Exists", "effect": "NoExecute"}
+        pod["spec"]["tolerations"] = [{**bearing, "tolerationSeconds": 300}]
+        world.api.put(kinds.PODS, pod)
+        taint = {"key": "down", "effect": "NoExecute", "timeAdded": "2023-11-14T22:13:20Z"}
+        world.api.put(kinds.NODES, {**node("n1"), "spec": {"taints": [taint]}})
+        await world.settle(100)
+        world.api.put(kinds.NODES, node("n1"))
+        await world.settle(1)
+        (event,) = world.api.all(kinds.EVENTS)
+        assert (event["reason"], event["message"]) == (
+            "TaintManagerEviction", "Cancelling deletion of Pod default/a",
+        )  # fmt: skip
+        world.api.put(kinds.NODES, {**node("n1"), "spec": {"taints": [taint]}})
+        await world.settle(290)
+        assert len(world.api.all(kinds.PODS)) == 1
+        await world.settle(20)
+        assert world.api.all(kinds.PODS) == []
+
+    play(scene, "taint-eviction-controller")
+
+
+def test_patience_begins_when_the_pod_comes_to_a_node_that_is_tainted_already(
+    play: Any, ready_pod: Callable[..., Json]
+) -> None:
+    async def scene(world: Any) -> None:
+        taint = {"key": "down", "effect": "NoExecute", "timeAdded": "2020-01-01T00:00:00Z"}
+        world.api.put(kinds.NODES, {**node("n1"), "spec": {"taints": [taint]}})
+        await world.settle()
+        pod = ready_pod("a", ip="10.1.0.1")
+        bearing = {"key": "down", "operator": "Exists", "tolerationSeconds": 60}
+        pod["spec"]["tolerations"] = [bearing]
+        world.api.put(kinds.PODS, pod)
+        await world.settle(50)
+        assert len(world.api.all(kinds.PODS)) == 1
+        await world.settle(20)
+        assert world.api.all(kinds.PODS) == []
+
+    play(scene, "taint-eviction-controller")

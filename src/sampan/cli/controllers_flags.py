@@ -15,6 +15,11 @@ node-cidr-mask-size-ipv4 | int | 0 | the same, of IPv4 alone
 node-cidr-mask-size-ipv6 | int | 0 | the same, of IPv6 alone
 node-monitor-grace-period | duration | 50s | silence after which a node is Unknown
 node-monitor-period | duration | 5s | how often silence is looked for
+node-startup-grace-period | duration | 1m0s | that of a node that never reported
+node-eviction-rate | float | 0.1 | silent nodes emptied a second
+secondary-node-eviction-rate | float | 0.01 | the same, in a zone that is disrupted
+unhealthy-zone-threshold | float | 0.55 | silent part of its nodes that disrupts a zone
+large-cluster-size-threshold | int | 50 | nodes of a large zone
 terminated-pod-gc-threshold | int | 12500 | finished pods to keep
 root-ca-file | string | | authority that every namespace's ConfigMap kube-root-ca.crt holds
 service-account-private-key-file | string | | key that signs token Secrets
@@ -151,7 +156,6 @@ horizontal-pod-autoscaler-initial-readiness-delay duration
 horizontal-pod-autoscaler-sync-period duration
 horizontal-pod-autoscaler-tolerance float
 horizontal-pod-autoscaler-upscale-delay duration
-large-cluster-size-threshold int
 leader-migration-config string
 legacy-service-account-token-clean-up-period duration
 max-endpoints-per-slice int
@@ -160,8 +164,6 @@ mirroring-concurrent-service-endpoint-syncs int
 mirroring-endpointslice-updates-batch-period duration
 mirroring-max-endpoints-per-subset int
 namespace-sync-period duration
-node-eviction-rate float
-node-startup-grace-period duration
 node-sync-period duration
 pv-recycler-increment-timeout-nfs int
 pv-recycler-minimum-timeout-hostpath int
@@ -172,8 +174,6 @@ pv-recycler-timeout-increment-hostpath int
 pvclaimbinder-sync-period duration
 resource-quota-sync-period duration
 route-reconciliation-period duration
-secondary-node-eviction-rate float
 service-cluster-ip-range list
-unhealthy-zone-threshold float
 """
 )

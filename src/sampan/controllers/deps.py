@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sampan.client.client import Client
+from sampan.controllers.node_zones import Rates
 from sampan.loop.events import Recorder
 from sampan.loop.informers import Informers
 from sampan.std.clock import Clock
@@ -22,6 +23,9 @@ class Settings:
     allocate_node_cidrs: bool = False
     node_monitor_grace_s: float = 50
     node_monitor_period_s: float = 5
+    node_startup_grace_s: float = 60
+    """A node that has never reported may take this long."""
+    eviction_rates: Rates = field(default_factory=Rates)
     terminated_pod_threshold: int = 12500
     root_ca: str = ""
     """PEM that every namespace's kube-root-ca.crt holds; empty leaves them alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from enum import Enum
 
 from sampan.api.meta import Json
 from sampan.controllers.stamps import stamp
@@ -21,28 +22,42 @@ BY_CONDITION = (
 OURS = frozenset((*(key for _, _, key in BY_CONDITION), UNSCHEDULABLE))
 
 
+class Evict(Enum):
+    """What may become of the taints that drive pods away."""
+
+    START = "start"
+    GO_ON = "go on"
+    """Where pods are driven away already, by the other taint too."""
+    STOP = "stop"
+
+
 def status_of(node: Json, condition: str) -> str:
-    """The status of a condition; `Ready` that was never told is Unknown."""
+    """The status of a condition; empty for one that was never told."""
     for item in (node.get("status") or {}).get("conditions") or ():
         if item["type"] == condition:
             found: str = item["status"]
             return found
-    return "Unknown" if condition == "Ready" else ""
+    return ""
 
 
-def taints_for(node: Json, now: float, *, evict: bool) -> list[Json]:
-    """All taints that the node should have: foreign ones as they are, ours by its conditions.
+def evicted(node: Json) -> bool:
+    """Whether pods are being driven away from it since it does not answer."""
+    return any(
+        item["effect"] == "NoExecute" and item["key"] in (NOT_READY, UNREACHABLE)
+        for item in node["spec"].get("taints") or ()
+    )
 
-    `evict` False leaves out those that drive pods away: when no node at all answers, the fault is
-    rather here.
-    """
+
+def taints_for(node: Json, now: float, evict: Evict) -> list[Json]:
+    """All taints that the node should have: foreign ones as they are, ours by its conditions."""
     present: list[Json] = node["spec"].get("taints") or []
     known = {(item["key"], item["effect"]): item for item in present}
+    drives = evict is Evict.START or (evict is Evict.GO_ON and evicted(node))
     wanted: list[tuple[str, str]] = []
     for condition, bad, key in BY_CONDITION:
         if status_of(node, condition) == bad:
             wanted.append((key, "NoSchedule"))
-            if condition == "Ready" and (evict or (key, "NoExecute") in known):
+            if condition == "Ready" and drives:
                 wanted.append((key, "NoExecute"))
     if node["spec"].get("unschedulable"):
         wanted.append((UNSCHEDULABLE, "NoSchedule"))

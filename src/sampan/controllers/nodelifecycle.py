@@ -1,7 +1,5 @@
-"""Nodes that fall silent: Unknown conditions, taints, and pods that no longer count as ready.
-
-A node lives as long as its Lease or its status changes. The change is dated by our own clock, so
-that nobody's clock is compared with another's.
+"""Nodes by what they tell: taints by their conditions, and, where they do not answer, first no new
+pods and then, as fast as their zone allows (node_zones), none at all.
 """
 
 from __future__ import annotations
@@ -12,27 +10,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sampan.api import kinds
-from sampan.api.errors import Conflict, NotFound
+from sampan.api.errors import NotFound
 from sampan.api.meta import Json, Key
 from sampan.controllers.deps import Deps
-from sampan.controllers.endpointslice import by_node
-from sampan.controllers.node_taints import status_of, taints_for
-from sampan.controllers.pods import condition, is_terminal
-from sampan.controllers.stamps import stamp
+from sampan.controllers.node_silence import Silence, about
+from sampan.controllers.node_taints import Evict, status_of, taints_for
+from sampan.controllers.node_zones import Zones
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
 
 ACCOUNT = "node-controller"
 LEASES = "kube-node-lease"
-JUDGED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 OLD_LABELS = {
     "kubernetes.io/arch": "beta.kubernetes.io/arch",
     "kubernetes.io/os": "beta.kubernetes.io/os",
 }
 TTL = "node.alpha.kubernetes.io/ttl"
-STARTUP_GRACE_S = 60.0
-"""A node that has never reported may take this long."""
+SPACING_S = 1.0
+"""Between two looks at all nodes that news of some ask for."""
 
 
 def nodelifecycle(deps: Deps) -> Component:
@@ -40,14 +36,6 @@ def nodelifecycle(deps: Deps) -> Component:
     waits = (reconciler.nodes, reconciler.leases, reconciler.pods)
     inner = Controller(reconciler, reconciler.queue, workers=4, wait_for=waits)
     return _Watching(reconciler, inner)
-
-
-@dataclass(slots=True)
-class _Heart:
-    """The last sign of life, and when we saw it."""
-
-    sign: str
-    at: float
 
 
 @dataclass
@@ -61,7 +49,9 @@ class _Watching:
     async def run(self, started: Callable[[], None]) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.inner.run(started))
-            group.create_task(self.reconciler.look_for_silence())
+            await self.reconciler.synced()
+            group.create_task(self.reconciler.look_around())
+            group.create_task(self.reconciler.empty_nodes())
 
 
 class NodeLifecycle:
@@ -72,97 +62,104 @@ class NodeLifecycle:
     def __init__(self, deps: Deps) -> None:
         self.queue: Queue[str] = Queue(deps.clock)
         self._clock = deps.clock
-        self._settings = deps.settings
+        self._period_s = deps.settings.node_monitor_period_s
         self._client = deps.client_of(ACCOUNT)
-        self._recorder = deps.recorder("node-controller")
+        self._recorder = deps.recorder(ACCOUNT)
         self.nodes = deps.informers.of(kinds.NODES)
         self.leases = deps.informers.of(kinds.LEASES, namespace=LEASES)
-        self.pods = deps.informers.of(kinds.PODS, indexers={"node": by_node})
-        self._hearts: dict[str, _Heart] = {}
-        self._known: set[str] = set()
-        self._ready: set[str] = set()
-        """Nodes that were ready when last looked at."""
+        self.pods = deps.informers.of(kinds.PODS)
+        self._silence = Silence(self._client, self._recorder, self.pods, deps.clock, deps.settings)
+        self._zones = Zones(deps.settings.eviction_rates)
+        self._known: dict[str, Json] = {}
+        self._granted: set[str] = set()
+        """Nodes that may be emptied now."""
+        self._news = asyncio.Event()
+        self._due = asyncio.Event()
         self.nodes.on_change(self._node_changed)
-        self.leases.on_change(lambda old, new: self._lease_changed(new))
+        self.leases.on_change(self._lease_changed)
 
-    async def look_for_silence(self) -> None:
-        """Ask for each node whose grace period ran out since the last look."""
+    async def synced(self) -> None:
+        for informer in (self.nodes, self.leases, self.pods):
+            await informer.synced.wait()
+
+    # Judging all together.
+
+    async def look_around(self) -> None:
+        """Who fell silent, and how the zones fare: now and then, and when a node tells other than
+        before.
+        """
         while True:
-            await self._clock.sleep(self._settings.node_monitor_period_s)
-            for node in list(self.nodes.items()):
-                if self._is_silent(node) and status_of(node, "Ready") != "Unknown":
-                    self.queue.add(node["metadata"]["name"])
+            await self._until(self._news, self._period_s)
+            self._news.clear()
+            silent = [node for node in self.nodes.items() if self._silence.is_news(node)]
+            # All together before anybody is judged: that all fell silent at once says something.
+            changed = await asyncio.gather(*(self._silence.tell(node) for node in silent))
+            fresh = {node["metadata"]["name"]: node for node in changed if node is not None}
+            nodes = [fresh.get(node["metadata"]["name"], node) for node in self.nodes.items()]
+            if self._zones.look(nodes, self._clock.monotonic(), self._granted):
+                self._disruption_turned(nodes)
+            self._due.set()
+            await self._clock.sleep(min(SPACING_S, self._period_s))
+
+    def _disruption_turned(self, nodes: Iterable[Json]) -> None:
+        """Nobody answers: nobody is emptied. Somebody does again: everybody's time begins anew."""
+        self._granted.clear()
+        for node in nodes:
+            name = node["metadata"]["name"]
+            if not self._zones.disrupted:
+                self._silence.begin_anew(name)
+            self.queue.add(name)
+
+    async def empty_nodes(self) -> None:
+        """Let nodes be emptied as fast as their zones allow."""
+        while True:
+            self._due.clear()
+            now = self._clock.monotonic()
+            for name in self._zones.due(now):
+                self._granted.add(name)
+                self.queue.add(name)
+            await self._until(self._due, self._zones.wait(now))
+
+    async def _until(self, news: asyncio.Event, seconds: float | None) -> None:
+        """Until the news, or for that long."""
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(news.wait())]
+        if seconds is not None:
+            waits.append(asyncio.create_task(self._sleep(seconds)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+
+    # One node.
 
     async def reconcile(self, key: str) -> float | None:
         node = self.nodes.get(Key("", key))
         if node is None:
-            self._hearts.pop(key, None)
-            self._known.discard(key)
-            self._ready.discard(key)
+            self._forget(key)
             return None
         if key not in self._known:
-            self._known.add(key)
             text = f"Node {key} event: Registered Node {key} in Controller"
-            self._recorder.event(_about(node), "Normal", "RegisteredNode", text)
-        if self._is_silent(node):
-            node = await self._make_unknown(node)
+            self._recorder.event(about(node), "Normal", "RegisteredNode", text)
+            if status_of(node, "Ready") in ("False", "Unknown"):
+                await self._silence.unready_pods(key)  # nobody may have, while nobody looked
+        self._known[key] = node
         node = await self._set_labels(node)
         await self._set_taints(node)
         if status_of(node, "Ready") == "True":
-            self._ready.add(key)
-        elif key in self._ready:
-            # It was ready until now. Later it is the kubelet's word against nobody's.
-            await self._unready_pods(key)
-            self._ready.discard(key)
+            self._granted.discard(key)
         return None
 
-    # Silence.
-
-    def _is_silent(self, node: Json) -> bool:
-        heart = self._hearts.get(node["metadata"]["name"])
-        if heart is None:
-            return False
-        grace = self._settings.node_monitor_grace_s
-        if _ready(node) is None:
-            grace = STARTUP_GRACE_S
-        return self._clock.monotonic() - heart.at > grace
-
-    async def _make_unknown(self, node: Json) -> Json:
-        """All judged conditions become Unknown. Returns the node as it is then."""
-        now = self._clock.now()
-        status = node.get("status") or {}
-        changed = []
-        known = {item["type"]: item for item in status.get("conditions") or ()}
-        for kind in JUDGED:
-            old = known.get(kind)
-            if old is None:
-                changed.append(_never(node, kind))
-            elif old["status"] != "Unknown":
-                changed.append(
-                    {
-                        **old,
-                        "status": "Unknown",
-                        "reason": "NodeStatusUnknown",
-                        "message": "Kubelet stopped posting node status.",
-                        "lastTransitionTime": stamp(now),
-                    }
-                )
-        if not changed:
-            return node
-        fresh = {item["type"]: item for item in changed}
-        conditions = [fresh.pop(item["type"], item) for item in status.get("conditions") or ()]
-        wished = {**node, "status": {**status, "conditions": [*conditions, *fresh.values()]}}
-        made = await self._client.update(kinds.NODES, wished, subresource="status")
-        name = node["metadata"]["name"]
-        if status_of(node, "Ready") == "True":
-            self._tell_not_ready(node, name)
-        return made
-
-    def _tell_not_ready(self, node: Json, name: str) -> None:
-        text = f"Node {name} status is now: NodeNotReady"
-        self._recorder.event(_about(node), "Normal", "NodeNotReady", text)
-
-    # Labels, taints and pods.
+    def _forget(self, key: str) -> None:
+        self._silence.forget(key)
+        self._granted.discard(key)
+        gone = self._known.pop(key, None)
+        if gone is not None:
+            text = f"Node {key} event: Removing Node {key} from Controller"
+            self._recorder.event(about(gone), "Normal", "RemovingNode", text)
 
     async def _set_labels(self, node: Json) -> Json:
         """The old names of architecture and system, which old selectors still ask for; and how
@@ -183,70 +180,34 @@ class NodeLifecycle:
         return node
 
     async def _set_taints(self, node: Json) -> None:
-        wished = taints_for(node, self._clock.now(), evict=self._somebody_answers())
+        name = node["metadata"]["name"]
+        evict = Evict.START if name in self._granted else Evict.GO_ON
+        if self._zones.disrupted:
+            evict = Evict.STOP
+        wished = taints_for(node, self._clock.now(), evict)
         if _shape(wished) == _shape(node["spec"].get("taints") or ()):
             return
-        name = node["metadata"]["name"]
         # The list is replaced whole: somebody's new taint must not be lost in between.
         version = node["metadata"]["resourceVersion"]
         body = {"metadata": {"resourceVersion": version}, "spec": {"taints": wished or None}}
-        try:
+        with contextlib.suppress(NotFound):
             await self._client.patch(kinds.NODES, name, body)
-        except NotFound:
-            return
-
-    def _somebody_answers(self) -> bool:
-        nodes = list(self.nodes.items())
-        return len(nodes) < 2 or any(status_of(node, "Ready") == "True" for node in nodes)
-
-    async def _unready_pods(self, name: str) -> None:
-        """Endpoints must lose the pods of a node that nobody hears from."""
-        pods = [pod for pod in self.pods.by("node", name) if not is_terminal(pod)]
-        await asyncio.gather(*(self._unready(pod) for pod in pods))
-
-    async def _unready(self, pod: Json) -> None:
-        ready = condition(pod, "Ready")
-        if ready is None or ready["status"] != "True":
-            return
-        now = stamp(self._clock.now())
-        status = pod["status"]
-        conditions = [
-            {**item, "status": "False", "lastTransitionTime": now} if item is ready else item
-            for item in status["conditions"]
-        ]
-        wished = {**pod, "status": {**status, "conditions": conditions}}
-        try:
-            await self._client.update(kinds.PODS, wished, subresource="status")
-        except NotFound:
-            return
-        except Conflict:
-            self.queue.retry(pod["spec"]["nodeName"])
-            return
-        self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
     # What wakes it.
 
-    def _beat(self, name: str, sign: str) -> None:
-        heart = self._hearts.get(name)
-        if heart is None or heart.sign != sign:
-            self._hearts[name] = _Heart(sign, self._clock.monotonic())
-
-    def _lease_changed(self, lease: Json | None) -> None:
-        if lease is not None:
-            self._beat(lease["metadata"]["name"], f"lease {lease['spec'].get('renewTime')}")
+    def _lease_changed(self, old: Json | None, new: Json | None) -> None:
+        if new is not None:
+            self._silence.lease_seen(new)
 
     def _node_changed(self, old: Json | None, new: Json | None) -> None:
         if new is None:
             self.queue.add((old or {})["metadata"]["name"])
             return
-        name = new["metadata"]["name"]
-        if name not in self._hearts or (old is not None and _told(old) != _told(new)):
-            self._beat(name, f"status {_told(new)}")
-        was_ready = old is not None and status_of(old, "Ready") == "True"
-        if was_ready and status_of(new, "Ready") == "False":
-            self._tell_not_ready(new, name)
+        self._silence.node_seen(old, new)
+        if old is None or status_of(old, "Ready") != status_of(new, "Ready"):
+            self._news.set()
         if old is None or _judgement(old) != _judgement(new):
-            self.queue.add(name)
+            self.queue.add(new["metadata"]["name"])
 
 
 def cache_ttl(nodes: int) -> int:
@@ -255,18 +216,6 @@ def cache_ttl(nodes: int) -> int:
         if nodes <= most:
             return ttl
     return 300
-
-
-def _ready(node: Json) -> Json | None:
-    return condition(node, "Ready")
-
-
-def _told(node: Json) -> str:
-    """What the kubelet itself wrote last."""
-    ready = _ready(node)
-    if ready is None or ready.get("reason") in ("NodeStatusUnknown", "NodeStatusNeverUpdated"):
-        return ""
-    return f"{ready.get('lastHeartbeatTime')} {ready['status']}"
 
 
 def _judgement(node: Json) -> object:
@@ -278,22 +227,5 @@ def _judgement(node: Json) -> object:
     )
 
 
-def _never(node: Json, kind: str) -> Json:
-    return {
-        "type": kind,
-        "status": "Unknown",
-        "reason": "NodeStatusNeverUpdated",
-        "message": "Kubelet never posted node status.",
-        "lastHeartbeatTime": node["metadata"].get("creationTimestamp"),
-        "lastTransitionTime": node["metadata"].get("creationTimestamp"),
-    }
-
-
 def _shape(taints: Iterable[Json]) -> set[tuple[str, str, str]]:
     return {(item["key"], item["effect"], item.get("value") or "") for item in taints}
-
-
-def _about(node: Json) -> Json:
-    """Nodes have no namespace: their events go to `default`."""
-    meta = node["metadata"]
-    return {"apiVersion": "v1", "kind": "Node", "name": meta["name"], "uid": meta["uid"]}

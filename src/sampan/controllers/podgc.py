@@ -11,8 +11,9 @@ from sampan.api import kinds
 from sampan.api.errors import ApiError, NotFound
 from sampan.api.meta import Json, Key
 from sampan.client.transport import Unreachable
+from sampan.controllers.conditions import put
 from sampan.controllers.deps import Deps
-from sampan.controllers.pods import is_terminal, is_terminating
+from sampan.controllers.pods import is_ready, is_terminal, is_terminating
 from sampan.controllers.stamps import created, stamp
 from sampan.loop.component import Component
 from sampan.std import log
@@ -60,10 +61,8 @@ class PodCollector:
             node = pod["spec"].get("nodeName") or ""
             if node in gone:
                 await self._end(pod, "PodGC: node no longer exists")
-            elif is_terminating(pod) and not node:
+            elif is_terminating(pod) and (not node or self._is_out_of_service(node)):
                 await self._end(pod, "")
-            elif is_terminating(pod) and self._is_out_of_service(node):
-                await self._end(pod, "PodGC: node is out of service")
         await self._trim([pod for pod in pods if is_terminal(pod)])
 
     async def _nodes_gone(self, pods: list[Json]) -> set[str]:
@@ -79,31 +78,34 @@ class PodCollector:
     def _is_out_of_service(self, name: str) -> bool:
         node = self.nodes.get(Key("", name))
         taints = (node["spec"].get("taints") or ()) if node else ()
-        return any(item["key"] == "node.kubernetes.io/out-of-service" for item in taints)
+        told = any(item["key"] == "node.kubernetes.io/out-of-service" for item in taints)
+        return told and node is not None and not is_ready(node)
 
     async def _trim(self, finished: list[Json]) -> None:
         surplus = len(finished) - self._threshold
         if self._threshold > 0 and surplus > 0:
-            for pod in sorted(finished, key=created)[:surplus]:
+            for pod in sorted(finished, key=_oldest_first)[:surplus]:
                 await self._delete(pod)
 
     async def _end(self, pod: Json, why: str) -> None:
         """Failed first, so that owners count it as such, then away without grace."""
-        if why and not is_terminal(pod):
-            status = pod.get("status") or {}
-            target: Json = {
-                "type": "DisruptionTarget",
-                "status": "True",
-                "reason": "DeletionByPodGC",
-                "message": why,
-                "lastTransitionTime": stamp(self._clock.now()),
-            }
-            conditions = [*(status.get("conditions") or ()), target]
-            wished = {**status, "phase": "Failed", "conditions": conditions}
+        if not is_terminal(pod):
+            status = {**(pod.get("status") or {}), "phase": "Failed"}
+            generation = pod["metadata"].get("generation", 0)
+            status["observedGeneration"] = generation
+            if why:
+                target: Json = {
+                    "type": "DisruptionTarget",
+                    "status": "True",
+                    "reason": "DeletionByPodGC",
+                    "message": why,
+                    "lastTransitionTime": stamp(self._clock.now()),
+                    "observedGeneration": generation,
+                }
+                status["conditions"] = put(status.get("conditions") or [], target)
             try:
-                await self._client.update(
-                    kinds.PODS, {**pod, "status": wished}, subresource="status"
-                )
+                wished = {**pod, "status": status}
+                await self._client.update(kinds.PODS, wished, subresource="status")
             except NotFound:
                 return
         await self._delete(pod)
@@ -113,3 +115,9 @@ class PodCollector:
         await self._client.delete(
             kinds.PODS, meta["name"], meta["namespace"], grace_s=0, uid=meta["uid"]
         )
+
+
+def _oldest_first(pod: Json) -> tuple[bool, float, str]:
+    """Those that were evicted go before all others."""
+    evicted = (pod.get("status") or {}).get("reason") == "Evicted"
+    return not evicted, created(pod), pod["metadata"]["name"]

@@ -13,7 +13,7 @@ from sampan.controllers.deps import Deps
 from sampan.controllers.endpointslice import by_node
 from sampan.controllers.node_taints import patience
 from sampan.controllers.pods import is_terminating
-from sampan.controllers.stamps import seconds, stamp
+from sampan.controllers.stamps import stamp
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
@@ -37,6 +37,8 @@ class TaintEviction:
         self._clock = deps.clock
         self._client = deps.client_of(ACCOUNT)
         self._recorder = deps.recorder("taint-eviction-controller", ACCOUNT)
+        self._since: dict[Key, float] = {}
+        """Pods that bear a taint for a while, and from when on."""
         self.nodes = deps.informers.of(kinds.NODES)
         self.pods = deps.informers.of(kinds.PODS, indexers={"node": by_node})
         self.nodes.on_change(self._node_changed)
@@ -45,25 +47,33 @@ class TaintEviction:
     async def reconcile(self, key: Key) -> float | None:
         pod = self.pods.get(key)
         if pod is None or is_terminating(pod):
+            self._since.pop(key, None)
             return None
         node = self.nodes.get(Key("", pod["spec"].get("nodeName") or ""))
         taints = no_execute(node)
-        if not taints:
-            return None
-        bears = patience(pod, taints)
+        bears = patience(pod, taints) if taints else None
         if bears is None:
+            if self._since.pop(key, None) is not None:
+                self._tell(pod, f"Cancelling deletion of Pod {key}")
             return None
-        since = max((seconds(item.get("timeAdded")) for item in taints), default=0.0)
-        left = since + bears - self._clock.now() if bears else 0.0
-        if left > 0:
-            return left + 0.01
+        if bears:
+            left = self._since.setdefault(key, self._clock.now()) + bears - self._clock.now()
+            if left > 0:
+                return left + 0.01
+        self._since.pop(key, None)
         await self._evict(pod)
         return None
 
+    def _tell(self, pod: Json, text: str) -> None:
+        """About the pod by its name, as upstream, which may not know more of it by then."""
+        meta = pod["metadata"]
+        about = {"apiVersion": "v1", "kind": "Pod"}
+        about |= {"name": meta["name"], "namespace": meta["namespace"]}
+        self._recorder.event(about, "Normal", "TaintManagerEviction", text)
+
     async def _evict(self, pod: Json) -> None:
         meta = pod["metadata"]
-        text = f"Marking for deletion Pod {meta['namespace']}/{meta['name']}"
-        self._recorder.event(pod, "Normal", "TaintManagerEviction", text)
+        self._tell(pod, f"Marking for deletion Pod {key_of(pod)}")
         try:
             await self._client.update(kinds.PODS, self._marked(pod), subresource="status")
         except NotFound:
@@ -78,6 +88,7 @@ class TaintEviction:
             "reason": "DeletionByTaintManager",
             "message": "Taint manager: deleting due to NoExecute taint",
             "lastTransitionTime": stamp(self._clock.now()),
+            "observedGeneration": pod["metadata"].get("generation", 0),
         }
         kept = [i for i in status.get("conditions") or () if i["type"] != "DisruptionTarget"]
         return {**pod, "status": {**status, "conditions": [*kept, target]}}
@@ -90,6 +101,7 @@ class TaintEviction:
 
     def _pod_changed(self, old: Json | None, new: Json | None) -> None:
         if new is None:
+            self._since.pop(key_of(old or {}), None)
             return
         before = (old or {}).get("spec") or {}
         spec = new["spec"]

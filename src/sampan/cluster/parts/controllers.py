@@ -19,6 +19,7 @@ from sampan.cluster.accounttokens import AccountTokens
 from sampan.cluster.parts.pages import Pages, Serving, count_requests
 from sampan.controllers.assembly import Controllers
 from sampan.controllers.deps import Deps, Settings
+from sampan.controllers.node_zones import Rates
 from sampan.loop.component import Component
 from sampan.loop.informers import Informers
 from sampan.loop.leader import Election, Leader, identity
@@ -54,6 +55,11 @@ class Flags:
     node_cidr_mask_size_ipv6: int = 0
     node_monitor_grace_period_s: float = 50
     node_monitor_period_s: float = 5
+    node_startup_grace_period_s: float = 60
+    node_eviction_rate: float = 0.1
+    secondary_node_eviction_rate: float = 0.01
+    unhealthy_zone_threshold: float = 0.55
+    large_cluster_size_threshold: int = 50
     terminated_pod_gc_threshold: int = 12500
     root_ca_file: str = ""
     cluster_signing_cert_file: str = ""
@@ -81,6 +87,13 @@ def settings(flags: Flags) -> Settings:
         allocate_node_cidrs=flags.allocate_node_cidrs,
         node_monitor_grace_s=flags.node_monitor_grace_period_s,
         node_monitor_period_s=flags.node_monitor_period_s,
+        node_startup_grace_s=flags.node_startup_grace_period_s,
+        eviction_rates=Rates(
+            flags.node_eviction_rate,
+            flags.secondary_node_eviction_rate,
+            flags.unhealthy_zone_threshold,
+            flags.large_cluster_size_threshold,
+        ),
         terminated_pod_threshold=flags.terminated_pod_gc_threshold,
         root_ca=_read("--root-ca-file", flags.root_ca_file).decode(),
         service_account_key=_read(
