@@ -196,6 +196,23 @@ async def test_what_names_an_owner_that_it_cannot_have_is_not_deleted() -> None:
         # An owner in another namespace is no owner: it is as if it were gone.
         await until(only_the_other)
         assert await client.find(kinds.CLUSTERROLES, "role") is not None
+        uid = owner["metadata"]["uid"]
+
+        async def told() -> bool:
+            events = [*(await client.list(kinds.EVENTS))["items"]]
+            found = {
+                (event["involvedObject"]["name"], event["reason"], event["message"])
+                for event in events
+            }
+            texts = {
+                "elsewhere": f"ownerRef [v1/ConfigMap, namespace: kube-public, name: owner, uid: "
+                f'{uid}] does not exist in namespace "kube-public"',
+                "role": f"ownerRef [v1/ConfigMap, namespace: , name: owner, uid: {uid}] does not "
+                'exist in namespace ""',
+            }
+            return {(k, "OwnerRefInvalidNamespace", v) for k, v in texts.items()} <= found
+
+        await until(told)
 
 
 async def test_a_token_secret_is_filled_and_goes_with_its_account() -> None:

@@ -22,11 +22,26 @@ class Served:
 
     rid: ResourceId
     verbs: frozenset[str]
+    subresources: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All that is served, and the group versions whose own server does not answer."""
+
+    served: tuple[Served, ...]
+    stale: tuple[str, ...] = ()
 
 
 async def discover(client: Client) -> list[Served]:
     """Every resource in its preferred version, without subresources. Raises ApiError."""
+    return list((await survey(client)).served)
+
+
+async def survey(client: Client) -> Survey:
+    """As `discover`, and what is missing. Raises ApiError."""
     found: list[Served] = []
+    stale: list[str] = []
     for path in ("/api", "/apis"):
         response = await client.raw(Request("GET", path, "", {"accept": _ACCEPT}))
         body: Json = orjson.loads(await response.read())
@@ -34,7 +49,17 @@ async def discover(client: Client) -> list[Served]:
             raise from_status(body, response.status)
         for group in body.get("items") or ():
             found += _resources(group)
-    return found
+            stale += _stale(group)
+    return Survey(tuple(found), tuple(sorted(stale)))
+
+
+def _stale(group: Json) -> list[str]:
+    name = (group.get("metadata") or {}).get("name", "")
+    return [
+        f"{name}/{version['version']}" if name else version["version"]
+        for version in group.get("versions") or ()
+        if version.get("freshness") == "Stale"
+    ]
 
 
 def _resources(group: Json) -> list[Served]:
@@ -51,5 +76,7 @@ def _resources(group: Json) -> list[Served]:
                     (item.get("responseKind") or {}).get("kind", ""),
                     item.get("scope") == "Namespaced",
                 )
-                found[item["resource"]] = Served(rid, frozenset(item.get("verbs") or ()))
+                parts = (part["subresource"] for part in item.get("subresources") or ())
+                verbs = frozenset(item.get("verbs") or ())
+                found[item["resource"]] = Served(rid, verbs, frozenset(parts))
     return list(found.values())

@@ -8,11 +8,10 @@ from typing import NamedTuple
 from sampan.api import kinds, selectors
 from sampan.api.errors import NotFound
 from sampan.api.meta import Json, Key, key_of
-from sampan.client.client import Client
 from sampan.controllers import conditions
 from sampan.controllers.deployment_rules import scaled
 from sampan.controllers.deps import Deps
-from sampan.controllers.owners import controller_of
+from sampan.controllers.disruption_scale import BadScale, Scales, shown
 from sampan.controllers.pods import is_ready, is_terminal, is_terminating
 from sampan.controllers.stamps import seconds, stamp
 from sampan.loop.component import Component
@@ -22,11 +21,6 @@ from sampan.loop.reconciler import Controller
 ACCOUNT = "disruption-controller"
 EVICTION_TIMEOUT_S = 120.0
 """An eviction that was granted and did not happen by then is given back."""
-SCALED = {
-    rid.kind: rid
-    for rid in (kinds.REPLICATIONCONTROLLERS, kinds.REPLICASETS, kinds.DEPLOYMENTS,
-                kinds.STATEFULSETS)
-}  # fmt: skip
 
 
 class Expected(NamedTuple):
@@ -34,10 +28,8 @@ class Expected(NamedTuple):
 
     pods: int
     healthy: int
-
-
-class BadScale(Exception):
-    """The pods' owner cannot say how many there should be; the message names it."""
+    unmanaged: bool = False
+    """Some pods belong to nobody: the numbers do not mean much."""
 
 
 def disruption(deps: Deps) -> Component:
@@ -56,6 +48,7 @@ class Disruptions:
         self._clock = deps.clock
         self._client = deps.client_of(ACCOUNT)
         self._recorder = deps.recorder("controllermanager", ACCOUNT)
+        self._scales = Scales(self._client, deps.client)
         self.budgets = deps.informers.of(
             kinds.PODDISRUPTIONBUDGETS, indexers={"namespace": _namespace}
         )
@@ -71,17 +64,19 @@ class Disruptions:
         pods = [
             pod
             for pod in self.pods.by("namespace", key.namespace)
-            if not is_terminal(pod) and selector.matches(pod["metadata"].get("labels"))
+            if selector.matches(pod["metadata"].get("labels"))
         ]
         if not pods:
             self._recorder.event(budget, "Normal", "NoPods", "No matching pods found")
         try:
-            expected = await _expected(self._client, budget, pods)
+            expected = await self._expected(budget, pods)
         except BadScale as error:
             text = f"Failed to calculate the number of expected pods: {error}"
             self._recorder.event(budget, "Warning", "CalculateExpectedPodCountFailed", text)
             await self._fail_safe(budget, str(error))
             return 30.0
+        if expected.unmanaged:
+            self._tell_unmanaged(budget)
         pending, wait = self._pending(budget, pods)
         healthy = sum(
             is_ready(pod) and not is_terminating(pod) and pod["metadata"]["name"] not in pending
@@ -90,16 +85,44 @@ class Disruptions:
         await self._tell(budget, expected, healthy, pending)
         return wait
 
+    async def _expected(self, budget: Json, pods: Sequence[Json]) -> Expected:
+        """By the budget's rule. A number of pods that must stay needs no owner to ask. Raises
+        BadScale.
+        """
+        spec = budget["spec"]
+        least, most = spec.get("minAvailable"), spec.get("maxUnavailable")
+        if most is None and isinstance(least, int):
+            return Expected(len(pods), least)
+        count, unmanaged = await self._scales.of(budget["metadata"]["namespace"], pods)
+        if most is not None:
+            return Expected(count, max(0, count - scaled(most, count, up=True)), unmanaged)
+        return Expected(count, scaled(least or 0, count, up=True), unmanaged)
+
+    def _tell_unmanaged(self, budget: Json) -> None:
+        text = (
+            f"Pods selected by this PodDisruptionBudget (selector: "
+            f"{shown(budget['spec'].get('selector'))}) were found to be unmanaged. As a result, "
+            "the status of the PDB cannot be calculated correctly, which may result in undefined "
+            'behavior. To account for these pods please set ".spec.minAvailable" field of the PDB '
+            "to an integer value."
+        )
+        self._recorder.event(budget, "Warning", "UnmanagedPods", text)
+
     def _pending(self, budget: Json, pods: Sequence[Json]) -> tuple[dict[str, str], float | None]:
         """Evictions that were granted and are not visible yet, and when the next one lapses."""
         granted = (budget.get("status") or {}).get("disruptedPods") or {}
-        names = {pod["metadata"]["name"] for pod in pods if not is_terminating(pod)}
         now = self._clock.now()
-        pending = {
-            name: since
-            for name, since in granted.items()
-            if name in names and seconds(since) + EVICTION_TIMEOUT_S > now
-        }
+        pending: dict[str, str] = {}
+        for pod in pods:
+            since = granted.get(pod["metadata"]["name"])
+            if since is None or is_terminating(pod):
+                continue
+            if seconds(since) + EVICTION_TIMEOUT_S > now:
+                pending[pod["metadata"]["name"]] = since
+            else:
+                where = budget["metadata"]["namespace"]
+                text = f"Pod was expected by PDB {where}/{where} to be deleted but it wasn't"
+                self._recorder.event(pod, "Warning", "NotDeleted", text)
         waits = [seconds(since) + EVICTION_TIMEOUT_S - now for since in pending.values()]
         return pending, min(waits) + 1 if waits else None
 
@@ -153,50 +176,28 @@ class Disruptions:
             return
         for pod in (old, new):
             if pod is not None:
-                labels = pod["metadata"].get("labels")
-                for budget in self.budgets.by("namespace", pod["metadata"]["namespace"]):
-                    if selectors.from_object(budget["spec"].get("selector")).matches(labels):
-                        self.queue.add(key_of(budget))
+                for budget in self._budgets_of(pod):
+                    self.queue.add(key_of(budget))
+        if new is not None:
+            self._tell_several(new)
 
+    def _budgets_of(self, pod: Json) -> list[Json]:
+        labels = pod["metadata"].get("labels")
+        return [
+            budget
+            for budget in self.budgets.by("namespace", pod["metadata"]["namespace"])
+            if selectors.from_object(budget["spec"].get("selector")).matches(labels)
+        ]
 
-async def _expected(client: Client, budget: Json, pods: Sequence[Json]) -> Expected:
-    """By the budget's rule. A number of pods that must stay needs no owner to ask."""
-    spec = budget["spec"]
-    least = spec.get("minAvailable")
-    if isinstance(least, int):
-        return Expected(len(pods), least)
-    count = await _scale(client, budget, pods)
-    if least is not None:
-        return Expected(count, scaled(least, count, up=True))
-    most = spec.get("maxUnavailable")
-    return Expected(count, max(0, count - scaled(most or 0, count, up=True)))
-
-
-async def _scale(client: Client, budget: Json, pods: Sequence[Json]) -> int:
-    """The sizes that the pods' owners were asked to have."""
-    sizes: dict[str, int] = {}
-    for pod in pods:
-        reference = controller_of(pod)
-        if reference is None:
+    def _tell_several(self, pod: Json) -> None:
+        budgets = self._budgets_of(pod)
+        if len(budgets) > 1:
             meta = pod["metadata"]
-            raise BadScale(f'found no controller ref for pod "{meta["name"]}"')
-        uid, size = await _owner_size(client, reference, key_of(budget).namespace)
-        sizes[uid] = size
-    return sum(sizes.values())
-
-
-async def _owner_size(client: Client, reference: Json, namespace: str) -> tuple[str, int]:
-    rid = SCALED.get(reference["kind"])
-    if rid is None:
-        raise BadScale(f"{reference['kind']} {reference['name']} does not implement scale")
-    owner = await client.find(rid, reference["name"], namespace)
-    if owner is None or owner["metadata"]["uid"] != reference["uid"]:
-        return reference["uid"], 0
-    above = controller_of(owner)
-    if above is not None and above["kind"] == "Deployment":
-        return await _owner_size(client, above, namespace)
-    replicas = owner["spec"].get("replicas")
-    return owner["metadata"]["uid"], 1 if replicas is None else int(replicas)
+            text = (
+                f'Pod "{meta["namespace"]}"/"{meta["name"]}" matches multiple '
+                f'PodDisruptionBudgets.  Chose "{budgets[0]["metadata"]["name"]}" arbitrarily.'
+            )
+            self._recorder.event(pod, "Warning", "MultiplePodDisruptionBudgets", text)
 
 
 def _matters(pod: Json) -> object:

@@ -18,8 +18,18 @@ from sampan.api.meta import Json, ResourceId
 from sampan.client.client import PatchKind
 from sampan.client.transport import Unreachable
 from sampan.controllers.deps import Deps
-from sampan.controllers.discovery import discover
-from sampan.controllers.owner_graph import FOREGROUND, ORPHAN, Graph, Node, Owner, Owners, node_of
+from sampan.controllers.discovery import survey
+from sampan.controllers.owner_graph import (
+    FOREGROUND,
+    ORPHAN,
+    Graph,
+    Node,
+    Owner,
+    Owners,
+    invalid_namespace,
+    node_of,
+    reference_of,
+)
 from sampan.loop.component import Component
 from sampan.loop.informer import Informer
 from sampan.loop.queue import Queue
@@ -27,6 +37,7 @@ from sampan.loop.reconciler import Controller, Terminal
 from sampan.std import log
 
 ACCOUNT = "generic-garbage-collector"
+COMPONENT = "garbage-collector-controller"
 IGNORED = frozenset((kinds.EVENTS, kinds.EVENTS_V1))
 """Many, short-lived, and never owners or owned."""
 REMEMBERED = 500
@@ -50,6 +61,7 @@ class Collector:
         self._deps = deps
         self._clock = deps.clock
         self._client = deps.client_of(ACCOUNT)
+        self._recorder = deps.recorder(COMPONENT, ACCOUNT)
         self._graph = Graph()
         self._rids: dict[tuple[str, str], ResourceId] = {}
         self._watched: dict[ResourceId, Informer] = {}
@@ -80,13 +92,16 @@ class Collector:
     async def _follow(self, group: asyncio.TaskGroup) -> None:
         """An informer for every resource that can be listed, watched and deleted."""
         try:
-            served = await discover(self._deps.client)
+            known = await survey(self._deps.client)
         except (ApiError, Unreachable) as error:
             _LOG.warning("cannot discover", error=error)
             await self._clock.sleep(1)
             self._refresh.set()
             return
+        served = known.served
         present = {one.rid for one in served}
+        # What a server that does not answer has is not gone: its owners still own.
+        present |= {rid for rid in self._watched if rid.api_version in known.stale}
         for rid in [rid for rid in self._watched if rid not in present]:
             del self._watched[rid]
             self._rids.pop((rid.api_version, rid.kind), None)
@@ -114,6 +129,9 @@ class Collector:
         self._graph.put(node)
         if node.waits_for_dependents or node.orphans_dependents:
             self.queue.add(node.uid)
+        for child, named in self._graph.misplaced(node, known):
+            text = invalid_namespace(child, named)
+            self._recorder.event(reference_of(child), "Warning", "OwnerRefInvalidNamespace", text)
         owners = [self._known(node, owner) for owner in node.owners]
         waiting = [owner for owner in owners if owner is not None and owner.waits_for_dependents]
         for owner in waiting:

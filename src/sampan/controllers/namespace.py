@@ -15,8 +15,9 @@ from sampan.api.meta import Json, Key, ResourceId
 from sampan.client.client import Client
 from sampan.client.transport import Request
 from sampan.controllers.deps import Deps
-from sampan.controllers.discovery import discover
-from sampan.controllers.stamps import stamp
+from sampan.controllers.discovery import survey
+from sampan.controllers.pods import is_terminal
+from sampan.controllers.stamps import seconds, stamp
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
@@ -44,6 +45,8 @@ class Remains:
     finalizers: Counter[str] = field(default_factory=Counter)
     discovery_error: str = ""
     errors: list[str] = field(default_factory=list)
+    pods_first: bool = False
+    """Pods are still there: of the rest nothing is known yet, and nothing is told."""
 
     @property
     def nothing(self) -> bool:
@@ -72,7 +75,7 @@ class Namespaces:
             return None
         if FINALIZER not in (found["spec"].get("finalizers") or ()):
             return None  # ours is done; others' finalizers hold it
-        remains = await self._empty(key)
+        remains = await self._empty(found)
         if remains.nothing:
             await self._finalize(found)
             return None
@@ -80,29 +83,33 @@ class Namespaces:
         self._looks[key] += 1
         return min(AGAIN_S[1], AGAIN_S[0] * 2.0 ** self._looks[key])
 
-    async def _empty(self, key: str) -> Remains:
+    async def _empty(self, found: Json) -> Remains:
         """Ask for the deletion of all that is there."""
-        remains = Remains()
-        await self._empty_of(key, kinds.PODS, remains)
+        key, remains = found["metadata"]["name"], Remains()
+        await self._empty_of(found, kinds.PODS, remains)
         if remains.resources:
             # Other things go only after the pods that may still need them (secrets, accounts).
+            remains.pods_first = True
             return remains
         try:
-            served = await discover(self._client)
+            known = await survey(self._client)
         except ApiError as error:
             remains.discovery_error = str(error)
             return remains
+        if known.stale:
+            remains.discovery_error = incomplete(known.stale)
         rids = [
             one.rid
-            for one in served
+            for one in known.served
             if one.rid.namespaced and {"list", "delete"} <= one.verbs and one.rid != kinds.PODS
         ]
         async with asyncio.TaskGroup() as group:
             for rid in rids:
-                group.create_task(self._empty_of(key, rid, remains))
+                group.create_task(self._empty_of(found, rid, remains), name=f"{key} {rid.plural}")
         return remains
 
-    async def _empty_of(self, key: str, rid: ResourceId, remains: Remains) -> None:
+    async def _empty_of(self, found: Json, rid: ResourceId, remains: Remains) -> None:
+        key = found["metadata"]["name"]
         try:
             items = await _items(self._client, rid, key)
             if not items:
@@ -112,13 +119,31 @@ class Namespaces:
         except MethodNotAllowed:
             return
         except ApiError as error:
-            remains.errors.append(f"unexpected items still remain in namespace: {key} for "
-                                  f"gvr: {rid.qualified}: {error}")  # fmt: skip
+            remains.errors.append(str(error))
             return
-        if left:
-            remains.resources[f"{rid.plural}.{rid.group}"] += len(left)
-            for item in left:
-                remains.finalizers.update(item["metadata"].get("finalizers") or ())
+        if not left:
+            return
+        remains.resources[f"{rid.plural}.{rid.group}"] += len(left)
+        finalizers = [name for item in left for name in item["metadata"].get("finalizers") or ()]
+        remains.finalizers.update(finalizers)
+        waits = rid == kinds.PODS and self._end_gracefully(found, items)
+        if not finalizers and not waits:
+            about = f"{rid.group}/{rid.version}, Resource={rid.plural}"
+            remains.errors.append(
+                f"unexpected items still remain in namespace: {key} for gvr: {about}"
+            )
+
+    def _end_gracefully(self, found: Json, pods: Iterable[Json]) -> bool:
+        """Whether pods may still be there since they were given that time."""
+        grace = max(
+            (
+                int(pod["spec"].get("terminationGracePeriodSeconds") or 0)
+                for pod in pods
+                if not is_terminal(pod)
+            ),
+            default=0,
+        )
+        return self._clock.now() - seconds(found["metadata"]["deletionTimestamp"]) < grace
 
     async def _delete_all(self, key: str, rid: ResourceId, items: Sequence[Json]) -> None:
         headers = {"content-type": "application/json"}
@@ -167,11 +192,12 @@ class Namespaces:
 
 def conditions_for(known: Sequence[Json], remains: Remains, now: float) -> list[Json]:
     """The five conditions; one whose status and text did not change keeps its time."""
-    resources = ", ".join(_counted(remains.resources.items(), "has "))
-    finalizers = ", ".join(_counted(remains.finalizers.items(), "in "))
+    told = Remains() if remains.pods_first else remains
+    resources = ", ".join(_counted(told.resources.items(), "has "))
+    finalizers = ", ".join(_counted(told.finalizers.items(), "in "))
     rows = (
         ("NamespaceDeletionDiscoveryFailure", remains.discovery_error,
-         ("DiscoveryFailed", f"Discovery failed for some groups: {remains.discovery_error}"),
+         ("DiscoveryFailed", remains.discovery_error),
          ("ResourcesDiscovered", "All resources successfully discovered")),
         ("NamespaceDeletionGroupVersionParsingFailure", "", ("GroupVersionParsingFailed", ""),
          ("ParsedGroupVersions", "All legacy kube types successfully parsed")),
@@ -204,8 +230,18 @@ def conditions_for(known: Sequence[Json], remains: Remains, now: float) -> list[
         same = old is not None and all(
             old.get(name) == fresh[name] for name in ("status", "reason", "message")
         )
+        if old is not None and old.get("status") == fresh["status"]:
+            fresh["lastTransitionTime"] = old.get("lastTransitionTime")
         conditions.append(old if same and old is not None else fresh)
     return conditions
+
+
+def incomplete(stale: Sequence[str]) -> str:
+    rows = ", ".join(f"{name}: stale GroupVersion discovery: {name}" for name in stale)
+    return (
+        f"Discovery failed for some groups, {len(stale)} failing: "
+        f"unable to retrieve the complete list of server APIs: {rows}"
+    )
 
 
 def _counted(rows: Iterable[tuple[str, int]], verb: str) -> list[str]:

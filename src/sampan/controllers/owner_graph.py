@@ -91,6 +91,22 @@ class Graph:
     def dependents(self, uid: str) -> list[Node]:
         return [self.nodes[child] for child in self._dependents.get(uid, ()) if child in self.nodes]
 
+    def misplaced(self, node: Node, before: Node | None) -> list[tuple[Node, Owner]]:
+        """Objects that now name an owner in another namespace, where none of theirs can be."""
+        added = set(node.owners) - set(before.owners if before else ())
+        pairs = [(node, owner) for owner in node.owners if owner in added]
+        if before is None:
+            pairs += [
+                (c, o) for c in self.dependents(node.uid) for o in c.owners if o.uid == node.uid
+            ]
+        found = []
+        for child, owner in pairs:
+            known = self.nodes.get(owner.uid)
+            where = known.key.namespace if known else ""
+            if where and where != child.key.namespace:
+                found.append((child, owner))
+        return found
+
     def blockers(self, uid: str) -> list[Node]:
         """The dependents that a foreground deletion of this object waits for."""
         return [
@@ -106,6 +122,27 @@ class Graph:
                 known.pop(node.uid, None)
                 if not known:
                     del self._dependents[owner.uid]
+
+
+def invalid_namespace(child: Node, owner: Owner) -> str:
+    """What is told of an owner that is in another namespace than it is looked for."""
+    where = child.key.namespace
+    named = (
+        f"{owner.api_version}/{owner.kind}, namespace: {where}, name: {owner.name}, "
+        f"uid: {owner.uid}"
+    )
+    return f'ownerRef [{named}] does not exist in namespace "{where}"'
+
+
+def reference_of(node: Node) -> Json:
+    found = {
+        "kind": node.rid.kind,
+        "apiVersion": node.rid.api_version,
+        "namespace": node.key.namespace,
+        "name": node.key.name,
+        "uid": node.uid,
+    }
+    return {field: value for field, value in found.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
