@@ -113,3 +113,35 @@ def test_index_lists_read_back(indexes: set[int]) -> None:
 
 def test_index_lists_are_written_as_upstream_does() -> None:
     assert written({0, 1, 2, 4, 5, 7}) == "0-2,4,5,7"
+
+
+def test_a_job_by_hand_in_the_name_of_a_cronjob_is_told_and_its_own_are_not(play: Any) -> None:
+    async def scene(world: Any) -> None:
+        world.api.put(kinds.CRONJOBS, cron())
+        await world.settle(3600)
+        (found,) = world.api.all(kinds.CRONJOBS)
+        reasons = [event["reason"] for event in world.api.all(kinds.EVENTS)]
+        assert reasons == ["SuccessfulCreate"]
+        owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "c", "controller": True}
+        owner["uid"] = found["metadata"]["uid"]
+        meta = {"name": "by-hand", "namespace": "default", "ownerReferences": [owner]}
+        world.api.put(kinds.JOBS, {"metadata": meta, "spec": {}})
+        await world.settle(1)
+        event = world.api.all(kinds.EVENTS)[-1]
+        assert (event["reason"], event["message"]) == (
+            "UnexpectedJob", "Saw a job that the controller did not create or forgot: by-hand",
+        )  # fmt: skip
+
+    play(scene, "cronjob")
+
+
+def test_a_time_zone_that_nobody_knows_is_told(play: Any) -> None:
+    async def scene(world: Any) -> None:
+        world.api.put(kinds.CRONJOBS, cron(timeZone="Moon/Base"))
+        await world.settle(1)
+        (event,) = world.api.all(kinds.EVENTS)
+        assert (event["reason"], event["message"]) == (
+            "UnknownTimeZone", 'invalid timeZone: "Moon/Base": unknown time zone Moon/Base',
+        )  # fmt: skip
+
+    play(scene, "cronjob")

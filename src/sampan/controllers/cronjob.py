@@ -61,16 +61,14 @@ class CronJobs:
             return None
         children = self.jobs.by("controller", cron["metadata"]["uid"])
         await self._trim(cron, children)
+        cron = await self._with_all(cron, children)
         status = self._settled(cron, children)
         spec = cron["spec"]
-        try:
-            schedule, zone = parse(spec["schedule"]), _zone(spec.get("timeZone"))
-        except (ScheduleError, ValueError, OSError) as error:
-            text = f"unparseable schedule: {spec['schedule']!r} : {error}"
-            self._recorder.event(cron, "Warning", "UnparseableSchedule", text)
+        rule = self._rule(cron)
+        if rule is None:
             await self._tell(cron, status)
             return None
-        due = due_of(cron, status, (schedule, zone), self._clock.now())
+        due = due_of(cron, status, rule, self._clock.now())
         if due.last is not None and not spec.get("suspend"):
             await self._run(cron, status, due)
         await self._tell(cron, status)
@@ -78,6 +76,22 @@ class CronJobs:
             return None
         # Time stamps have whole seconds: a little later it is due by any reading.
         return max(0.05, due.following - self._clock.now() + 0.05)
+
+    def _rule(self, cron: Json) -> tuple[Schedule, tzinfo] | None:
+        """The schedule and its time zone; what is wrong with them is told."""
+        text, zone = cron["spec"]["schedule"], cron["spec"].get("timeZone")
+        try:
+            found = _zone(zone)
+        except (ValueError, OSError, KeyError):
+            problem = f'invalid timeZone: "{zone}": unknown time zone {zone}'
+            self._recorder.event(cron, "Warning", "UnknownTimeZone", problem)
+            return None
+        try:
+            return parse(text), found
+        except ScheduleError as error:
+            problem = f'unparseable schedule: "{text}" : {error}'
+            self._recorder.event(cron, "Warning", "UnparseableSchedule", problem)
+            return None
 
     async def _run(self, cron: Json, status: Json, due: Due) -> None:
         """Make the Job of the latest missed run, unless a rule forbids it."""
@@ -128,6 +142,20 @@ class CronJobs:
             known = [item for item in status.get("active") or () if item["name"] != name]
             status["active"] = [*known, _reference(made)]
         status["lastScheduleTime"] = stamp(at)
+
+    async def _with_all(self, cron: Json, children: Sequence[Json]) -> Json:
+        """The CronJob as new as its Jobs: one that it does not know may be its own, just made."""
+        if not _unknown(cron, children):
+            return cron
+        meta = cron["metadata"]
+        fresh = await self._client.find(kinds.CRONJOBS, meta["name"], meta["namespace"])
+        if fresh is None or fresh["metadata"]["uid"] != meta["uid"]:
+            return cron
+        for child in _unknown(fresh, children):
+            name = child["metadata"]["name"]
+            text = f"Saw a job that the controller did not create or forgot: {name}"
+            self._recorder.event(cron, "Warning", "UnexpectedJob", text)
+        return fresh
 
     def _settled(self, cron: Json, children: Sequence[Json]) -> Json:
         """The status without Jobs that ended or went, and with the last success."""
@@ -189,6 +217,15 @@ class CronJobs:
         reference = controller_of(child)
         if reference is not None and reference["kind"] == kinds.CRONJOBS.kind:
             self.queue.add(Key(child["metadata"]["namespace"], reference["name"]))
+
+
+def _unknown(cron: Json, children: Sequence[Json]) -> list[Json]:
+    known = {item["uid"] for item in (cron.get("status") or {}).get("active") or ()}
+    return [
+        child
+        for child in children
+        if child["metadata"]["uid"] not in known and not is_finished(child)
+    ]
 
 
 def due_of(cron: Json, status: Json, rule: tuple[Schedule, tzinfo], now: float) -> Due:

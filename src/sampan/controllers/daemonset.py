@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from sampan.api import kinds, selectors
@@ -19,9 +20,14 @@ from sampan.controllers.revisions import Revisions, Wanted, patch_of, surplus
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
+from sampan.std.backoff import Backoff
 
 ACCOUNT = "daemon-set-controller"
 BURST = 250
+FAILED = Backoff(first_s=1, factor=2, cap_s=900)
+REMEMBERED = 10_000
+Place = tuple[str, int, str]
+"""A DaemonSet by uid and generation, and a node."""
 
 
 def daemonset(deps: Deps) -> Component:
@@ -54,6 +60,7 @@ class DaemonSets:
         self._history = Revisions(self._client, kinds.DAEMONSETS)
         self._echo = Echo(self.pods, deps.clock)
         self._revision_echo = Echo(self.revisions, deps.clock)
+        self._failures = Failures()
         self.daemonsets.on_change(lambda old, new: self.queue.add(key_of(new or old or {})))
         self.pods.on_change(self._pod_changed)
         self.nodes.on_change(self._node_changed)
@@ -85,8 +92,9 @@ class DaemonSets:
     ) -> None:
         nodes, placed = world
         key = key_of(found)
-        plan = plans.manage(found, nodes, placed, hashed)
-        if not plan.create and not plan.delete:
+        plan = plans.manage(found, nodes, placed, (hashed, self._clock.now()))
+        held = self._held_back(found, plan)
+        if not plan.create and not plan.delete and not held:
             strategy = (found["spec"].get("updateStrategy") or {}).get("type", "RollingUpdate")
             if strategy == "RollingUpdate":
                 plan = plans.roll(found, nodes, placed, (hashed, self._clock.now()))
@@ -94,6 +102,24 @@ class DaemonSets:
             self._tell_finished(found, pod)
         await asyncio.gather(*(self._delete(found, key, pod) for pod in plan.delete))
         await self._create(found, key, plan.create[:BURST], hashed)
+
+    def _held_back(self, found: Json, plan: plans.Plan) -> bool:
+        """Pods that fail again and again on a node are replaced ever later. Whether one waits."""
+        held = []
+        for pod in plan.failed:
+            if phase(pod) != "Failed":
+                continue
+            meta = found["metadata"]
+            place = (meta["uid"], meta.get("generation", 0), plans.node_of(pod))
+            wait = self._failures.left(place, self._clock.monotonic())
+            if wait > 0:
+                held.append(pod)
+                self.queue.add_after(key_of(found), wait)
+            else:
+                self._failures.note(place, self._clock.monotonic())
+        plan.failed = [pod for pod in plan.failed if pod not in held]
+        plan.delete = [pod for pod in plan.delete if pod not in held]
+        return bool(held)
 
     async def _create(self, found: Json, key: Key, names: list[str], hashed: str) -> None:
         template = plans.template_for(found, hashed)
@@ -216,6 +242,26 @@ class DaemonSets:
                 return
         for found in list(self.daemonsets.items()):
             self.queue.add(key_of(found))
+
+
+class Failures:
+    """How often a place failed, and how long it waits for the next try."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Place, tuple[int, float]] = OrderedDict()
+
+    def left(self, place: Place, now: float) -> float:
+        count, since = self._known.get(place, (0, 0.0))
+        return max(0.0, since + FAILED.delay(count - 1) - now) if count else 0.0
+
+    def note(self, place: Place, now: float) -> None:
+        count, since = self._known.get(place, (0, now))
+        if now - since > 2 * FAILED.cap_s:
+            count = 0  # it went well for long
+        self._known[place] = (count + 1, now)
+        self._known.move_to_end(place)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
 
 
 def _by_node(pods: Sequence[Json]) -> dict[str, list[Json]]:

@@ -102,9 +102,11 @@ def takes(daemonset: Json, node: Json) -> tuple[bool, bool]:
     return stays and node_match.bears(borne, node, ("NoSchedule",)), stays
 
 
-def manage(daemonset: Json, nodes: Sequence[Json], placed: OnNodes, hashed: str) -> Plan:
+def manage(
+    daemonset: Json, nodes: Sequence[Json], placed: OnNodes, world: tuple[str, float]
+) -> Plan:
     """Pods where they are missing, none where they should not be, one on each node."""
-    plan = Plan()
+    plan, surges = Plan(), _surges(daemonset)
     for node in nodes:
         name = node["metadata"]["name"]
         pods = placed.get(name, ())
@@ -113,12 +115,12 @@ def manage(daemonset: Json, nodes: Sequence[Json], placed: OnNodes, hashed: str)
             plan.delete += [pod for pod in pods if not is_terminating(pod)]
             continue
         alive = _without_finished(plan, pods)
-        if runs and not pods:
+        if runs and (not pods or (surges and not alive)):
             plan.create.append(name)
-        elif len(alive) > 1 and not _surges(daemonset):
+        elif len(alive) > 1 and not surges:
             plan.delete += sorted(alive, key=_worth)[:-1]
         elif len(alive) > 1:
-            plan.delete += _more_than_a_pair(alive, hashed)
+            plan.delete += _more_than_a_pair(daemonset, alive, world)
     known = {node["metadata"]["name"] for node in nodes}
     for name, pods in placed.items():
         if name not in known:
@@ -142,12 +144,24 @@ def _without_finished(plan: Plan, pods: Sequence[Json]) -> list[Json]:
     return alive
 
 
-def _more_than_a_pair(alive: Sequence[Json], hashed: str) -> list[Json]:
-    """While surging, a node may have one pod of the old template and one of the new."""
+def _more_than_a_pair(
+    daemonset: Json, alive: Sequence[Json], world: tuple[str, float]
+) -> list[Json]:
+    """While surging, a node may have one pod of the old template and one of the new: until the
+    new one is available, or the old one is not ready any more.
+    """
+    hashed, now = world
     doomed: list[Json] = []
-    for same in (True, False):
-        kind = [pod for pod in alive if (label_of(pod) == hashed) == same]
-        doomed += sorted(kind, key=_worth)[:-1]
+    kept: dict[bool, Json] = {}
+    for pod in sorted(alive, key=_worth, reverse=True):
+        is_new = label_of(pod) == hashed
+        if is_new in kept:
+            doomed.append(pod)
+        kept.setdefault(is_new, pod)
+    if len(kept) == 2:
+        need = daemonset["spec"].get("minReadySeconds") or 0
+        if not is_ready(kept[False]) or available_in(kept[True], need, now) == 0:
+            doomed.append(kept[False])
     return doomed
 
 
@@ -180,7 +194,8 @@ def roll(daemonset: Json, nodes: Sequence[Json], placed: OnNodes, world: tuple[s
     surge, unavailable = limits(daemonset, len(wanted))
     plan = Plan()
     candidates: list[Json] = []
-    down = 0
+    places: list[str] = []
+    down = surging = 0
     for name in wanted:
         alive = [pod for pod in placed.get(name, ()) if not is_terminating(pod)]
         old = next((pod for pod in alive if label_of(pod) != hashed), None)
@@ -188,25 +203,20 @@ def roll(daemonset: Json, nodes: Sequence[Json], placed: OnNodes, world: tuple[s
         new_is_up = new is not None and available_in(new, need, now) == 0
         if old is None:
             down += not new_is_up
-        elif surge:
-            _surge_step(plan, old, (new is not None, new_is_up))
+        elif not surge:
+            is_up = available_in(old, need, now) == 0
+            (candidates if is_up else plan.delete).append(old)
+            down += not is_up
+        elif new is not None:
+            surging += not new_is_up
+            plan.delete += [old] if new_is_up else []
         elif available_in(old, need, now) != 0:
-            plan.delete.append(old)
-            down += 1
+            plan.create.append(name)  # nothing is lost by replacing that one
         else:
-            candidates.append(old)
-    if surge:
-        plan.create = plan.create[:surge]
+            places.append(name)
+    plan.create += places[: max(0, surge - surging)]
     plan.delete += candidates[: max(0, unavailable - down)]
     return plan
-
-
-def _surge_step(plan: Plan, old: Json, new: tuple[bool, bool]) -> None:
-    has_new, is_up = new
-    if is_up:
-        plan.delete.append(old)
-    elif not has_new:
-        plan.create.append(node_of(old))
 
 
 def status_of(

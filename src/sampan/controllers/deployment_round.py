@@ -132,7 +132,8 @@ class Round:
             text = f'Rolled back deployment "{self._key.name}" to revision {revision}'
             self._hands.tell(self._deployment, "Normal", "DeploymentRollback", text)
         else:
-            text = "Unable to find last revision." if not revision else "Unable to find revision."
+            text = "Unable to find the revision to rollback to."
+            text = text if revision else "Unable to find last revision."
             reason = "DeploymentRollbackRevisionNotFound"
             self._hands.tell(self._deployment, "Warning", reason, text)
         await self._hands.update(self._key, wished)
@@ -266,14 +267,14 @@ class Round:
             return
         if rules.is_rolling(self._deployment):
             for rs, size in rules.proportional(self._deployment, self._everyone):
-                await self._resize(rs, size)
+                await self._resize(rs, size, follow=True)
 
-    async def _resize(self, rs: Json, size: int) -> bool:
-        """Whether the size changed; the annotations follow in any case."""
+    async def _resize(self, rs: Json, size: int, *, follow: bool = False) -> bool:
+        """Whether the size changed; `follow`: the annotations change also where it does not."""
         before = rules.wanted(rs)
         notes = rs["metadata"].get("annotations") or {}
         fresh = {**notes, **rules.sizes(self._deployment)}
-        if before == size and fresh == notes:
+        if before == size and (fresh == notes or not follow):
             return False
         wished = {
             **rs,

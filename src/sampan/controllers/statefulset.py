@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from sampan.api import kinds, selectors
-from sampan.api.errors import AlreadyExists, ApiError, NotFound
+from sampan.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from sampan.api.meta import Json, Key, key_of
 from sampan.controllers import statefulset_plan as plans
 from sampan.controllers import statefulset_pods as members
@@ -23,6 +23,7 @@ from sampan.controllers.revisions import (
     surplus,
     template_in,
 )
+from sampan.controllers.statefulset_claims import has_other_controller, owners_for
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
@@ -65,6 +66,7 @@ class StatefulSets:
         self._revision_echo = Echo(self.revisions, deps.clock)
         self.statefulsets.on_change(lambda old, new: self.queue.add(key_of(new or old or {})))
         self.pods.on_change(self._pod_changed)
+        self.claims.on_change(self._claim_changed)
 
     async def reconcile(self, key: Key) -> float | None:
         found = self.statefulsets.get(key)
@@ -134,10 +136,12 @@ class StatefulSets:
     async def _do(self, view: plans.View, key: Key) -> int:
         """How many pods were made."""
         plan = plans.step(view)
+        for pod in view.pods:
+            await self._own_claims(view.statefulset, key, pod)
         for pod in plan.failed:
             self._tell_failed(view.statefulset, pod)
         await asyncio.gather(*(self._delete(view.statefulset, key, pod) for pod in plan.delete))
-        await asyncio.gather(*(self._change(key, pod) for pod in plan.change))
+        await asyncio.gather(*(self._change(view.statefulset, key, pod) for pod in plan.change))
         made = await asyncio.gather(
             *(self._create(view.statefulset, key, pod) for pod in plan.create)
         )
@@ -149,30 +153,56 @@ class StatefulSets:
             await self._make_claims(found, pod)
             made = await self._client.create(kinds.PODS, pod)
         except ApiError as error:
-            text = f"create Pod {name} in StatefulSet {key.name} failed error: {error}"
+            text = f"Create Pod {name} in StatefulSet {key.name} failed error: {error}"
             self._recorder.event(found, "Warning", "FailedCreate", text)
             raise
         self._echo.wrote(key, made)
+        await self._own_claims(found, key, made)
         text = f"Create Pod {name} in StatefulSet {key.name} successful"
         self._recorder.event(found, "Normal", "SuccessfulCreate", text)
         return made
 
     async def _make_claims(self, found: Json, pod: Json) -> None:
         for claim in members.claims_for(found, pod):
-            if self.claims.get(key_of(claim)) is not None:
+            there = self.claims.get(key_of(claim))
+            if there is not None:
+                if there["metadata"].get("deletionTimestamp"):
+                    raise Conflict(f"pvc {claim['metadata']['name']} is being deleted")
                 continue
             try:
                 await self._client.create(kinds.PERSISTENTVOLUMECLAIMS, claim)
             except AlreadyExists:
                 continue
             text = (
-                f"create Claim {claim['metadata']['name']} Pod {pod['metadata']['name']} "
+                f"Create Claim {claim['metadata']['name']} Pod {pod['metadata']['name']} "
                 f"in StatefulSet {key_of(found).name} success"
             )
             self._recorder.event(found, "Normal", "SuccessfulCreate", text)
 
-    async def _change(self, key: Key, pod: Json) -> None:
+    async def _own_claims(self, found: Json, key: Key, pod: Json) -> None:
+        """The claims' owners follow the retention policy."""
+        for wished in members.claims_for(found, pod):
+            claim = self.claims.get(key_of(wished))
+            if claim is None or claim["metadata"].get("deletionTimestamp"):
+                continue
+            if has_other_controller(found, pod, claim):
+                text = (
+                    f"PersistentVolumeClaim {claim['metadata']['name']} has a conflicting "
+                    "OwnerReference that acts as a manging controller, the retention policy is "
+                    "ignored for this claim"
+                )
+                self._recorder.event(found, "Warning", "ConflictingController", text)
+            owners = owners_for(found, pod, claim)
+            if owners is not None:
+                meta = {**claim["metadata"], "ownerReferences": owners}
+                await self._client.update(kinds.PERSISTENTVOLUMECLAIMS, {**claim, "metadata": meta})
+
+    async def _change(self, found: Json, key: Key, pod: Json) -> None:
+        name = pod["metadata"]["name"]
+        await self._make_claims(found, pod)
         self._echo.wrote(key, await self._client.update(kinds.PODS, pod))
+        text = f"Update Pod {name} in StatefulSet {key.name} successful"
+        self._recorder.event(found, "Normal", "SuccessfulUpdate", text)
 
     async def _delete(self, found: Json, key: Key, pod: Json) -> None:
         meta = pod["metadata"]
@@ -214,6 +244,16 @@ class StatefulSets:
             *self.pods.by("controller", meta["uid"]),
             *(pod for pod in fitting if not is_terminating(pod)),
         ]
+
+    def _claim_changed(self, old: Json | None, new: Json | None) -> None:
+        """A claim that was just made gets its owners once it is seen."""
+        if old is None and new is not None:
+            meta = new["metadata"]
+            for found in self.statefulsets.by("namespace", meta["namespace"]):
+                templates = found["spec"].get("volumeClaimTemplates") or ()
+                names = [f"{t['metadata']['name']}-{found['metadata']['name']}-" for t in templates]
+                if any(meta["name"].startswith(name) for name in names):
+                    self.queue.add(key_of(found))
 
     def _pod_changed(self, old: Json | None, new: Json | None) -> None:
         for pod in (old, new):

@@ -85,24 +85,27 @@ def step(view: View) -> Step:
 
 
 def _fill(view: View, slots: dict[int, Json | None], plan: Step) -> bool:
-    """Make missing pods. Whether the next stage may begin."""
+    """Make missing pods. Whether the next stage may begin: an ordered set waits for each pod, a
+    parallel one only for those that ended.
+    """
+    ended = False
     for ordinal, pod in slots.items():
         if pod is None:
             plan.create.append(_pod(view, ordinal))
-            if view.is_ordered:
-                return False
-            continue
-        if phase(pod) in ("Failed", "Succeeded"):
+        elif phase(pod) in ("Failed", "Succeeded"):
+            ended = True
             if not is_terminating(pod):
                 plan.failed.append(pod)
                 plan.delete.append(pod)
+        elif view.is_ordered and (is_terminating(pod) or not view.is_available(pod)):
             return False
-        if view.is_ordered and (is_terminating(pod) or not view.is_available(pod)):
+        else:
+            fitting = members.with_identity(view.statefulset, pod, ordinal)
+            if fitting is not pod and not is_terminating(pod):
+                plan.change.append(fitting)
+        if view.is_ordered and (ended or plan.create):
             return False
-        fitting = members.with_identity(view.statefulset, pod, ordinal)
-        if fitting is not pod and not is_terminating(pod):
-            plan.change.append(fitting)
-    return not plan.create
+    return not ended
 
 
 def _pod(view: View, ordinal: int) -> Json:

@@ -127,10 +127,13 @@ def compute(pod: Json) -> Amounts:
     for name, value in peak.items():
         if name not in sums or sums[name] < value:
             sums[name] = value
+    sums |= _container_usage(spec)  # what the pod as a whole names counts instead
     for name, value in parsed(spec.get("overhead")).items():
-        for key in (f"requests.{name}", f"limits.{name}", name):
-            if key in sums:
-                sums[key] = sums[key] + value
+        requested = {f"requests.{name}": value}
+        if name in PLAIN_COMPUTE or name.startswith("hugepages-"):
+            requested[name] = value
+        limited = {key: value for key in (f"limits.{name}",) if key in sums}
+        sums = total((sums, requested, limited))
     return sums
 
 
