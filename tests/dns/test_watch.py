@@ -10,6 +10,7 @@ from typing import Any
 
 from sampan.api import kinds
 from sampan.api.errors import ServiceUnavailable
+from sampan.api.meta import Key
 from sampan.dns.kube import snapshot
 from sampan.dns.kube.model import SYNCED, Model
 from sampan.dns.kube.watch import Wanted, Watcher
@@ -109,6 +110,50 @@ async def test_history_that_is_gone_is_listed_anew() -> None:
         await until(lambda: model.services[KEY].ips == ("10.96.1.52",))
         await until(lambda: ("demo", "bare") not in model.services)
         await until(lambda: "10.1.0.77" in model.endpoint_ips)
+
+
+async def test_what_a_watch_skips_without_a_word_is_found() -> None:
+    """As in the outage of 2026: the watch lives, bookmarks come, a window of events does not."""
+    async with watched(Wanted(check_s=5)) as (api, model):
+        told: list[str] = []
+        lost: list[int] = []
+        model.on_warning, model.on_drift = told.append, lost.append
+        silently(api, service("web", "10.96.1.66"), slice_("web", "10.1.0.66"), service("late"))
+        del api.objects[("", "v1", "services")][Key("demo", "bare")]
+        assert model.services[KEY].ips == ("10.96.1.1",)
+        await until(lambda: model.services[KEY].ips == ("10.96.1.66",))
+        await until(lambda: ("demo", "bare") not in model.services)
+        await until(lambda: ("demo", "late") in model.services)
+        await until(lambda: "10.1.0.66" in model.endpoint_ips and sum(lost) == 4)
+        assert "1 of endpointslices were lost by the watch, and found again" in told
+        put(api, service("web", "10.96.1.67"))
+        await until(lambda: model.services[KEY].ips == ("10.96.1.67",))
+        await asyncio.sleep(0.3)  # further checks find nothing
+        assert sum(lost) == 4
+
+
+async def test_a_check_amid_changes_takes_nothing_back() -> None:
+    async with watched(Wanted(check_s=0.5)) as (api, model):
+        lost: list[int] = []
+        model.on_drift = lost.append
+        for turn in range(300):
+            put(api, service("web", f"10.96.2.{turn % 250}"))
+            if turn % 7 == 0:
+                api.drop(kinds.SERVICES, "bare", "demo")
+                put(api, service("bare", "10.96.1.9"))
+            await asyncio.sleep(0.001)
+        await until(lambda: model.services[KEY].ips == ("10.96.2.49",))
+        assert lost == []
+
+
+def silently(api: FakeApi, *objects: dict[str, Any]) -> None:
+    """Change objects at the server; no watch hears of it."""
+    for obj in objects:
+        rid, meta = RIDS[obj["kind"]], obj["metadata"]
+        api.revision += 1
+        meta["resourceVersion"] = str(api.revision)
+        where = api.objects[(rid.group, rid.version, rid.plural)]
+        where[Key(meta["namespace"], meta["name"])] = obj
 
 
 async def test_a_silent_api_server_is_noticed_and_what_is_known_stays() -> None:

@@ -84,6 +84,11 @@ class Counters:
             "How long the API server has not been heard; the last known answers are served.",
         )
 
+        self.drift = self.registry.counter(
+            "sampan_dns_kubernetes_drift_total",
+            "Objects that a watch had lost without a word and a check found.",
+        )
+
     def _smaller(self) -> None:
         self.health_durations = self._histogram("health_request_duration_seconds", SLOW_TIMES)
         self.health_failures = self._counter("health_request_failures_total")

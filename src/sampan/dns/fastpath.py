@@ -12,6 +12,11 @@ from collections.abc import Callable, Hashable, Iterable
 from sampan.dns.plugin import Validity
 
 MAX_ROWS = 1 << 16
+MAX_BYTES = 40 << 20
+"""What the rows may hold together, roughly: a client that asks for a large set in ever new
+spellings must not cost more memory than any other."""
+ROW_BYTES, RECORD_BYTES = 900, 300
+"""What a row costs beside its bytes, and each record that its rotations are made from."""
 Count = Callable[[int, float], None]
 """Takes a number of repeated replies and the seconds that one of them took."""
 
@@ -21,7 +26,7 @@ class Row:
     by one as they are asked for. `hits` are those since last told.
     """
 
-    __slots__ = ("count", "counts", "hits", "make", "turn", "turns", "until")
+    __slots__ = ("count", "counts", "hits", "make", "size", "turn", "turns", "until")
 
     def __init__(
         self,
@@ -37,6 +42,7 @@ class Row:
         self.until = until
         self.counts = counts
         self.hits = 0
+        self.size = ROW_BYTES + len(first) + (RECORD_BYTES * self.count if rotation else 0)
 
     def next(self) -> bytes:
         """The next rotation."""
@@ -57,7 +63,8 @@ class Memo:
         self.spent_s = 0.0
         """Time that went into draining datagrams since the last `tell`."""
         self.asked = 0
-        self._tagged: dict[Hashable, list[bytes]] = {}
+        self.size = 0
+        self._tagged: dict[Hashable, set[bytes]] = {}
 
     def find(self, wire: bytes, now: float) -> bytes | None:
         """The reply to a query's bytes, None if the chain must be asked."""
@@ -81,13 +88,27 @@ class Memo:
         rotation: tuple[int, Callable[[int], bytes]] | None = None,
     ) -> None:
         """`wire` is the query, `first` the reply."""
-        if len(self.rows) >= self.limit:
+        if len(self.rows) >= self.limit or self.size >= MAX_BYTES:
             self.clear()
         key = wire[2:]
         self._forget(key)
-        self.rows[key] = Row(first[2:], validity.until, counts, rotation)
+        row = self.rows[key] = Row(first[2:], validity.until, counts, rotation)
+        self.size += row.size
+        if row.make is not None:
+            row.make = self._counted(row, row.make)
         for tag in validity.tags:
-            self._tagged.setdefault(tag, []).append(key)
+            self._tagged.setdefault(tag, set()).add(key)
+
+    def _counted(self, row: Row, make: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        """Rotations are made one by one, and paid for then."""
+
+        def counted(turn: int) -> bytes:
+            made = make(turn)
+            row.size += len(made)
+            self.size += len(made)
+            return made
+
+        return counted
 
     def drop(self, tags: Iterable[Hashable]) -> None:
         """Forget every reply with one of these tags."""
@@ -101,6 +122,7 @@ class Memo:
         self.tell()
         self.rows.clear()
         self._tagged.clear()
+        self.size = 0
 
     def tell(self) -> None:
         """Let those who count know of the hits since the last time."""
@@ -111,6 +133,7 @@ class Memo:
     def _forget(self, key: bytes) -> None:
         row = self.rows.pop(key, None)
         if row is not None:
+            self.size -= row.size
             self._tell(row)
 
     def _tell(self, row: Row) -> None:

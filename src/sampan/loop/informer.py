@@ -23,6 +23,10 @@ from sampan.std.clock import Clock, SystemClock
 PAGE = 500
 WATCH_S = (300.0, 600.0)
 """A watch lasts a random time in between, so that many do not end together (as client-go)."""
+SILENCE_S = 180.0
+"""A server sends a bookmark about every minute where nothing happens; a watch that hears nothing
+for longer than this is begun again."""
+SETTLE_S = 5.0
 BACKOFF = Backoff(first_s=0.05, factor=2, cap_s=30, jitter=0.5)
 
 Handler = Callable[[Json | None, Json | None], None]
@@ -107,7 +111,42 @@ class Informer:
             except (ApiError, Unreachable) as error:
                 await self._pause(error)
 
+    async def check(self) -> int:
+        """List beside the watch, and put right what it has lost without a word; how many objects.
+
+        What changes meanwhile looks different, too: only what differs in the same way after a
+        while is wrong. Raises ApiError and Unreachable.
+        """
+        seen, _ = await self._listed()
+        doubtful = {key: (self._objects.get(key), seen.get(key)) for key in self._unlike(seen)}
+        if not doubtful:
+            return 0
+        await self.clock.sleep(SETTLE_S)
+        seen, _ = await self._listed()
+        lost = 0
+        for key in self._unlike(seen):
+            if key not in doubtful:
+                continue
+            (held, listed), now = doubtful[key], seen.get(key)
+            if self._objects.get(key) is held and _version(listed) == _version(now):
+                self._set(key, now)
+                lost += 1
+        return lost
+
+    def _unlike(self, seen: Mapping[Key, Json]) -> list[Key]:
+        """The keys of objects that are not cached as they were listed."""
+        keys = {*seen, *self._objects}
+        return [key for key in keys if _version(self._objects.get(key)) != _version(seen.get(key))]
+
     async def _list(self) -> None:
+        seen, self._revision = await self._listed()
+        self._listed_at = self.clock.monotonic()
+        if self.client.trouble.over():
+            _LOG.info("the API server answers again")
+        self._replace(seen)
+
+    async def _listed(self) -> tuple[dict[Key, Json], str]:
+        """Everything as it is now, and its revision."""
         seen: dict[Key, Json] = {}
         resume = ""
         while True:
@@ -124,12 +163,7 @@ class Informer:
                 seen[key_of(obj)] = obj
             resume = page["metadata"].get("continue", "")
             if not resume:
-                break
-        self._revision = page["metadata"]["resourceVersion"]
-        self._listed_at = self.clock.monotonic()
-        if self.client.trouble.over():
-            _LOG.info("the API server answers again")
-        self._replace(seen)
+                return seen, page["metadata"]["resourceVersion"]
 
     async def _watch_for_ever(self) -> None:
         while True:
@@ -157,9 +191,18 @@ class Informer:
             fields=self.fields,
             timeout_s=random.uniform(*WATCH_S),
         )
-        async for event in events:
-            self._failures = 0
-            self._take(event)
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(SILENCE_S) as silence:
+                heard = now()
+                async for event in events:
+                    self._failures = 0
+                    self._take(event)
+                    if now() - heard > 1:
+                        heard = now()
+                        silence.reschedule(heard + SILENCE_S)
+        except TimeoutError:
+            _LOG.warning("the watch is silent, and begun again", resource=self.rid.qualified)
 
     def _take(self, event: WatchEvent) -> None:
         revision = event.object.get("metadata", {}).get("resourceVersion", "")
@@ -240,6 +283,7 @@ class _Index:
                 self._rows.setdefault(value, {})[key] = new
 
 
-def _version(obj: Json) -> str:
-    version: str = obj["metadata"].get("resourceVersion", "")
+def _version(obj: Json | None) -> str:
+    """Empty for an object that is not there."""
+    version: str = obj["metadata"].get("resourceVersion", "") if obj else ""
     return version

@@ -33,6 +33,8 @@ class Limits:
     """Between two requests."""
     stall_s: float = 60
     """How long a peer may leave our bytes unread."""
+    connections: int = 0
+    """How many peers there may be; 0 is without end."""
 
 
 class Peer(Protocol):
@@ -88,6 +90,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's TLS transport is one in all but its ancestors.
         self.transport = cast(asyncio.Transport, transport)
+        if 0 < self.limits.connections <= len(self.peers):
+            self.transport.abort()
         self.peers.add(self)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) else ""

@@ -23,13 +23,13 @@ from sampan.dns.kube.objects import (
 
 NAMESPACE, SERVICE, SLICE, POD, IMPORT, IMPORT_SLICE = "n", "s", "e", "p", "i", "m"
 GONE, BEGUN, SYNCED, HEARD = "-", "begun", "synced", "heard"
-REQUEST, WARNING = "request", "warning"
+REQUEST, WARNING, DRIFT = "request", "warning", "drift"
 Name = tuple[str, str]
 
 
 class Model:
-    """`apply` returns the tags of what changed; `on_request` and `on_warning` hear of
-    the watching half's requests and troubles.
+    """`apply` returns the tags of what changed; `on_request`, `on_warning` and
+    `on_drift` hear of the watching half's requests and troubles.
 
     A watching half that begins anew (BEGUN) lists everything; what it has not named when it is
     done (SYNCED) is gone.
@@ -54,6 +54,7 @@ class Model:
         self.modified = self.external_modified = self.multi_modified = 0
         self.on_request: Callable[[tuple[Any, ...]], None] = lambda row: None
         self.on_warning: Callable[[str], None] = lambda text: None
+        self.on_drift: Callable[[int], None] = lambda lost: None
         self._unnamed: dict[str, set[Name]] = {}
         self._takers: dict[str, Callable[[tuple[Any, ...] | None, Name], Iterable[Hashable]]] = {
             NAMESPACE: self._namespace,
@@ -102,6 +103,8 @@ class Model:
             self.on_request(row)
         elif row[0] == WARNING:
             self.on_warning(row[1])
+        elif row[0] == DRIFT:
+            self.on_drift(row[1])
         return []
 
     def _known(self) -> dict[str, set[Name]]:

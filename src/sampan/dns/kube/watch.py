@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import marshal
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sampan.api import kinds
+from sampan.api.errors import ApiError
 from sampan.api.meta import Json, ResourceId
 from sampan.client.client import Client
 from sampan.client.kubeconfig import Connection
-from sampan.client.transport import Request, Response, Transport
+from sampan.client.transport import Request, Response, Transport, Unreachable
 from sampan.dns.kube import model, objects, snapshot
 from sampan.loop.informer import Informer
 from sampan.std.clock import Clock
@@ -29,6 +31,8 @@ LIVING = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"
 BATCH = 2000
 HEARD_S = 5.0
 SNAPSHOT_S = 30.0
+CHECK_RATE = 100
+"""Objects a second that checks may list on average: a large cluster is checked less often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Wanted:
     namespace_labels: str = ""
     snapshot: str = ""
     """Where to keep what is known, for a start without an API server."""
+    check_s: float = 300.0
+    """How often to compare what is known with what the server has."""
 
 
 class Watcher:
@@ -69,12 +75,28 @@ class Watcher:
             for informer in informers.values():
                 await informer.synced.wait()
             self._add((model.SYNCED,))
+            for informer in informers.values():
+                group.create_task(self._check_for_ever(informer))
             if self.wanted.snapshot:
                 group.create_task(self._save_for_ever(informers))
             while True:
                 if transport.living == len(informers):
                     self._add((model.HEARD,))
                 await self.clock.sleep(HEARD_S)
+
+    async def _check_for_ever(self, informer: Informer) -> None:
+        """A watch that skips a change says nothing: compare with the server now and then."""
+        while True:
+            wait_s = max(self.wanted.check_s, len(informer) / CHECK_RATE)
+            await self.clock.sleep(wait_s * random.uniform(0.8, 1.2))
+            try:
+                lost = await informer.check()
+            except (ApiError, Unreachable):
+                continue  # the watch fares no better, and says so
+            if lost:
+                self._add((model.DRIFT, lost))
+                text = f"{lost} of {informer.rid.plural} were lost by the watch, and found again"
+                self._add((model.WARNING, text))
 
     async def _save_for_ever(self, informers: Mapping[str, Informer]) -> None:
         while True:

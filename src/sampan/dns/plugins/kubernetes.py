@@ -75,6 +75,7 @@ class Kubernetes(Plugin):
             self.further_search = search_list()
         watcher = Watcher(self.connection, self.wanted, self.world.clock)
         self.model.on_request = self._count_request
+        self.model.on_drift = self.world.counters.drift.inc
         log = self.world.log
         self.model.on_warning = lambda text: log.warning(f"plugin/kubernetes: {text}")
         if self.wanted.snapshot:

@@ -24,6 +24,7 @@ from sampan.std.http import Request, Response
 PAGES = ("profile", "goroutine", "heap", "cmdline")
 MAX_PROFILE_S = 60
 TOP = 40
+KEPT = 4096
 
 
 class Pprof(Plugin):
@@ -59,22 +60,46 @@ class Pprof(Plugin):
 
     async def _top(self, seconds: float) -> str:
         """Who asked most and for what, in the seconds from now on."""
-        clients: Counter[str] = Counter()
-        asked: Counter[str] = Counter()
+        clients, asked = Most(), Most()
 
         def tap(wire: bytes, client: str) -> None:
-            clients[client] += 1
+            clients.add(client)
             try:
-                asked[names.read(wire, 12)[0].lower()] += 1
+                asked.add(names.read(wire, 12)[0].lower())
             except names.BadName:
-                asked["(unreadable)"] += 1
+                asked.add("(unreadable)")
 
         self.world.tap(tap)
         try:
             await self.world.clock.sleep(seconds)
         finally:
             self.world.tap(None)
-        return f"{clients.total()} queries in {seconds:g} s\n\n{_table(clients)}\n{_table(asked)}"
+        return f"{clients.total} queries in {seconds:g} s\n\n{clients.table()}\n{asked.table()}"
+
+
+class Most:
+    """Counts by name in bounded memory: where names are ever new (an attack, a broken client),
+    those seen least are forgotten again, and what they may have had is told.
+    """
+
+    def __init__(self, limit: int = KEPT) -> None:
+        self.limit = limit
+        self.counts: Counter[str] = Counter()
+        self.total = 0
+        self.missing = 0
+        """No name that is not shown, and no count that is, lacks more than this."""
+
+    def add(self, name: str) -> None:
+        self.total += 1
+        self.counts[name] += 1
+        if len(self.counts) > self.limit:
+            kept = self.counts.most_common(self.limit // 2 + 1)
+            self.missing += kept.pop()[1]
+            self.counts = Counter(dict(kept))
+
+    def table(self) -> str:
+        note = f"           each may be {self.missing} more\n" if self.missing else ""
+        return _table(self.counts) + note
 
 
 def _seconds(request: Request) -> float:

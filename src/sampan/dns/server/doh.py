@@ -12,8 +12,9 @@ from sampan.dns import codes
 from sampan.dns.message import BadMessage, parse
 from sampan.dns.plugin import Client
 from sampan.dns.server.answer import Answerer
+from sampan.dns.server.tcp import MAX_CONNECTIONS
 from sampan.std.http import Request, Response
-from sampan.std.httpd import Server, serve
+from sampan.std.httpd import Limits, Server, serve
 
 MEDIA = "application/dns-message"
 MAX_BODY = 65535
@@ -38,8 +39,10 @@ class HttpsListener:
         self._server: Server | None = None
 
     async def start(self) -> None:
+        # Twice, so that whoever sends too much is told so.
+        limits = Limits(body_bytes=2 * MAX_BODY, connections=MAX_CONNECTIONS)
         self._server = await serve(
-            self.handle, sock=self.sock, tls=self.tls, name="doh", http2=True
+            self.handle, sock=self.sock, tls=self.tls, name="doh", limits=limits, http2=True
         )
 
     async def handle(self, request: Request) -> Response:

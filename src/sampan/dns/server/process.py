@@ -254,8 +254,11 @@ class Process:
 
     def tell(self) -> None:
         """Let the counters know of what the fast path answered."""
-        for listener in self.listeners.values():
+        for address, listener in self.listeners.items():
             listener.answerer.memo.tell()
+            if listener.udp is not None and listener.udp.shed:
+                self.world.counters.shed.labels(str(address)).inc(listener.udp.shed)
+                listener.udp.shed = 0
 
     def tap(self, tap: Tap | None) -> None:
         for listener in self.listeners.values():

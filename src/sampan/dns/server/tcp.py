@@ -14,6 +14,8 @@ from sampan.dns.plugin import Client
 from sampan.dns.server.answer import Answerer
 
 MAX_CONNECTIONS = 2048
+MAX_UNANSWERED = 64
+"""Queries of one connection that are being answered at a time; the next are read later."""
 BACKLOG = 1024
 
 
@@ -123,6 +125,7 @@ class _Connection:
         address, port = writer.get_extra_info("peername")[:2]
         local, local_port = writer.get_extra_info("sockname")[:2]
         self.client = Client(_plain(address), port, _plain(local), local_port, "tcp")
+        self.room = asyncio.Semaphore(MAX_UNANSWERED)
 
     async def run(self) -> None:
         """Read until the peer ends it, is silent, or has asked its share."""
@@ -138,7 +141,11 @@ class _Connection:
                 asked, wait_s = asked + 1, self.limits.idle_s
                 if len(wire) < 12:
                     break
-                group.create_task(self._answer(wire))
+                await self.room.acquire()
+                group.create_task(self._answer(wire)).add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self.room.release()
 
     async def _answer(self, wire: bytes) -> None:
         for reply in await self.answerer.full(wire, self.client):
