@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sampan import __version__
 from sampan.cluster.parts.dns import banner, loop_named
+from sampan.cluster.parts.guarded import guarded
 from sampan.dns.corefile import CorefileError
 from sampan.dns.log import StandardOutput
 from sampan.dns.nodecache.agent import NodeCache, Rules, Settings
@@ -52,17 +53,26 @@ class Flags:
 
 
 def run(flags: Flags) -> int:
-    """Serve until a signal; the exit code."""
-    log, clock = StandardOutput(), SystemClock()
-    where = Where(flags.ips, flags.port, flags.health_port)
-    links = NetlinkLinks() if flags.setup_interface else None
-    rules = _rules(flags.rules, where) if flags.setup_rules else None
-    cache = NodeCache(_settings(flags), links, rules, log, clock)
+    """Serve until a signal; the exit code. However the server ends, rules and interface go."""
+    if flags.skip_teardown or not (flags.setup_rules or flags.setup_interface):
+        return _run(flags)
+    return guarded(lambda: _run(flags), lambda: _node_cache(flags).tear_down())
+
+
+def _run(flags: Flags) -> int:
+    cache = _node_cache(flags)
     try:
         return asyncio.run(_serve(flags, cache))
     except (CorefileError, OSError) as bad:
         sys.stderr.write(f"{bad}\n")
         return 1
+
+
+def _node_cache(flags: Flags) -> NodeCache:
+    where = Where(flags.ips, flags.port, flags.health_port)
+    links = NetlinkLinks() if flags.setup_interface else None
+    rules = _rules(flags.rules, where) if flags.setup_rules else None
+    return NodeCache(_settings(flags), links, rules, StandardOutput(), SystemClock())
 
 
 def _settings(flags: Flags) -> Settings:

@@ -84,12 +84,14 @@ class NodeCache:
     async def run(self, make: Callable[[], Process]) -> int:
         """Serve until a signal. Raises CorefileError and OSError when there is no start."""
         self.write_corefile()
-        self.ensure_interface()
         process = make()
         process.ended = asyncio.get_running_loop().create_future()
         work: list[asyncio.Task[None]] = []
+        # A wrong Corefile is noticed before anything draws queries to us.
+        instance = process.load()
+        self.ensure_interface()
         try:
-            await process.begin(process.load())
+            await process.begin(instance)
             work = [
                 asyncio.create_task(self._keep_network()),
                 asyncio.create_task(self._keep_config(process)),
