@@ -27,11 +27,13 @@ down:
 
 venv: .venv/.ready
 
-.venv/.ready: pyproject.toml
+.venv/.ready: pyproject.toml $(wildcard native/*.toml native/src/*/*.c)
 	@[ -n "$(PY)" ] || { echo 'Python 3.11 or newer is needed: apt install python3'; exit 1; }
 	@$(PY) -m venv .venv || { echo 'venv failed: apt install python3-venv'; exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
 	@$(BIN)/python -m compileall -q -j 0 src
+	@if command -v cc >/dev/null; then $(BIN)/python -m pip install -q --disable-pip-version-check ./native \
+		|| echo 'The compiled receive loop of sampan dns could not be built; it runs without.'; fi
 	@touch $@
 
 check: venv

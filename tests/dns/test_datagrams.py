@@ -11,8 +11,13 @@ import pytest
 from sampan.linux.base.datagrams import BATCH, Datagrams, Peer
 from sampan.linux.real.datagrams import PlainDatagrams
 from sampan.linux.real.datagrams_mmsg import MmsgDatagrams, is_usable
+from sampan.linux.real.datagrams_native import NativeDatagrams, library
 
-LOOPS = [PlainDatagrams, *([MmsgDatagrams] if is_usable() else [])]
+LOOPS = [
+    PlainDatagrams,
+    *([MmsgDatagrams] if is_usable() else []),
+    *([NativeDatagrams] if library() else []),
+]
 
 
 @pytest.fixture(params=LOOPS, ids=lambda loop: loop.__name__)
@@ -42,7 +47,7 @@ def drained(loop: Datagrams, count: int, slow: list[tuple[bytes, Peer]] | None =
 
     while taken < count:
         assert select.select([loop], [], [], 5)[0]
-        taken += loop.drain(fast, later)
+        taken += loop.drain(fast, later, 0.0)
         calls += 1
     return calls
 
@@ -88,7 +93,7 @@ def test_a_large_datagram_and_an_empty_one(wildcard: Datagrams) -> None:
 
 
 def test_nothing_waiting_is_no_error(wildcard: Datagrams) -> None:
-    assert wildcard.drain(lambda wire: wire, lambda wire, peer: None) == 0
+    assert wildcard.drain(lambda wire: wire, lambda wire, peer: None, 0.0) == 0
 
 
 def test_a_peer_that_is_gone_does_not_matter(wildcard: Datagrams) -> None:

@@ -29,8 +29,28 @@ KINDS = ["A", "AAAA", "SRV", "PTR", "TXT", "NS", "SOA", "CNAME", "ANY"]
 # With one address per answer there is nothing to rotate: replies can be compared byte for byte.
 FIXED = COREFILE.replace("    loadbalance\n", "")
 
+PLUGINS = [
+    "errors", "prometheus :0", "cache 30", "cache 30 cluster.local", "minimal", "any", "local",
+    "bufsize 700", "nsid me", "header {\n response set ra\n}", "loop", "chaos v", "hosts {\n"
+    " 192.0.2.9 x.no.demo.svc.cluster.local\n fallthrough\n}", "cancel 5s", "log",
+    "rewrite name a.no.demo.svc.cluster.local web.demo.svc.cluster.local",
+    "template IN A no.demo.svc.cluster.local {\n match ^t\n rcode REFUSED\n fallthrough\n}",
+]  # fmt: skip
+"""Lines before *kubernetes*: those that treat some name below others in a way of its own too."""
+KUBERNETES = """kubernetes cluster.local in-addr.arpa {
+    endpoint http://127.0.0.1:1
+    pods insecure
+}"""
+OTHER_BLOCK = "deep.no.demo.svc.cluster.local {\n whoami\n}\n"
+labels = st.sampled_from(["a", "x", "t", "deep", "A", "_http", "_tcp", "1-2-3-4", "b" * 63, "*"])
+ends = st.sampled_from(
+    ["no.demo.svc.cluster.local.", "web.demo.svc.cluster.local.", "no.svc.cluster.local.",
+     "Com.demo.svc.CLUSTER.local.", "org.cluster.local.", "dns.cluster.local.", "cluster.local.",
+     "demo.pod.cluster.local.", "db.demo.svc.cluster.local."]
+)  # fmt: skip
+deeper = st.builds(lambda some, end: ".".join([*some, end]), st.lists(labels, max_size=3), ends)
 questions = st.tuples(
-    st.sampled_from(NAMES),
+    st.one_of(st.sampled_from(NAMES), deeper),
     st.sampled_from(KINDS),
     st.sampled_from([{}, {"use_edns": 0}, {"use_edns": 0, "want_dnssec": True, "payload": 4096}]),
 )
@@ -64,9 +84,9 @@ async def quick_and_slow(server: Desk, wire: bytes) -> tuple[bytes | None, bytes
     return quick, slow
 
 
-async def _same(script: list[Any]) -> int:
+async def _same(script: list[Any], corefile: str = FIXED) -> int:
     hits = 0
-    async with desk(FIXED, *DEMO) as server:
+    async with desk(corefile, *DEMO) as server:
         for number, step in enumerate(script):
             if isinstance(step, dict):
                 server.put(step)
@@ -84,6 +104,41 @@ async def _same(script: list[Any]) -> int:
 @given(steps)
 def test_the_fast_path_is_byte_equal_to_the_chain_through_every_change(script: list[Any]) -> None:
     asyncio.run(_same(script))
+
+
+@settings(max_examples=EXAMPLES * 2, deadline=None)
+@given(steps, st.lists(st.sampled_from(PLUGINS), unique=True, max_size=5), st.booleans())
+def test_whatever_plugins_stand_in_between_the_fast_path_is_byte_equal(
+    script: list[Any], lines: list[str], other: bool
+) -> None:
+    # One directive of a name in a block.
+    chosen = {line.split()[0]: line for line in lines}.values()
+    corefile = "\n".join([". {", *chosen, KUBERNETES, "}", OTHER_BLOCK * other])
+    asyncio.run(_same(script, corefile))
+
+
+async def test_a_search_list_asks_for_names_that_were_never_asked_and_finds_the_denial_at_hand() -> (
+    None
+):
+    async with desk(FIXED, *DEMO) as server:
+        for number in range(100):
+            name = f"host-{number:03d}.example.com.demo.svc.cluster.local."
+            wire = dns.message.make_query(name, "A").to_wire()
+            quick = server.answerer.quick(wire)
+            assert (quick is None) == (number == 0)
+            slow = await server.wire(wire)
+            assert quick in (None, slow)
+
+
+async def test_denials_below_a_name_end_when_the_name_begins() -> None:
+    async with desk(FIXED, *DEMO) as server:
+        query = dns.message.make_query("a.b.later.demo.svc.cluster.local.", "A").to_wire()
+        await server.wire(query)
+        endpoint = dns.message.make_query("h.later.demo.svc.cluster.local.", "A")
+        server.put(service("later", "None"), slice_("later", "10.1.0.77 h"))
+        assert server.answerer.quick(endpoint.to_wire()) is None
+        reply = dns.message.from_wire(await server.wire(endpoint.to_wire()))
+        assert "10.1.0.77" in str(reply.answer)
 
 
 async def test_most_answers_about_the_cluster_are_taken_by_the_fast_path() -> None:

@@ -28,7 +28,7 @@ USAGE = """Usage of sampan-dns:
 OWN = """  -processes string
     \tWatch in the answering process or in one of its own: one, two or auto (default "auto")
   -receive string
-    \tReceive loop: plain, mmsg or auto (default "auto")
+    \tReceive loop: plain, mmsg, native or auto (default "auto")
 """
 SWITCHES = frozenset(("quiet", "version", "plugins"))
 VALUES = {

@@ -119,6 +119,7 @@ async def look_up(source: Source, asked: Asked) -> Answer:
         return await _targets(source, asked)
     if kind in (codes.SOA, codes.NS) and asked.name == asked.zone.lower():
         if kind == codes.SOA:
+            asked.tags.add(SERIAL)
             return Answer([soa(source, asked.zone)], [])
         return await _name_servers(source, asked)
     return Answer(await _plain_records(source, asked), [])

@@ -14,6 +14,7 @@ from sampan.dns.plugin import Handler, Plugin, Query, Reply, Span, nobody
 from sampan.dns.setup import Args, Settings, World, split_host_port
 
 Setup = Callable[[Args], Plugin | None]
+NOT_SERVED = ("grpc", "quic", "https3")
 TRANSPORT_PORTS = {"dns": "", "tls": "853", "https": "443"}
 
 
@@ -64,9 +65,15 @@ def _addresses(keys: Iterable[str], default: str) -> list[tuple[str, str, str]]:
     found = []
     for key in keys:
         transport, sign, rest = key.partition("://")
+        if transport in NOT_SERVED and sign:
+            raise CorefileError(f"'{transport}' is not served here: {key}; dns, tls and https are")
         if not sign or transport not in TRANSPORT_PORTS:
-            transport, rest = "dns", key if not sign else rest
+            transport, rest = "dns", key
+        if not rest:
+            raise CorefileError('expecting data after last colon: ""')
         zones, port = split_host_port(rest)
+        if rest.startswith(":"):
+            raise CorefileError("zone is not a valid domain name: ")
         port = port or TRANSPORT_PORTS[transport] or default
         found += [(zone, port, transport) for zone in zones]
     return found
@@ -98,14 +105,19 @@ def _linked(settings: Settings, order: Iterable[str]) -> tuple[Handler | None, b
 
 def link(plugin: Plugin, following: Handler) -> Handler:
     """The plugin with what comes after it."""
-    name, answer = plugin.name, plugin.answer
+    name, answer, nameless = plugin.name, plugin.answer, plugin.nameless
 
     async def handler(query: Query) -> Reply:
         if query.span is not None:
             reply = await _traced(query, query.span)
         else:
             reply = await answer(query, following)
-        return reply if reply.plugin else reply._replace(plugin=name)
+        if not reply.plugin:
+            return reply._replace(plugin=name)
+        if not nameless and reply.validity is not None and reply.validity.below_labels:
+            # It came from further on, and this plugin may treat another name otherwise.
+            return reply._replace(validity=reply.validity._replace(below_labels=0))
+        return reply
 
     async def _traced(query: Query, above: Span) -> Reply:
         span = above.child(name)

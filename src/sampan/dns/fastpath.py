@@ -2,14 +2,22 @@
 
 A row is what the chain answered, for as long as the reply said that it holds; the key is the whole
 query but for its ID, so nothing is parsed on a hit, and what is sent is what the chain would send.
+A denial that the chain calls true for all names below one is kept once for all of them: searches
+ask for ever new names that do not exist.
 Rows leave when a tag of theirs changes, when their time is over, or all at once when they are many.
+
+    query --+-- the loop's own table --+-- `find` --+-- the chain
+            |   (native)               |            |
+            <-------- a row -----------<---- row ---<-- reply, kept by `keep`
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import NamedTuple
 
 from sampan.dns.plugin import Validity
+from sampan.linux.base.datagrams import NewRow, Rows
 
 MAX_ROWS = 1 << 16
 MAX_BYTES = 40 << 20
@@ -17,8 +25,19 @@ MAX_BYTES = 40 << 20
 spellings must not cost more memory than any other."""
 ROW_BYTES, RECORD_BYTES = 900, 300
 """What a row costs beside its bytes, and each record that its rotations are made from."""
+HEADER = 12
+LARGEST_BELOW = 512
+"""Replies up to this size have no compression, so that they do not depend on the question."""
 Count = Callable[[int, float], None]
 """Takes a number of repeated replies and the seconds that one of them took."""
+Rotation = tuple[int, Callable[[int], bytes]]
+
+
+class Key(NamedTuple):
+    """`below`: for every name with the same end."""
+
+    bytes: bytes
+    below: bool = False
 
 
 class Row:
@@ -26,15 +45,20 @@ class Row:
     by one as they are asked for. `hits` are those since last told.
     """
 
-    __slots__ = ("count", "counts", "hits", "make", "size", "turn", "turns", "until")
+    __slots__ = (
+        "count", "counts", "hits", "ident", "make", "size", "turn",
+        "turns", "until",
+    )  # fmt: skip
 
     def __init__(
         self,
+        ident: int,
         first: bytes,
         until: float,
         counts: tuple[Count, ...],
-        rotation: tuple[int, Callable[[int], bytes]] | None,
+        rotation: Rotation | None,
     ) -> None:
+        self.ident = ident
         self.turns = [first]
         self.count = rotation[0] if rotation else 1
         self.make = rotation[1] if rotation else None
@@ -53,31 +77,54 @@ class Row:
 
 
 class Memo:
-    """The rows of one listening address."""
+    """The rows of one listening address; `loop` is the table of a receive loop that has one."""
 
-    def __init__(self, limit: int = MAX_ROWS) -> None:
+    def __init__(self, limit: int = MAX_ROWS, loop: Rows | None = None) -> None:
         self.limit = limit
+        self.loop = loop
         self.rows: dict[bytes, Row] = {}
+        self.denials: dict[bytes, Row] = {}
         self.generation = 0
         """Goes up with every change; a reply that was begun before a change is not kept."""
         self.spent_s = 0.0
         """Time that went into draining datagrams since the last `tell`."""
         self.asked = 0
         self.size = 0
-        self._tagged: dict[Hashable, set[bytes]] = {}
+        self._tagged: dict[Hashable, set[Key]] = {}
+        self._idents: dict[int, Row] = {}
+        self._last_ident = 0
 
     def find(self, wire: bytes, now: float) -> bytes | None:
         """The reply to a query's bytes, None if the chain must be asked."""
         row = self.rows.get(wire[2:])
         if row is None:
-            return None
+            return self._denial(wire, now) if self.denials else None
         if row.until < now:
-            self._forget(wire[2:])
+            self._forget(Key(wire[2:]))
             return None
         row.hits += 1
         if row.make is None:
             return wire[:2] + row.turns[0]
-        return wire[:2] + row.next()
+        if self.loop is None:
+            return wire[:2] + row.next()
+        return wire[:2] + self._missing_turn(wire[2:], row, self.loop)
+
+    def _missing_turn(self, key: bytes, row: Row, loop: Rows) -> bytes:
+        """The loop asks for rotations that it has not got."""
+        row.turn, known = len(row.turns) - 1, len(row.turns)
+        reply = row.next()
+        if len(row.turns) > known:
+            loop.turn(key, reply)
+        return reply
+
+    def _denial(self, wire: bytes, now: float) -> bytes | None:
+        for key in keys_below(wire):
+            row = self.denials.get(key)
+            if row is not None and row.until >= now:
+                row.hits += 1
+                reply, end = row.turns[0], name_end(wire) + 4
+                return wire[:2] + reply[: HEADER - 2] + wire[HEADER:end] + reply[HEADER - 2 :]
+        return None
 
     def keep(
         self,
@@ -85,17 +132,28 @@ class Memo:
         first: bytes,
         validity: Validity,
         counts: tuple[Count, ...],
-        rotation: tuple[int, Callable[[int], bytes]] | None = None,
+        rotation: Rotation | None = None,
     ) -> None:
         """`wire` is the query, `first` the reply."""
-        if len(self.rows) >= self.limit or self.size >= MAX_BYTES:
+        if len(self.rows) + len(self.denials) >= self.limit or self.size >= MAX_BYTES:
             self.clear()
-        key = wire[2:]
+        key, reply = Key(wire[2:]), first[2:]
+        if validity.below_labels and len(first) <= LARGEST_BELOW:
+            found = key_below(wire, validity.below_labels)
+            if found:
+                key = Key(found, below=True)
+                reply = first[2:HEADER] + first[name_end(wire) + 4 :]
         self._forget(key)
-        row = self.rows[key] = Row(first[2:], validity.until, counts, rotation)
+        self._last_ident = self._last_ident + 1 & 0xFFFFFFFF
+        row = Row(self._last_ident, reply, validity.until, counts, rotation)
+        self._table(key)[key.bytes] = row
         self.size += row.size
         if row.make is not None:
             row.make = self._counted(row, row.make)
+        if self.loop is not None:
+            self._idents[row.ident] = row
+            new = NewRow(row.ident, reply, row.until, row.count)
+            self.loop.put(key.bytes, key.below, new)
         for tag in validity.tags:
             self._tagged.setdefault(tag, set()).add(key)
 
@@ -110,6 +168,9 @@ class Memo:
 
         return counted
 
+    def _table(self, key: Key) -> dict[bytes, Row]:
+        return self.denials if key.below else self.rows
+
     def drop(self, tags: Iterable[Hashable]) -> None:
         """Forget every reply with one of these tags."""
         self.generation += 1
@@ -121,20 +182,33 @@ class Memo:
         self.generation += 1
         self.tell()
         self.rows.clear()
+        self.denials.clear()
         self._tagged.clear()
+        self._idents.clear()
         self.size = 0
+        if self.loop is not None:
+            self.loop.clear()
 
     def tell(self) -> None:
         """Let those who count know of the hits since the last time."""
-        for row in self.rows.values():
-            self._tell(row)
+        if self.loop is not None:
+            for ident, hits in self.loop.hits():
+                self._idents[ident].hits += hits
+        for table in (self.rows, self.denials):
+            for row in table.values():
+                if row.hits:
+                    self._tell(row)
         self.spent_s, self.asked = 0.0, 0
 
-    def _forget(self, key: bytes) -> None:
-        row = self.rows.pop(key, None)
-        if row is not None:
-            self.size -= row.size
-            self._tell(row)
+    def _forget(self, key: Key) -> None:
+        row = self._table(key).pop(key.bytes, None)
+        if row is None:
+            return
+        self.size -= row.size
+        if self.loop is not None:
+            row.hits += self.loop.drop(*key)
+            del self._idents[row.ident]
+        self._tell(row)
 
     def _tell(self, row: Row) -> None:
         hits, row.hits = row.hits, 0
@@ -142,3 +216,34 @@ class Memo:
             each_s = self.spent_s / self.asked if self.asked else 0.0
             for count in row.counts:
                 count(hits, each_s)
+
+
+def name_end(wire: bytes) -> int:
+    """Where the question's name ends; 0 where it is not a plain name."""
+    pos, size = HEADER, len(wire)
+    while pos < size and wire[pos]:
+        if wire[pos] > 63 or pos > 255:
+            return 0
+        pos += 1 + wire[pos]
+    return pos + 1 if pos < size else 0
+
+
+def keys_below(wire: bytes) -> Iterator[bytes]:
+    """The keys that a denial of the query may lie under, from the longest end of its name on:
+    the header, the name's length (which the counters tell), what follows the name, the end.
+    """
+    end = name_end(wire)
+    if not end or end + 4 > len(wire) or wire[4:6] != b"\0\1":
+        return
+    fixed = wire[2:HEADER] + (end - HEADER).to_bytes(2) + wire[end:]
+    pos = HEADER
+    while wire[pos]:
+        pos += 1 + wire[pos]
+        if wire[pos]:
+            yield fixed + wire[pos:end]
+
+
+def key_below(wire: bytes, labels: int) -> bytes | None:
+    """The key for all names that end in as many labels of the query's name."""
+    found = list(keys_below(wire))
+    return found[-labels] if 0 < labels <= len(found) else None

@@ -8,7 +8,8 @@ how long it is valid may be kept by the fast path; the plugins on the way must t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+import types
+from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping
 from typing import NamedTuple, Protocol
 
 from sampan.dns import codes
@@ -112,6 +113,10 @@ class Validity(NamedTuple):
 
     tags: tuple[Hashable, ...] = ()
     until: float = FOREVER
+    below_labels: int = 0
+    """Not 0: the reply is the same, but for its question, for every longer name that ends in as
+    many labels of the name that was asked.
+    """
 
 
 class Seal(NamedTuple):
@@ -173,6 +178,14 @@ async def nobody(query: Query) -> Reply:
     return failure(codes.SERVFAIL, "no next plugin found")._replace(plugin=" ")
 
 
+@types.coroutine
+def in_task() -> Generator[None, None, None]:
+    """Awaited before the first wait that needs a task around it (asyncio.timeout): a query is
+    answered without one for as long as nothing on its way waits.
+    """
+    yield
+
+
 class Transferer(Protocol):
     """A plugin that can hand out whole zones."""
 
@@ -192,6 +205,8 @@ class Plugin:
 
     name = ""
     static = False
+    nameless = False
+    """What it does is the same for every name of its zone."""
     answers = True
     """False for a directive that only configures."""
 

@@ -16,10 +16,11 @@ from sampan.dns.server.pages import HttpPages
 from sampan.dns.server.process import Options, Process
 from sampan.dns.server.siblings import NoPages, Siblings
 from sampan.dns.setup import Feeds, Pages, World
-from sampan.linux.base.datagrams import Datagrams, OpenDatagrams
+from sampan.linux.base.datagrams import OpenDatagrams
 from sampan.linux.real.addresses import local_addresses
 from sampan.linux.real.datagrams import PlainDatagrams
 from sampan.linux.real.datagrams_mmsg import MmsgDatagrams, is_usable
+from sampan.linux.real.datagrams_native import NativeDatagrams, library
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Flags:
     pidfile: str = ""
     quiet: bool = False
     receive: str = "auto"
-    """The receive loop: auto, plain or mmsg."""
+    """The receive loop: auto, plain, mmsg or native."""
     processes: str = "auto"
     """Whether watching has a process of its own: auto, one or two."""
 
@@ -39,7 +40,11 @@ class Flags:
 def run(flags: Flags) -> int:
     """Serve until a signal; the exit code. A bad Corefile is one line on standard error and 1."""
     options = Options(flags.conf, flags.port, flags.quiet, banner=banner())
-    receive = loop_named(flags.receive)
+    try:
+        receive = loop_named(flags.receive)
+    except ValueError as bad:
+        sys.stderr.write(f"{bad}\n")
+        return 1
     siblings = Siblings(lambda: Process(options, _world(flags, NoPages()), receive))
     process = Process(options, _world(flags, HttpPages()), receive, siblings)
     try:
@@ -65,15 +70,24 @@ def banner() -> str:
     )
 
 
+LOOPS: dict[str, OpenDatagrams] = {
+    "native": NativeDatagrams, "mmsg": MmsgDatagrams, "plain": PlainDatagrams,
+}  # fmt: skip
+
+
 def loop_named(name: str) -> OpenDatagrams:
-    """The receive loop of that name; `auto` takes the fastest that this machine has."""
-    if name == "plain" or (name == "auto" and not is_usable()):
-        return PlainDatagrams
-
-    def open_datagrams(host: str, port: int) -> Datagrams:
-        return MmsgDatagrams(host, port)
-
-    return open_datagrams
+    """The receive loop of that name; `auto` takes the fastest that this machine has. Raises
+    ValueError.
+    """
+    usable = {"native": library() is not None, "mmsg": is_usable(), "plain": True}
+    if name == "auto":
+        return next(LOOPS[each] for each in LOOPS if usable[each])
+    if name not in LOOPS:
+        raise ValueError(f"no receive loop {name!r}: auto, {', '.join(LOOPS)}")
+    if not usable[name]:
+        how = ": pip install ./native" if name == "native" else ""
+        raise ValueError(f"the receive loop {name!r} is not to be had here{how}")
+    return LOOPS[name]
 
 
 def feeds(name: str) -> Feeds:

@@ -139,6 +139,24 @@ class Cluster:
             return None if found is None else []
         return self._at_address(ip, asked.tags) or None
 
+    def missing_labels(self, asked: Asked) -> int:
+        """For a name that does not exist: how many of its last labels already say so, whatever
+        stands in front of them; 0 when that takes the whole name.
+        """
+        labels = names.split(base_of(asked.name, asked.zone))
+        zone = len(names.split(asked.zone))
+        if asked.name.endswith((".in-addr.arpa.", ".ip6.arpa.")) or labels[-1:] == ["dns"]:
+            return 0
+        if not labels or labels[-1] not in ("svc", "pod"):
+            return zone + 1
+        if len(labels) > 1 and not self.exposed(labels[-2], asked.tags):
+            return zone + 2
+        if len(labels) < 3 or labels[-1] == "pod":
+            return 0
+        key, multi = (labels[-2], labels[-3]), self.is_multi(asked.zone)
+        asked.tags.add(("import" if multi else "svc", *key))
+        return 0 if key in (self.model.imports if multi else self.model.services) else zone + 3
+
     def find(self, asked: Asked, base: str) -> list[Found] | None:
         """What stands at a name; None for NXDOMAIN, empty for NODATA."""
         multi = self.is_multi(asked.zone)

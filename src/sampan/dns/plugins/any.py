@@ -13,6 +13,7 @@ TTL = 8482
 
 class Any(Plugin):
     static = True
+    nameless = True
 
     async def answer(self, query: Query, following: Handler) -> Reply:
         if query.type != codes.ANY:
@@ -24,7 +25,6 @@ class Any(Plugin):
 
 
 def setup(args: Args) -> Plugin:
-    for words in args.places():
-        if words:
-            raise args.wrong_count()
+    while args.next():
+        args.nothing()
     return Any()

@@ -129,9 +129,24 @@ class Cache(Plugin):
             flags &= ~codes.AD
         capped = reply._replace(flags=flags, **settle(reply, ttl, signed=True))
         # What says itself how long it holds is not copied: a copy could only be older.
-        if ttl > 0 and reply.validity is None and table.keeps(query, reply, kind):
+        if reply.validity is not None:
+            return capped._replace(counts=(*reply.counts, self._hit_counter(query, kind)))
+        if ttl > 0 and table.keeps(query, reply, kind):
             self._keep(table, key, reply._replace(edns=None), ttl, query)
         return capped
+
+    def _hit_counter(self, query: Query, kind: str) -> Callable[[int, float], None]:
+        """Counts what the fast path repeats as upstream's cache would: hits."""
+        counters, zones = self.world.counters, ",".join(self.zones)
+        name = "denial" if kind in (NODATA, NXDOMAIN, SERVER_ERROR) else "success"
+        requests = counters.cache_requests.labels(query.server.name, zones, query.view)
+        hits = counters.cache_hits.labels(query.server.name, name, zones, query.view)
+
+        def count(number: int, seconds: float) -> None:
+            requests.value += number
+            hits.value += number
+
+        return count
 
     def _kind(self, query: Query, reply: Reply) -> str:
         kind = kind_of(query, reply)
@@ -232,6 +247,7 @@ def setup(args: Args) -> Plugin:
             ttl = _positive(words.pop(0))
             cache.success.max_s = cache.denial.max_s = ttl
         cache.zones = args.zones(words)
+        cache.nameless = cache.zones in ((".",), args.block.keys)
         reader = _Reader(args, cache)
         for name in args.properties():
             read: Callable[[], None] | None = getattr(reader, "_do_" + name, None)

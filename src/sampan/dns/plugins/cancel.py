@@ -7,7 +7,7 @@ import asyncio
 from sampan.dns import codes
 from sampan.dns.arguments import BadDuration, duration
 from sampan.dns.corefile import CorefileError
-from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure
+from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure, in_task
 from sampan.dns.setup import Args
 
 DEFAULT_S = 5.001
@@ -15,11 +15,13 @@ DEFAULT_S = 5.001
 
 class Cancel(Plugin):
     static = True
+    nameless = True
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
 
     async def answer(self, query: Query, following: Handler) -> Reply:
+        await in_task()
         try:
             async with asyncio.timeout(self.timeout_s):
                 return await following(query)

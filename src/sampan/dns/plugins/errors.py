@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sampan.dns import codes
+from sampan.dns import codes, regexp
 from sampan.dns.arguments import ONCE, BadDuration, duration, shown
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
@@ -53,6 +53,7 @@ class Pattern:
 
 class Errors(Plugin):
     static = True
+    nameless = True
 
     def __init__(self, log: Log) -> None:
         self.log = log
@@ -110,8 +111,8 @@ def _consolidate(args: Args) -> Pattern:
         period_s = duration(words[0])
         if len(words[1]) > MAX_PATTERN:
             raise args.error(f"regex pattern too long: {len(words[1])} > {MAX_PATTERN}")
-        regex = re.compile(words[1])
-    except (BadDuration, re.error) as bad:
+        regex = regexp.compiled(words[1])
+    except (BadDuration, regexp.BadPattern) as bad:
         raise args.error(str(bad)) from bad
     log = args.world.log
     levels: dict[str, Say] = {

@@ -8,7 +8,7 @@ from sampan.dns.arguments import BadDuration, Fall, duration
 from sampan.dns.backend import Asked, denial, look_up, reply_from
 from sampan.dns.corefile import CorefileError
 from sampan.dns.etcdclient import Etcd, Failure
-from sampan.dns.plugin import Handler, Plugin, Query, Reply
+from sampan.dns.plugin import Handler, Plugin, Query, Reply, in_task
 from sampan.dns.setup import Args, World
 from sampan.dns.skydns import SkyDns
 
@@ -45,6 +45,7 @@ class EtcdPlugin(Plugin):
             return await following(query)
         asked = Asked(query.name, query.qname, query.type, zone, query)
         asked.outside = True  # nobody tells us when a key changes
+        await in_task()
         try:
             found = await look_up(self.source, asked)
         except Failure as bad:

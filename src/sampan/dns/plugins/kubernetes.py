@@ -62,7 +62,14 @@ class Kubernetes(Plugin):
         if not self.model.synced:
             asked.tags.add("synced")
             return denial(self.cluster, asked, codes.SERVFAIL)
-        return denial(self.cluster, asked, codes.NXDOMAIN)
+        return self._denial(asked)
+
+    def _denial(self, asked: Asked) -> Reply:
+        labels = self.cluster.missing_labels(asked)
+        reply = denial(self.cluster, asked, codes.NXDOMAIN)
+        if not labels or reply.validity is None:
+            return reply
+        return reply._replace(validity=reply.validity._replace(below_labels=labels))
 
     # Life
 

@@ -24,6 +24,7 @@ class LoadBalance(Plugin):
         self.weights = weights
         self.preferred = preferred
         self.static = weights is None
+        self.nameless = True
         self.has_work = weights is not None
 
     async def answer(self, query: Query, following: Handler) -> Reply:
@@ -50,7 +51,7 @@ class LoadBalance(Plugin):
 
     async def start(self) -> None:
         if self.weights is not None:
-            self.weights.read()
+            self.weights.begin()
 
     async def run(self) -> None:
         if self.weights is not None:

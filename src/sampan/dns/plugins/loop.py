@@ -22,6 +22,7 @@ class Loop(Plugin):
     """A query with a random name is sent to ourselves; a third sight of it means a loop."""
 
     static = True
+    nameless = True
     has_work = True
 
     def __init__(self, world: World, block: Settings) -> None:
@@ -82,9 +83,8 @@ class Loop(Plugin):
 
 
 def setup(args: Args) -> Plugin:
-    for number, words in enumerate(args.places()):
-        if number:
-            raise CorefileError(ONCE)
-        if words:
-            raise args.wrong_count()
+    args.next()
+    args.nothing()
+    if args.next():
+        raise CorefileError(ONCE)
     return Loop(args.world, args.block)

@@ -25,6 +25,7 @@ Count = Callable[[int, float], None]
 
 class Metrics(Plugin):
     static = True
+    nameless = True
 
     def __init__(self, world: World, block: Settings, address: str) -> None:
         self.world = world
@@ -95,7 +96,11 @@ class Metrics(Plugin):
                     if plugin.answers:
                         labels = (server, zone, self.block.view, plugin.name)
                         counters.plugin_enabled.labels(*labels).set(1)
-        self._close = await self.world.pages.serve(self.address, self.page)
+        try:
+            self._close = await self.world.pages.serve(self.address, self.page)
+        except OSError as bad:
+            # Answers matter more than counters.
+            self.world.log.error(f"Failed to start metrics handler: {bad}")
 
     async def page(self, request: Request) -> Response:
         if request.path != "/metrics":

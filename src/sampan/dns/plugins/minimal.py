@@ -9,6 +9,7 @@ from sampan.dns.setup import Args
 
 class Minimal(Plugin):
     static = True
+    nameless = True
 
     async def answer(self, query: Query, following: Handler) -> Reply:
         reply = await following(query)
@@ -18,7 +19,6 @@ class Minimal(Plugin):
 
 
 def setup(args: Args) -> Plugin:
-    for words in args.places():
-        if words:
-            raise args.wrong_count()
+    while args.next():
+        args.nothing()
     return Minimal()

@@ -31,6 +31,7 @@ class Rule:
 
 class Transfer(Plugin):
     static = True
+    nameless = True
 
     def __init__(self, world: World, block: Settings, rules: list[Rule]) -> None:
         self.world = world
@@ -146,7 +147,7 @@ def setup(args: Args) -> Plugin:
             if name == "to":
                 rule.to += [_address(word) for word in args.some()]
             elif name == "source":
-                rule.source = args.one()
+                _source(args, rule)
             else:
                 wrong = args.error(f'unknown property "{name}"')
                 raise CorefileError(f"plugin/transfer: {wrong}")
@@ -155,6 +156,17 @@ def setup(args: Args) -> Plugin:
             raise CorefileError(f"plugin/transfer: {missing}")
         rules.append(rule)
     return Transfer(args.world, args.block, rules)
+
+
+def _source(args: Args, rule: Rule) -> None:
+    word = args.one()
+    if rule.source:
+        raise CorefileError(f"plugin/transfer: {args.error('source already specified')}")
+    try:
+        rule.source = str(ipaddress.ip_address(word))
+    except ValueError:
+        wrong = args.error(f'invalid source address "{word}"')
+        raise CorefileError(f"plugin/transfer: {wrong}") from None
 
 
 def _address(word: str) -> tuple[str, int]:
@@ -170,4 +182,4 @@ def _address(word: str) -> tuple[str, int]:
     try:
         return str(ipaddress.ip_address(host)), port
     except ValueError:
-        raise CorefileError(f'not an IP address: "{word}"') from None
+        raise CorefileError(f"must specify an IP address: `{word}'") from None

@@ -14,6 +14,7 @@ from sampan.dns.message import BadMessage, parse
 from sampan.dns.plugin import Client, Query, Reply, failure
 from sampan.dns.render import render
 from sampan.dns.server.routes import Routes
+from sampan.linux.base.datagrams import Rows
 from sampan.std.clock import Clock
 
 MAX_ROTATIONS = 64
@@ -38,6 +39,10 @@ class Answerer:
     def swap(self, routes: Routes) -> None:
         self.memo.clear()
         self.routes = routes
+
+    def use(self, rows: Rows | None) -> None:
+        """Let a receive loop have the rows of the fast path, before anything was answered."""
+        self.memo = Memo(loop=rows)
 
     def quick(self, wire: bytes) -> bytes | None:
         """The reply when it is at hand."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from sampan.dns import codes
+from sampan.dns import codes, names
 from sampan.dns.chain import Site
 from sampan.dns.plugin import Query, Reply, failure
 
@@ -38,8 +38,18 @@ class Routes:
             asked = query._replace(zone=site.zone, view=site.settings.view)
             asked = asked._replace(metadata=_metadata(site, asked))
             if site.settings.filter is None or site.settings.filter(asked):
-                return await site.handler(asked)
+                return self._alone(await site.handler(asked), query.name)
         return refusal()
+
+    def _alone(self, reply: Reply, name: str) -> Reply:
+        """A reply for all names below one is for this name alone where another zone begins."""
+        validity = reply.validity
+        if validity is None or not validity.below_labels:
+            return reply
+        end = "." + ".".join(names.split(name)[-validity.below_labels :]) + "."
+        if any(zone.endswith(end) for zone in self.zones):
+            return reply._replace(validity=validity._replace(below_labels=0))
+        return reply
 
     def _candidates(self, query: Query) -> Iterable[Site]:
         """The sites of the longest zone first; for DS the parent's, the child's only as the last

@@ -6,6 +6,7 @@ import asyncio
 
 from sampan.dns.plugin import Client
 from sampan.dns.server.answer import Answerer
+from sampan.dns.server.prompt import Done, Waiting, begin
 from sampan.linux.base.datagrams import BATCH, Datagrams, Peer
 
 MAX_PENDING = 4096
@@ -24,6 +25,7 @@ class UdpListener:
         self.shed = 0
         self.max_pending = MAX_PENDING
         self._monotonic = answerer.clock.monotonic
+        answerer.use(datagrams.rows)
 
     def start(self) -> None:
         asyncio.get_running_loop().add_reader(self.datagrams.fileno(), self._readable)
@@ -31,12 +33,14 @@ class UdpListener:
     def _readable(self) -> None:
         answerer, memo, monotonic = self.answerer, self.answerer.memo, self._monotonic
         # The fast path does not know who asks; while somebody wants to know, it is asked later.
-        fast, later = answerer.quick, self._later
+        fast, later, rows = answerer.quick, self._later, self.datagrams.rows
         if answerer.tap is not None:
             fast, later = _nothing, self._tapped
+        if rows is not None:
+            rows.closed = answerer.tap is not None
         for _ in range(ROUNDS):
             answerer.now = monotonic()
-            count = self.datagrams.drain(fast, later)
+            count = self.datagrams.drain(fast, later, answerer.now)
             memo.spent_s += monotonic() - answerer.now
             memo.asked += count
             if count < BATCH:
@@ -46,7 +50,16 @@ class UdpListener:
         if len(self.pending) >= self.max_pending:
             self.shed += 1
             return
-        task = asyncio.get_running_loop().create_task(self._answer(wire, peer))
+        client = Client(peer.address, peer.port, peer.local, peer.local_port, "udp")
+        try:
+            begun = begin(self.answerer.full(wire, client))
+        except Exception as bad:  # noqa: BLE001 - one query must not end the batch
+            self.answerer.panic(bad)
+            return
+        if isinstance(begun, Done):
+            self._send(begun.result, peer)
+            return
+        task = asyncio.get_running_loop().create_task(self._finish(begun, peer))
         self.pending.add(task)
         task.add_done_callback(self.pending.discard)
 
@@ -59,9 +72,11 @@ class UdpListener:
             self.answerer.tap(wire, peer.address)
         self.datagrams.send(reply, peer)
 
-    async def _answer(self, wire: bytes, peer: Peer) -> None:
-        client = Client(peer.address, peer.port, peer.local, peer.local_port, "udp")
-        for reply in await self.answerer.full(wire, client):
+    async def _finish(self, begun: Waiting[list[bytes]], peer: Peer) -> None:
+        self._send(await begun.rest, peer)
+
+    def _send(self, replies: list[bytes], peer: Peer) -> None:
+        for reply in replies:
             self.datagrams.send(reply, peer)
 
     async def close(self, grace_s: float = 5.0) -> None:

@@ -13,6 +13,7 @@ from sampan.client.transport import Request, Unreachable
 from sampan.dns import codes
 from sampan.dns.counters import Counters
 from sampan.dns.message import BadMessage, Message, parse, query
+from sampan.dns.plugin import in_task
 from sampan.dns.render import render
 from sampan.dns.upstream.datagrams import Failed, UdpPool
 from sampan.dns.upstream.streams import StreamPool
@@ -79,6 +80,7 @@ class Upstream:
 
     async def ask(self, message: Message, proto: str) -> Message:
         """The reply, with the ID of the question."""
+        await in_task()
         began = self.clock.monotonic()
         if self.target.transport == "https":
             reply = await self._ask_https(message)

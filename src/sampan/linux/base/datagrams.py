@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 
@@ -26,18 +26,64 @@ Slow = Callable[[bytes, Peer], None]
 BATCH = 64
 
 
+class Rows(Protocol):
+    """Replies that a loop sends by itself, without asking `fast`. A key is the bytes of a query
+    without its ID; with `below` it is the query without its name and what the name must end in,
+    as `sampan.dns.fastpath` lays it out. `ident` is the caller's number for the row.
+    """
+
+    closed: bool
+    """While it is, `fast` hears of every datagram."""
+
+    def put(self, key: bytes, below: bool, row: NewRow) -> None:
+        """A row under a key that has none."""
+        ...
+
+    def turn(self, key: bytes, reply: bytes) -> None:
+        """One more rotation; the loop asks `fast` for those that it lacks."""
+        ...
+
+    def drop(self, key: bytes, below: bool) -> int:
+        """Forget the row; how often it was sent and not told of yet."""
+        ...
+
+    def hits(self) -> Iterable[tuple[int, int]]:
+        """The rows that were sent since the last time, and how often."""
+        ...
+
+    def clear(self) -> None: ...
+
+
+class NewRow(NamedTuple):
+    """`reply` is without the ID, and without the question where it holds below a name; `turns`
+    is the number of its rotations, of which this is the first.
+    """
+
+    ident: int
+    reply: bytes
+    until: float
+    turns: int = 1
+
+
 class Datagrams(Protocol):
     """Replies leave from the address that was asked, also on a wildcard socket."""
 
     @property
     def port(self) -> int: ...
 
+    @property
+    def rows(self) -> Rows | None:
+        """None for a loop that knows no replies."""
+        ...
+
     def fileno(self) -> int:
         """To wait on until something can be read."""
         ...
 
-    def drain(self, fast: Fast, slow: Slow) -> int:
-        """Take what waits, at most a batch, and send what `fast` answers; how many there were."""
+    def drain(self, fast: Fast, slow: Slow, now: float) -> int:
+        """Take what waits, at most a batch, and send what `fast` answers; how many there were.
+        Rows that ended before `now` are not sent.
+        """
         ...
 
     def send(self, wire: bytes, peer: Peer) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sampan.linux.base.datagrams import BATCH, Fast, Peer, Slow
+from sampan.linux.base.datagrams import BATCH, Fast, Peer, Rows, Slow
 
 
 class FakeDatagrams:
     """`arrive` queues a datagram; `sent` holds what was answered, with its peer."""
+
+    rows: Rows | None = None
 
     def __init__(self, host: str = "", port: int = 53) -> None:
         self.host = host
@@ -21,7 +23,7 @@ class FakeDatagrams:
     def arrive(self, wire: bytes, peer: Peer | None = None) -> None:
         self.waiting.append((wire, peer or Peer("127.0.0.1", 4000, "127.0.0.1", self.port)))
 
-    def drain(self, fast: Fast, slow: Slow) -> int:
+    def drain(self, fast: Fast, slow: Slow, now: float = 0.0) -> int:
         batch, self.waiting = self.waiting[:BATCH], self.waiting[BATCH:]
         for wire, peer in batch:
             reply = fast(wire)

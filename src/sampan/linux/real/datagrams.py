@@ -10,7 +10,7 @@ import contextlib
 import socket
 import struct
 
-from sampan.linux.base.datagrams import BATCH, Fast, Peer, Slow
+from sampan.linux.base.datagrams import BATCH, Fast, Peer, Rows, Slow
 
 IP_PKTINFO = 8
 IPV6_RECVPKTINFO = 49
@@ -68,6 +68,8 @@ def plain_address(text: str) -> str:
 class PlainDatagrams:
     """One system call per datagram and direction."""
 
+    rows: Rows | None = None
+
     def __init__(self, host: str, port: int) -> None:
         self._sock = bind(host, port)
         self.port: int = self._sock.getsockname()[1]
@@ -75,7 +77,7 @@ class PlainDatagrams:
     def fileno(self) -> int:
         return self._sock.fileno()
 
-    def drain(self, fast: Fast, slow: Slow) -> int:
+    def drain(self, fast: Fast, slow: Slow, now: float = 0.0) -> int:
         receive, count = self._sock.recvmsg, 0
         for count in range(BATCH):
             try:

@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 
-from sampan.linux.base.datagrams import BATCH, Fast, Peer, Slow
+from sampan.linux.base.datagrams import BATCH, Fast, Peer, Rows, Slow
 from sampan.linux.real.datagrams import IP_PKTINFO, PKTINFO, PKTINFO6, bind, plain_address
 
 SLOT = 4096
@@ -75,6 +75,8 @@ class MmsgDatagrams:
     those that the query came with; so nothing but the reply itself has to be written.
     """
 
+    rows: Rows | None = None
+
     def __init__(self, host: str, port: int) -> None:
         self._sock = bind(host, port)
         self.port: int = self._sock.getsockname()[1]
@@ -93,7 +95,7 @@ class MmsgDatagrams:
     def fileno(self) -> int:
         return self._sock.fileno()
 
-    def drain(self, fast: Fast, slow: Slow) -> int:
+    def drain(self, fast: Fast, slow: Slow, now: float = 0.0) -> int:
         ring, out = self._in, self._out
         ring.headers[:] = self._fresh
         count: int = self._libc.recvmmsg(
@@ -153,21 +155,26 @@ class MmsgDatagrams:
         name = bytes(self._names[i * NAME : i * NAME + (words[_WORDS * i + 1] & 0xFFFFFFFF)])
         size = words[_WORDS * i + 5]
         control = bytes(self._controls[i * CONTROL : i * CONTROL + size])
-        address, port = _sockaddr(name)
-        local = _local(control) or self._sock.getsockname()[0]
+        address, port = sockaddr(name)
+        local = control_address(control) or self._sock.getsockname()[0]
         return Peer(address, port, plain_address(local), self.port, (name, control))
 
     def send(self, wire: bytes, peer: Peer) -> None:
-        assert isinstance(peer.back, tuple)  # our own, from _peer
-        name, control = peer.back
-        with contextlib.suppress(OSError):
-            self._sock.sendmsg((wire,), _items(control), 0, _destination(name))
+        send_back(self._sock, wire, peer)
 
     def close(self) -> None:
         self._sock.close()
 
 
-def _local(control: bytes) -> str:
+def send_back(sock: socket.socket, wire: bytes, peer: Peer) -> None:
+    """One reply to a peer whose `back` is its raw address and control message."""
+    assert isinstance(peer.back, tuple)
+    name, control = peer.back
+    with contextlib.suppress(OSError):
+        sock.sendmsg((wire,), _items(control), 0, _destination(name))
+
+
+def control_address(control: bytes) -> str:
     if len(control) < _CMSG.size:
         return ""
     _, _, kind = _CMSG.unpack_from(control)
@@ -176,7 +183,7 @@ def _local(control: bytes) -> str:
     return socket.inet_ntop(socket.AF_INET6, PKTINFO6.unpack_from(control, _CMSG.size)[0])
 
 
-def _sockaddr(raw: bytes) -> tuple[str, int]:
+def sockaddr(raw: bytes) -> tuple[str, int]:
     family, port = int.from_bytes(raw[:2], sys.byteorder), int.from_bytes(raw[2:4])
     if family == socket.AF_INET:
         return socket.inet_ntop(socket.AF_INET, raw[4:8]), port

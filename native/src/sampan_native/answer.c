@@ -1,0 +1,341 @@
+/* The receive loop of a DNS server: a batch of queries in, those whose replies are known answered.
+ *
+ *   recvmmsg -> look up each query's bytes -> sendmmsg          -> the others, to the caller
+ *                 |
+ *                 rows, put and dropped by the caller between two calls
+ *
+ * A row's key is a whole query without its ID, or, for a denial that holds below a name, the query
+ * without its name and what the name ends in. No Python here: ctypes calls these functions and
+ * lets go of the interpreter's lock meanwhile. One loop belongs to one thread at a time.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define BATCH 64
+#define SLOT 4096
+#define NAME 32
+#define CONTROL 96
+#define HEADER 12
+#define LONGEST_KEY 1024
+
+enum kind { WHOLE = 0, BELOW = 1 };
+
+struct turn {
+    uint32_t size;
+    uint8_t *bytes;
+};
+
+struct row {
+    struct row *next;
+    uint64_t hash;
+    double until;
+    uint64_t hits;
+    uint32_t ident;
+    uint16_t key_size, count, have, at;
+    uint8_t kind;
+    uint8_t *key;
+    struct turn *turns;
+};
+
+struct loop {
+    struct row **buckets;
+    uint32_t mask, rows, below;
+    uint64_t seed;
+    uint8_t data[BATCH][SLOT];
+    uint8_t names[BATCH][NAME];
+    uint8_t controls[BATCH][CONTROL];
+    struct iovec in[BATCH];
+    struct mmsghdr received[BATCH], sent[BATCH];
+    struct iovec out[BATCH][4];
+};
+
+/* Rows */
+
+static uint64_t mixed(uint64_t hash, const uint8_t *bytes, size_t size)
+{
+    uint64_t word;
+    while (size >= 8) {
+        memcpy(&word, bytes, 8);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
+        hash ^= hash >> 32;
+        bytes += 8;
+        size -= 8;
+    }
+    word = size;
+    memcpy(&word, bytes, size);
+    hash = (hash ^ word ^ (uint64_t)size << 56) * 0x9e3779b97f4a7c15ull;
+    return hash ^ hash >> 29;
+}
+
+static struct row **place(struct loop *loop, int kind, const uint8_t *key, size_t size,
+                          uint64_t hash)
+{
+    struct row **at = &loop->buckets[hash & loop->mask];
+    while (*at && ((*at)->hash != hash || (*at)->key_size != size || (*at)->kind != kind ||
+                   memcmp((*at)->key, key, size)))
+        at = &(*at)->next;
+    return at;
+}
+
+static uint64_t hash_of(struct loop *loop, int kind, const uint8_t *key, size_t size)
+{
+    return mixed(loop->seed + (uint64_t)kind, key, size);
+}
+
+static void release(struct row *row)
+{
+    for (int i = 0; i < row->have; i++)
+        free(row->turns[i].bytes);
+    free(row->turns);
+    free(row->key);
+    free(row);
+}
+
+static int add(struct row *row, const uint8_t *reply, size_t size)
+{
+    uint8_t *copy = malloc(size);
+    if (!copy || row->have >= row->count) {
+        free(copy);
+        return -1;
+    }
+    memcpy(copy, reply, size);
+    row->turns[row->have].bytes = copy;
+    row->turns[row->have++].size = (uint32_t)size;
+    return 0;
+}
+
+struct loop *loop_new(uint32_t buckets, uint64_t seed)
+{
+    struct loop *loop = calloc(1, sizeof *loop);
+    if (!loop || !(loop->buckets = calloc(buckets, sizeof *loop->buckets))) {
+        free(loop);
+        return NULL;
+    }
+    loop->mask = buckets - 1;
+    loop->seed = seed;
+    for (int i = 0; i < BATCH; i++) {
+        loop->in[i] = (struct iovec){loop->data[i], SLOT};
+        loop->received[i].msg_hdr = (struct msghdr){
+            .msg_name = loop->names[i], .msg_iov = &loop->in[i], .msg_iovlen = 1,
+            .msg_control = loop->controls[i]};
+    }
+    return loop;
+}
+
+void loop_clear(struct loop *loop)
+{
+    for (uint32_t i = 0; loop->rows && i <= loop->mask; i++)
+        while (loop->buckets[i]) {
+            struct row *row = loop->buckets[i];
+            loop->buckets[i] = row->next;
+            release(row);
+        }
+    loop->rows = loop->below = 0;
+}
+
+void loop_free(struct loop *loop)
+{
+    loop_clear(loop);
+    free(loop->buckets);
+    free(loop);
+}
+
+/* A row that nobody has yet; `count` rotations of its reply are to come, the first one is here. */
+int loop_put(struct loop *loop, int kind, const uint8_t *key, size_t key_size, uint32_t ident,
+             const uint8_t *reply, size_t size, double until, int count)
+{
+    uint64_t hash = hash_of(loop, kind, key, key_size);
+    if (key_size > LONGEST_KEY || *place(loop, kind, key, key_size, hash))
+        return -1;
+    struct row *row = calloc(1, sizeof *row);
+    if (!row)
+        return -1;
+    *row = (struct row){.hash = hash, .until = until, .ident = ident, .kind = (uint8_t)kind,
+                        .key_size = (uint16_t)key_size, .count = (uint16_t)count};
+    row->key = malloc(key_size);
+    row->turns = calloc((size_t)count, sizeof *row->turns);
+    if (!row->key || !row->turns || add(row, reply, size)) {
+        release(row);
+        return -1;
+    }
+    memcpy(row->key, key, key_size);
+    row->next = loop->buckets[hash & loop->mask];
+    loop->buckets[hash & loop->mask] = row;
+    loop->rows++;
+    loop->below += kind == BELOW;
+    return 0;
+}
+
+int loop_turn(struct loop *loop, int kind, const uint8_t *key, size_t key_size,
+              const uint8_t *reply, size_t size)
+{
+    struct row *row = *place(loop, kind, key, key_size, hash_of(loop, kind, key, key_size));
+    return row ? add(row, reply, size) : -1;
+}
+
+/* How often the row was sent since this was asked last; the row is gone then. */
+uint64_t loop_drop(struct loop *loop, int kind, const uint8_t *key, size_t key_size)
+{
+    struct row **at = place(loop, kind, key, key_size, hash_of(loop, kind, key, key_size));
+    struct row *row = *at;
+    if (!row)
+        return 0;
+    uint64_t hits = row->hits;
+    *at = row->next;
+    loop->rows--;
+    loop->below -= row->kind == BELOW;
+    release(row);
+    return hits;
+}
+
+/* Which rows were sent, and how often, since the last time: at most `room` of them at a time. */
+size_t loop_hits(struct loop *loop, uint32_t *idents, uint64_t *hits, size_t room)
+{
+    size_t found = 0;
+    for (uint32_t i = 0; loop->rows && i <= loop->mask; i++)
+        for (struct row *row = loop->buckets[i]; row; row = row->next)
+            if (row->hits && found < room) {
+                idents[found] = row->ident;
+                hits[found++] = row->hits;
+                row->hits = 0;
+            }
+    return found;
+}
+
+/* Answering */
+
+static int answered_whole(struct loop *loop, int i, const uint8_t *wire, size_t size, double now)
+{
+    uint64_t hash = hash_of(loop, WHOLE, wire + 2, size - 2);
+    struct row *row = *place(loop, WHOLE, wire + 2, size - 2, hash);
+    if (!row || row->until < now)
+        return 0;
+    uint16_t at = (uint16_t)(row->at + 1 < row->count ? row->at + 1 : 0);
+    if (at >= row->have)
+        return 0; /* the caller renders this rotation */
+    row->at = at;
+    row->hits++;
+    loop->out[i][0] = (struct iovec){(void *)wire, 2};
+    loop->out[i][1] = (struct iovec){row->turns[at].bytes, row->turns[at].size};
+    loop->sent[i].msg_hdr.msg_iovlen = 2;
+    return 1;
+}
+
+/* The end of the question's name, and where its labels begin; 0 where it is not a plain name. */
+static size_t name_end(const uint8_t *wire, size_t size, uint8_t *labels, int *count)
+{
+    size_t pos = HEADER;
+    *count = 0;
+    while (pos < size && wire[pos]) {
+        if (wire[pos] > 63 || *count > 126 || pos > 255)
+            return 0;
+        labels[(*count)++] = (uint8_t)(pos - HEADER);
+        pos += 1u + wire[pos];
+    }
+    return pos < size ? pos + 1 : 0;
+}
+
+static int answered_below(struct loop *loop, int i, const uint8_t *wire, size_t size, double now)
+{
+    uint8_t labels[128], key[LONGEST_KEY];
+    int count;
+    size_t end = name_end(wire, size, labels, &count);
+    if (!end || end + 4 > size || wire[4] || wire[5] != 1)
+        return 0;
+    size_t rest = size - end, fixed = HEADER - 2 + 2 + rest, name = end - HEADER;
+    if (fixed + name > LONGEST_KEY)
+        return 0;
+    memcpy(key, wire + 2, HEADER - 2);
+    key[10] = (uint8_t)(name >> 8);
+    key[11] = (uint8_t)name;
+    memcpy(key + 12, wire + end, rest);
+    for (int n = 1; n < count; n++) {
+        size_t tail = name - labels[n];
+        memcpy(key + fixed, wire + HEADER + labels[n], tail);
+        uint64_t hash = hash_of(loop, BELOW, key, fixed + tail);
+        struct row *row = *place(loop, BELOW, key, fixed + tail, hash);
+        if (!row || row->until < now)
+            continue;
+        row->hits++;
+        loop->out[i][0] = (struct iovec){(void *)wire, 2};
+        loop->out[i][1] = (struct iovec){row->turns[0].bytes, HEADER - 2};
+        loop->out[i][2] = (struct iovec){(void *)(wire + HEADER), name + 4};
+        loop->out[i][3] = (struct iovec){row->turns[0].bytes + HEADER - 2,
+                                         row->turns[0].size - (HEADER - 2)};
+        loop->sent[i].msg_hdr.msg_iovlen = 4;
+        return 1;
+    }
+    return 0;
+}
+
+/* Replies keep the source address but may leave by any interface; only link-local ones may not. */
+static void free_interface(struct msghdr *header)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            ((struct in_pktinfo *)CMSG_DATA(c))->ipi_ifindex = 0;
+        } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo *info = (struct in6_pktinfo *)CMSG_DATA(c);
+            if (!IN6_IS_ADDR_LINKLOCAL(&info->ipi6_addr))
+                info->ipi6_ifindex = 0;
+        }
+    }
+}
+
+static void flush(struct loop *loop, int fd, int start, int end)
+{
+    while (start < end) {
+        int done = sendmmsg(fd, loop->sent + start, (unsigned)(end - start), MSG_DONTWAIT);
+        /* A reply that cannot be sent is skipped; the others must not suffer for it. */
+        start += done > 0 ? done : 1;
+    }
+}
+
+/* One batch; how many queries came. The numbers of those that were not answered are in `missed`. */
+int loop_drain(struct loop *loop, int fd, double now, int look_up, uint8_t *missed,
+               int *missed_count)
+{
+    *missed_count = 0;
+    for (int i = 0; i < BATCH; i++) {
+        loop->received[i].msg_hdr.msg_namelen = NAME;
+        loop->received[i].msg_hdr.msg_controllen = CONTROL;
+    }
+    int count = recvmmsg(fd, loop->received, BATCH, MSG_DONTWAIT, NULL), begun = 0;
+    for (int i = 0; i < count; i++) {
+        const uint8_t *wire = loop->data[i];
+        size_t size = loop->received[i].msg_len;
+        struct msghdr *out = &loop->sent[i].msg_hdr;
+        free_interface(&loop->received[i].msg_hdr);
+        *out = loop->received[i].msg_hdr;
+        out->msg_iov = loop->out[i];
+        out->msg_flags = 0;
+        if (look_up && loop->rows && size > HEADER && size <= LONGEST_KEY &&
+            (answered_whole(loop, i, wire, size, now) ||
+             (loop->below && answered_below(loop, i, wire, size, now))))
+            continue;
+        flush(loop, fd, begun, i);
+        begun = i + 1;
+        missed[(*missed_count)++] = (uint8_t)i;
+    }
+    flush(loop, fd, begun, count);
+    return count;
+}
+
+/* What came as number i of the last batch. */
+const uint8_t *loop_query(struct loop *loop, int i, uint32_t *sizes, const uint8_t **name,
+                          const uint8_t **control)
+{
+    struct msghdr *header = &loop->received[i].msg_hdr;
+    sizes[0] = loop->received[i].msg_len;
+    sizes[1] = (uint32_t)header->msg_namelen;
+    sizes[2] = (uint32_t)header->msg_controllen;
+    *name = loop->names[i];
+    *control = loop->controls[i];
+    return loop->data[i];
+}
