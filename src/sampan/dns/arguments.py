@@ -43,6 +43,33 @@ def duration(text: str) -> float:
     return sign * total
 
 
+def go_int(word: str) -> int:
+    """A number as Go's Atoi reads it. Raises ValueError in its words."""
+    if not re.fullmatch(r"[+-]?\d+", word, re.ASCII):
+        raise ValueError(f'strconv.Atoi: parsing "{word}": invalid syntax')
+    if not -(1 << 63) <= int(word) < 1 << 63:
+        raise ValueError(f'strconv.Atoi: parsing "{word}": value out of range')
+    return int(word)
+
+
+def go_uint(word: str, bits: int = 64) -> int:
+    """A number as Go's ParseUint reads it. Raises ValueError in its words."""
+    if not re.fullmatch(r"\d+", word, re.ASCII):
+        raise ValueError(f'strconv.ParseUint: parsing "{word}": invalid syntax')
+    if int(word) >= 1 << bits:
+        raise ValueError(f'strconv.ParseUint: parsing "{word}": value out of range')
+    return int(word)
+
+
+def go_bool(word: str) -> bool:
+    """A truth value as Go's ParseBool reads it. Raises ValueError in its words."""
+    if word in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    if word in ("0", "f", "F", "false", "FALSE", "False"):
+        return False
+    raise ValueError(f'strconv.ParseBool: parsing "{word}": invalid syntax')
+
+
 def shown(seconds: float) -> str:
     """A duration as Go prints it: `2s`, `1m30s`, `1h0m0s`, `500ms`."""
     if seconds == 0:

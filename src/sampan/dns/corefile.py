@@ -52,7 +52,8 @@ class Sources:
 
 def parse(text: str, file: str, sources: Sources) -> list[Block]:
     """The server blocks of a Corefile, imports resolved. Raises CorefileError."""
-    return _Parser(tokens(text, file), file, sources).blocks()
+    # Nothing at all is the root without plugins: whoever asks is refused.
+    return _Parser(tokens(text, file), file, sources).blocks() or [Block((".",), {})]
 
 
 def tokens(text: str, file: str) -> list[Token]:

@@ -104,6 +104,11 @@ class Directive:
             raise self.wrong_count()
         return words
 
+    def nothing(self) -> None:
+        """No argument and no braces may follow. Raises CorefileError."""
+        if self.next_arg():
+            raise self.wrong_count()
+
     def none(self) -> None:
         if self.rest():
             raise self.wrong_count()

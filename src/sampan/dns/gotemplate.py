@@ -22,7 +22,7 @@ class BadTemplate(ValueError):
 
 _ACTION = re.compile(r"\{\{(-\s)?(.*?)(\s-)?\}\}", re.DOTALL)
 _WORD = re.compile(
-    r"\s*(?:(?P<string>\"(?:[^\"\\]|\\.)*\"|`[^`]*`)|(?P<number>-?\d+(?:\.\d+)?)"
+    r"\s*(?:(?P<string>\"(?:[^\"\\]|\\.)*\"|`[^`]*`)|(?P<number>-?\d+(?:\.\d+)?)|(?P<rune>'(?:[^'\\]|\\.)')"
     r"|(?P<path>\$?\w*(?:\.\w+)+|\.|\$\w*)|(?P<name>\w+)|(?P<op>:=|[|()=]))"
 )
 
@@ -121,6 +121,8 @@ def _literal(text: str) -> Render:
 
 
 def _block(word: str, condition: str, parts: list[tuple[str, str]]) -> Render:
+    if not condition.strip():
+        raise BadTemplate(f"missing value for {word}")
     value = _pipeline(_words(condition))
     yes, end = _body(parts)
     no: Render = _literal("")
@@ -129,9 +131,9 @@ def _block(word: str, condition: str, parts: list[tuple[str, str]]) -> Render:
     elif end == "else":
         no, end = _body(parts)
         if end != "end":
-            raise BadTemplate("missing end")
+            raise BadTemplate("unexpected EOF")
     elif end != "end":
-        raise BadTemplate("missing end")
+        raise BadTemplate("unexpected EOF")
 
     def render(dot: Any, scope: Scope) -> str:
         found = value(dot, scope)
@@ -187,7 +189,7 @@ def _pipeline(words: list[tuple[str, str]]) -> Value:
             commands.append([])
         else:
             commands[-1].append(word)
-    stages = [_command(command) for command in commands]
+    stages = [_command(command, len(commands) > 1) for command in commands]
 
     def evaluate(dot: Any, scope: Scope) -> Any:
         carried: tuple[Any, ...] = ()
@@ -201,7 +203,9 @@ def _pipeline(words: list[tuple[str, str]]) -> Value:
 Stage = Callable[[Any, Scope, tuple[Any, ...]], Any]
 
 
-def _command(words: list[tuple[str, str]]) -> Stage:
+def _command(words: list[tuple[str, str]], piped: bool = False) -> Stage:
+    if not words and piped:
+        raise BadTemplate('unexpected "|" in command')
     if not words:
         raise BadTemplate("missing value for command")
     operands = _operands(words)
@@ -237,6 +241,9 @@ def _operand(kind: str, text: str) -> Value:
     if kind == "string":
         content = text[1:-1] if text[0] == "`" else re.sub(r"\\(.)", r"\1", text[1:-1])
         return lambda dot, scope: content
+    if kind == "rune":
+        code = ord(text[-2])
+        return lambda dot, scope: code
     if kind == "number":
         number = float(text) if "." in text else int(text)
         return lambda dot, scope: number

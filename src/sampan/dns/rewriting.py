@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import NamedTuple
 
-from sampan.dns import codes, names
+from sampan.dns import codes, names, regexp
+from sampan.dns.arguments import go_uint
 from sampan.dns.corefile import CorefileError
 from sampan.dns.message import Edns, Record, read_names, with_names
 from sampan.dns.plugin import Query, Reply
@@ -72,8 +74,8 @@ def regex(text: str, replacement: str = "") -> re.Pattern[str]:
     if len(text) > MAX_PATTERN:
         raise CorefileError(f"regex pattern too long: {len(text)} > {MAX_PATTERN}")
     try:
-        pattern = re.compile(text)
-    except re.error:
+        pattern = regexp.compiled(text)
+    except regexp.BadPattern:
         raise CorefileError(f"invalid regex matching pattern: {text}") from None
     used = len({found for found in re.findall(r"\{(\d+)\}", replacement) if int(found) <= 100})
     if used > pattern.groups:
@@ -271,16 +273,20 @@ def _name_test(words: list[str], what: str) -> Callable[[str], bool]:
             f"{what} rule supports only exact, prefix, suffix, substring, and regex name matching"
         )
     text = words[-1] if kind == "regex" else _normal(words[-1])
-    test = matcher(kind, text)
+    try:
+        test = matcher(kind, text)
+    except CorefileError as bad:
+        if "too long" in str(bad):
+            _, _, sizes = str(bad).partition(": ")
+            raise CorefileError(f"regex pattern too long in a {what} rule: {sizes}") from bad
+        raise CorefileError(f"invalid regex pattern in a {what} rule: {text}") from bad
     return lambda name: test(name) is not None
 
 
 def _ttl_rule(words: list[str]) -> Rewrite:
     if len(words) < 2:
         raise CorefileError(f"too few ({len(words)}) arguments for a ttl rule")
-    if len(words) > 3:
-        raise CorefileError("many few arguments for a ttl rule")
-    low, high = _ttl_range(words[-1])
+    low, high = _ttl_range(words[-1] if len(words) <= 3 else "")
     meant = _name_test(words[:-1], "ttl")
     undo = Undo(lambda record: record._replace(ttl=min(max(record.ttl, low), high)))
     return lambda query: Rewritten(query, (undo,)) if meant(query.name) else None
@@ -294,7 +300,7 @@ def _ttl_range(word: str) -> tuple[int, int]:
     if word == "-" or not (low + high).isdigit() or "-" in high:
         raise bad
     least, most = int(low or 0), int(high or 2147483647)
-    if least > most:
+    if least > most or most > 0xFFFFFFFF:
         raise bad
     return least, most
 
@@ -302,9 +308,8 @@ def _ttl_range(word: str) -> tuple[int, int]:
 def _rcode_rule(words: list[str]) -> Rewrite:
     if len(words) < 3:
         raise CorefileError(f"too few ({len(words)}) arguments for a rcode rule")
-    if len(words) > 4:
-        raise CorefileError("many few arguments for a rcode rule")
-    old, new = _rcode(words[-2], "matching"), _rcode(words[-1], "replacement")
+    told = words[-2:] if len(words) <= 4 else ["", ""]
+    old, new = _rcode(told[0], "matching"), _rcode(told[1], "replacement")
     meant = _name_test(words[:-2], "rcode")
 
     async def change(query: Query, reply: Reply) -> Reply:
@@ -333,7 +338,14 @@ def _cname_rule(words: list[str]) -> Rewrite:
     source, target = words[-2].lower(), words[-1].lower()
     if kind == "exact":
         source, target = names.fqdn(source), names.fqdn(target)
-    change = matcher(kind, source, target)
+    try:
+        change = matcher(kind, source, target)
+    except CorefileError:
+        try:
+            regexp.compiled(source)
+        except regexp.BadPattern as bad:
+            raise CorefileError(f"invalid cname rewrite regex pattern: {bad}") from bad
+        raise
 
     async def follow(query: Query, reply: Reply) -> Reply:
         kept: list[Record] = []
@@ -394,6 +406,16 @@ def _restored(code: int, before: Edns) -> Callable[[Edns], Edns]:
 
 
 Data = Callable[[Query], bytes | None]
+_WRONG_COUNT = {
+    "local": "EDNS0 local rules require three or four args",
+    "nsid": "EDNS0 NSID rules can accept no more than one arg",
+    "subnet": "EDNS0 subnet rules require three or four args",
+}
+_WRONG_UNSET = {
+    "local": "local unset action requires exactly two arguments",
+    "nsid": "nsid unset action requires exactly one argument",
+    "subnet": "subnet unset action requires exactly one argument",
+}
 
 
 def _option(kind: str, action: str, rest: list[str]) -> tuple[int, Data]:
@@ -402,7 +424,7 @@ def _option(kind: str, action: str, rest: list[str]) -> tuple[int, Data]:
         raise CorefileError(f'invalid rule type "{kind}"')
     wanted = 0 if action == "unset" and kind != "local" else counts[kind]
     if len(rest) != wanted:
-        raise CorefileError(f"EDNS0 {kind} rules require {wanted + 2} arguments")
+        raise CorefileError(_WRONG_UNSET[kind] if action == "unset" else _WRONG_COUNT[kind])
     if kind == "nsid":
         return NSID, lambda query: b""
     if kind == "subnet":
@@ -411,15 +433,20 @@ def _option(kind: str, action: str, rest: list[str]) -> tuple[int, Data]:
         code = int(rest[0], 0)
     except ValueError:
         raise CorefileError(f'strconv.ParseUint: parsing "{rest[0]}": invalid syntax') from None
+    if not 0 <= code < 1 << 16:
+        raise CorefileError(f'strconv.ParseUint: parsing "{rest[0]}": value out of range')
     return code, _local(rest[1] if len(rest) > 1 else "")
 
 
 def _subnet(rest: list[str]) -> Data:
     bits = []
     for word, most, family in zip(rest, (32, 128), ("IPv4", "IPv6"), strict=True):
-        if not word.isdigit() or int(word) > most:
+        try:
+            bits.append(go_uint(word))
+        except ValueError as bad:
+            raise CorefileError(str(bad)) from bad
+        if bits[-1] > most:
             raise CorefileError(f"invalid {family} bit mask length {word}")
-        bits.append(int(word))
 
     def data(query: Query) -> bytes:
         family = query.client.family
@@ -434,10 +461,14 @@ def _subnet(rest: list[str]) -> Data:
 def _local(text: str) -> Data:
     if text.startswith("{") and text.endswith("}"):
         return _variable(text[1:-1])
-    try:
-        value = bytes.fromhex(text[2:]) if text.startswith("0x") else text.encode()
-    except ValueError:
-        raise CorefileError(f"encoding/hex: invalid byte: {text}") from None
+    digits = text[2:] if text.startswith("0x") else ""
+    for char in digits:
+        if char not in string.hexdigits:
+            where = f"U+{ord(char):04X} {char!r}"
+            raise CorefileError(f"encoding/hex: invalid byte: {where}")
+    if len(digits) % 2:
+        raise CorefileError("encoding/hex: odd length hex string")
+    value = bytes.fromhex(digits) if text.startswith("0x") else text.encode()
     return lambda query: value
 
 

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from sampan.dns import codes
-from sampan.dns.arguments import BadDuration, duration
+from sampan.dns.arguments import BadDuration, duration, shown
+from sampan.dns.corefile import CorefileError
 from sampan.dns.message import Record
 from sampan.dns.names import fqdn
 from sampan.dns.rdata import text
-from sampan.dns.setup import Args, World
+from sampan.dns.setup import Args, World, is_domain
 
 MAX_WEIGHT = 255
+NEVER = (0.0, 0)
+
+
+class CannotOpen(Exception):
+    """The weight file is not there, or not for us."""
 
 
 @dataclass(slots=True)
@@ -28,7 +35,7 @@ class Weights:
     path: str
     reload_s: float
     table: dict[str, dict[str, int]] = field(default_factory=dict)
-    seen: tuple[float, int] = (0.0, 0)
+    seen: tuple[float, int] = NEVER
 
     @classmethod
     def from_args(cls, args: Args, words: list[str]) -> Weights:
@@ -65,35 +72,79 @@ class Weights:
         return (*others, first, *rest)
 
     def read(self) -> None:
+        """Raises CannotOpen and ValueError."""
         try:
             stat = os.stat(self.path)
             if (stat.st_mtime, stat.st_size) == self.seen:
                 return
             with open(self.path, encoding="utf-8") as file:
-                self.table = parsed(file.read())
-            self.seen = (stat.st_mtime, stat.st_size)
-        except (OSError, ValueError) as bad:
-            self.world.log.warning(f"plugin/loadbalance: {self.path}: {bad}")
+                self.table = parsed(file.read(), self.path)
+        except OSError:
+            raise CannotOpen("weight file open error") from None
+        again = self.seen != NEVER
+        self.seen = (stat.st_mtime, stat.st_size)
+        if again:
+            self.world.log.info(
+                f"plugin/loadbalance: Successfully reloaded weight file {self.path}"
+            )
+
+    def begin(self) -> None:
+        """Raises CorefileError; a file that may yet appear is waited for."""
+        try:
+            self.read()
+        except CannotOpen as bad:
+            if not self.reload_s:
+                raise CorefileError(f"plugin/loadbalance: {bad}") from bad
+            self.world.log.warning(
+                f"plugin/loadbalance: Failed to open weight file:{bad}. "
+                f"Will try again in {shown(self.reload_s)}"
+            )
+        except ValueError as bad:
+            raise CorefileError(f"plugin/loadbalance: {bad}") from bad
 
     async def keep_current(self) -> None:
         while self.reload_s > 0:
             await self.world.clock.sleep(self.reload_s)
-            self.read()
+            try:
+                self.read()
+            except (CannotOpen, ValueError) as bad:
+                self.world.log.error(f"plugin/loadbalance: {bad}")
 
 
-def parsed(content: str) -> dict[str, dict[str, int]]:
+def parsed(content: str, path: str) -> dict[str, dict[str, int]]:
     """Names to addresses to weights. Raises ValueError."""
     table: dict[str, dict[str, int]] = {}
     current: dict[str, int] | None = None
-    for number, line in enumerate(content.splitlines(), 1):
+    for line in content.splitlines():
         words = line.split("#")[0].split()
         if len(words) == 1:
+            if not is_domain(words[0]) or _is_address(words[0]):
+                raise ValueError(
+                    f'wrong domain name:"{words[0]}" in weight file {path}. '
+                    "(Maybe a missing weight value?)"
+                )
             current = table.setdefault(fqdn(words[0]).lower(), {})
-        elif len(words) == 2 and current is not None:
-            weight = int(words[1])
-            if not 0 < weight <= MAX_WEIGHT:
-                raise ValueError(f"wrong weight at line {number}: {words[1]}")
-            current[words[0]] = weight
+        elif len(words) == 2:
+            address, weight = _weighed(words, path)
+            if current is None:
+                raise ValueError(f"missing domain name in weight file {path}")
+            current[address] = weight
         elif words:
-            raise ValueError(f"wrong line {number}: {line}")
+            raise ValueError(f'could not parse weight line:"{line}" in weight file {path}')
     return table
+
+
+def _weighed(words: list[str], path: str) -> tuple[str, int]:
+    if not _is_address(words[0]):
+        raise ValueError(f'wrong IP address:"{words[0]}" in weight file {path}')
+    if not words[1].isdigit() or not 0 < int(words[1]) <= MAX_WEIGHT:
+        raise ValueError(f'wrong weight value:"{words[1]}" in weight file {path}')
+    return str(ip_address(words[0])), int(words[1])
+
+
+def _is_address(word: str) -> bool:
+    try:
+        ip_address(word)
+    except ValueError:
+        return False
+    return True

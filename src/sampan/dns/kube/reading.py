@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sampan.api import selectors
 from sampan.client.kubeconfig import BadKubeconfig, Connection, load
 from sampan.dns.arguments import BadDuration, Fall, duration
 from sampan.dns.corefile import CorefileError
@@ -100,10 +101,11 @@ class Reader:
         self._tls_files = (words[0], words[1], words[2])
 
     def _on_labels(self) -> None:
-        self._watching["labels"] = " ".join(self.args.some())
+        self._watching["labels"] = _selector(" ".join(self.args.some()), "label")
 
     def _on_namespace_labels(self) -> None:
-        self._watching["namespace_labels"] = " ".join(self.args.some())
+        words = self.args.some()
+        self._watching["namespace_labels"] = _selector(" ".join(words), "namespace_label")
 
     def _on_fallthrough(self) -> None:
         self.fall = Fall.from_args(self.args.rest())
@@ -174,3 +176,16 @@ class Reader:
             raise self.args.error(f'invalid {name} "{word}"') from None
         if value < 0:
             raise self.args.error(f"{name} must be >= 0")
+
+
+def _selector(text: str, what: str) -> str:
+    """The text when it reads as a selector. Raises CorefileError in upstream's words."""
+    start = f"unable to parse {what} selector value: '{text}': "
+    try:
+        selectors.parse(text)
+    except selectors.SelectorError as bad:
+        why = f'couldn\'t parse the selector string "{text}": {bad}'
+        raise CorefileError(start + why) from bad
+    if "!=" in text:
+        raise CorefileError(start + '"!=" is not a valid label selector operator')
+    return text

@@ -94,9 +94,10 @@ def _policy(args: Args, action: str) -> Policy:
     networks: list[Network] = []
     words = args.rest()
     while words:
-        section = words.pop(0).lower()
+        word = words.pop(0)
+        section = word.lower()
         if section not in ("type", "net"):
-            raise args.error(f"unexpected token \"{section}\"; expect 'type | net'")
+            raise args.error(f"unexpected token \"{word}\"; expect 'type | net'")
         values = []
         while words and words[0].lower() not in ("type", "net"):
             values.append(words.pop(0))
@@ -122,4 +123,6 @@ def _network(args: Args, word: str) -> Network:
     try:
         return ipaddress.ip_network(word, strict=False)
     except ValueError:
-        raise args.error(f'illegal CIDR notation "{word}"') from None
+        # A lone address is made a network before it is read.
+        whole = word if "/" in word else word + ("/128" if ":" in word else "/32")
+        raise args.error(f'illegal CIDR notation "{whole}"') from None

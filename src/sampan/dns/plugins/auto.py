@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+from collections.abc import Iterator
 
-from sampan.dns import names
+from sampan.dns import names, regexp
 from sampan.dns.arguments import BadDuration, Fall, duration
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
@@ -62,20 +64,35 @@ class Auto(Plugin):
     def _found(self) -> dict[str, str]:
         """The files of the folder by origin; the first one wins."""
         found: dict[str, str] = {}
-        for folder, _, files in os.walk(os.path.realpath(self.directory), followlinks=True):
-            for name in sorted(files):
-                match = self.pattern.search(name)
-                if match is None:
-                    continue
-                origin = names.fqdn(expanded(match, self.template)).lower()
-                path = os.path.join(folder, name)
-                if origin in found:
-                    self.world.log.warning(
-                        f'plugin/auto: Multiple zone files match origin "{origin}": '
-                        f'using "{found[origin]}" instead of "{path}"'
-                    )
-                found.setdefault(origin, path)
+        folder = self.directory
+        if os.path.islink(folder.rstrip("/")):
+            folder = os.path.realpath(folder)
+        for path in self._files(os.path.normpath(folder)):
+            match = self.pattern.search(os.path.basename(path))
+            if match is None:
+                continue
+            origin = names.fqdn(expanded(match, self.template)).lower()
+            if origin in found:
+                self.world.log.warning(
+                    f'plugin/auto: Multiple zone files match origin "{origin}": '
+                    f'using "{found[origin]}" instead of "{path}"'
+                )
+            found.setdefault(origin, path)
         return found
+
+    def _files(self, path: str) -> Iterator[str]:
+        """Files below, in the order of their names; folders behind links are not entered."""
+        try:
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                yield path
+                return
+            inside = sorted(os.listdir(path))
+        except OSError as bad:
+            why = (bad.strerror or "").lower()
+            self.world.log.warning(f"plugin/auto: error reading {path}: lstat {path}: {why}")
+            return
+        for name in inside:
+            yield from self._files(name if path == "." else os.path.join(path, name))
 
     def _take(self, origin: str, path: str) -> None:
         log, old = self.world.log, self.zones.get(origin)
@@ -136,8 +153,8 @@ def _directory(args: Args, auto: Auto) -> None:
         if len(words[1]) > MAX_PATTERN:
             raise args.error("regexp too large")
         try:
-            auto.pattern = re.compile(words[1])
-        except re.error as bad:
+            auto.pattern = regexp.compiled(words[1])
+        except regexp.BadPattern as bad:
             raise CorefileError(str(bad)) from bad
         if not auto.pattern.groups:
             raise args.error("Need at least one sub expression")

@@ -36,6 +36,6 @@ def _addresses(args: Args, word: str) -> list[str]:
     if of_interface:
         return of_interface
     try:
-        return [str(ipaddress.ip_address(word))]
+        return [str(ipaddress.ip_address(word if "%" not in word else ""))]
     except ValueError:
         raise CorefileError(f'not a valid IP address or interface name: "{word}"') from None

@@ -147,7 +147,9 @@ def setup(args: Args) -> Plugin:
 
 def _keys(args: Args) -> list[Key]:
     words = args.rest()
-    if len(words) < 2 or words[0] != "file":
+    if words and words[0] != "file":
+        raise args.unknown()
+    if len(words) < 2:
         raise args.wrong_count()
     try:
         return [load(args.path(word)) for word in words[1:]]

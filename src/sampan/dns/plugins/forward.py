@@ -6,20 +6,21 @@ import asyncio
 import contextlib
 import dataclasses
 import ipaddress
+import os
 import socket
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
 from sampan.dns import codes, names
-from sampan.dns.arguments import BadDuration, duration, shown
+from sampan.dns.arguments import BadDuration, duration, go_uint, shown
 from sampan.dns.corefile import CorefileError
 from sampan.dns.exchange import ask_blocking
 from sampan.dns.message import Message
 from sampan.dns.message import query as question
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure
 from sampan.dns.rdata import text
-from sampan.dns.setup import Args, World
+from sampan.dns.setup import Args, World, is_domain
 from sampan.dns.tls import client_context
 from sampan.dns.upstream.datagrams import Failed, matches
 from sampan.dns.upstream.upstream import Manner, Target, Upstream
@@ -277,13 +278,15 @@ class _Line:
                 "paths are not allowed in HTTPS upstream addresses (the /dns-query path is used "
                 f"by default): {word}"
             )
-        if rest.startswith("/"):
+        if rest.startswith("/") or (transport == "dns" and os.path.isfile(rest)):
             return self._from_file(rest)
         host, port, name = _split(rest)
+        if not host:
+            raise CorefileError(f'invalid address: "{word}"')
         if name and self.server_name:
             raise CorefileError(
                 f"both forward ('{self.server_name}') and proxy level ('{name}') TLS servernames "
-                f"are set for upstream proxy '{word}'"
+                f"are set for upstream proxy '{transport}://{host}:{port or PORTS[transport]}'"
             )
         addresses = [host] if _is_address(host) else self._resolved(host)
         known = name or self.server_name
@@ -338,7 +341,10 @@ class _Line:
         self.rules.max_fails = self._count()
 
     def _do_max_connect_attempts(self) -> None:
-        self.rules.attempts = self._count()
+        try:
+            self.rules.attempts = go_uint(self.args.one(), 32)
+        except ValueError as bad:
+            raise CorefileError(str(bad)) from bad
 
     def _do_health_check(self) -> None:
         words = self.args.some()
@@ -349,7 +355,10 @@ class _Line:
             if option == "no_rec":
                 self.manner["probe_recursion"] = False
             elif option == "domain" and rest:
-                self.manner["probe_domain"] = names.fqdn(rest.pop(0)).lower()
+                domain = rest.pop(0)
+                if not is_domain(domain):
+                    raise CorefileError(f"health_check: invalid domain name {domain}")
+                self.manner["probe_domain"] = names.fqdn(domain).lower()
             elif option == "domain":
                 raise self.args.wrong_count()
             else:
@@ -378,12 +387,17 @@ class _Line:
         self.manner["max_age_s"] = self._period(self.args.one(), "max_age")
 
     def _do_max_idle_conns(self) -> None:
-        self._count()  # our connections are few in any case
+        word = self.args.one()  # our connections are few in any case
+        if _number(word) < 0:
+            raise CorefileError(f"max_idle_conns can't be negative: {word}")
 
     def _do_read_timeout(self) -> None:
         word = self.args.one()
-        seconds = self._period(word, "read_timeout")
-        if not seconds:
+        try:
+            seconds = duration(word)
+        except BadDuration as bad:
+            raise CorefileError(str(bad)) from bad
+        if seconds <= 0:
             raise CorefileError(f"read_timeout must be positive: {shown(seconds)}")
         self.manner["timeout_s"] = seconds
 

@@ -73,6 +73,9 @@ def setup(args: Args) -> Plugin:
             raise args.wrong_count()
         if words:
             address = check_host_port(words[0])
+            port = address.rpartition(":")[2]
+            if not port.isdigit():
+                raise CorefileError(f'parse "http://{address}": invalid port ":{port}" after host')
         for field in args.properties():
             if field != "lameduck":
                 raise args.unknown()

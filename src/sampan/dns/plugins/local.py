@@ -76,7 +76,10 @@ def setup(args: Args) -> Plugin:
         if words:
             raise args.wrong_count()
         for name in args.properties():
-            if name != "disable_localhost_prefix":
+            if name != "localhost_prefix":
                 raise args.unknown()
-            prefix = False
+            word = args.one()
+            if word not in ("on", "off"):
+                raise args.error(f"localhost_prefix expects 'on' or 'off', got \"{word}\"")
+            prefix = word == "on"
     return Local(args.world, prefix)

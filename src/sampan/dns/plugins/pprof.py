@@ -36,7 +36,11 @@ class Pprof(Plugin):
         self._close: Closer | None = None
 
     async def start(self) -> None:
-        self._close = await self.world.pages.serve(self.address, self.page)
+        try:
+            self._close = await self.world.pages.serve(self.address, self.page)
+        except OSError as bad:
+            self.world.log.error(f"plugin/pprof: Failed to start pprof handler: {bad}")
+            raise
 
     async def stop(self) -> None:
         if self._close is not None:
@@ -164,5 +168,9 @@ def setup(args: Args) -> Plugin:
         for name in args.properties():
             if name != "block":
                 raise args.unknown()
-            args.rest()  # a rate for blocked goroutines, of which there are none
+            rate = args.rest()  # for blocked goroutines, of which there are none
+            if len(rate) > 1:
+                raise args.wrong_count()
+            if rate and not rate[0].lstrip("+-").isdigit():
+                raise args.error(f"property 'block' invalid integer value '{rate[0]}'")
     return Pprof(args.world, address)

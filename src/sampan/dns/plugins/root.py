@@ -10,9 +10,10 @@ from sampan.dns.setup import Args
 
 def setup(args: Args) -> Plugin | None:
     for words in args.places():
-        if not words:
+        if len(words) != 1:
             raise args.wrong_count()
         args.block.root = words[0].rstrip("/") + "/"
     if not os.path.exists(args.block.root):
-        args.world.log.warning(f"plugin/root: Root path does not exist: {args.block.root}")
+        shown = args.block.root.rstrip("/") or "/"
+        args.world.log.warning(f"plugin/root: Root path does not exist: {shown}")
     return None

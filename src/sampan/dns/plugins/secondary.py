@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 
 from sampan.dns import codes, names
-from sampan.dns.arguments import Fall
+from sampan.dns.arguments import Fall, shown
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import DROP, Handler, Plugin, Query, Reply, failure, reply_to
 from sampan.dns.setup import Args, World
@@ -64,7 +65,11 @@ class Secondary(Plugin):
     async def _keep(self, origin: str) -> None:
         """Fetch until there is a zone, then ask as often as its SOA says, or when told."""
         clock, wait_s = self.world.clock, FIRST_RETRY_S
-        while not await self._fetched(origin):
+        while why := await self._fetched(origin):
+            self.world.log.warning(
+                f"plugin/secondary: All '{origin}' masters failed to transfer, "
+                f"retrying in {shown(wait_s)}: {why}"
+            )
             await clock.sleep(wait_s)
             wait_s = min(2 * wait_s, MAX_RETRY_S)
         good = clock.monotonic()
@@ -104,24 +109,36 @@ class Secondary(Plugin):
                 continue
             if zone is not None and not _older(zone.serial, serial):
                 return True
-            return await self._fetched(origin)
+            return not await self._fetched(origin)
         return False
 
-    async def _fetched(self, origin: str) -> bool:
-        log = self.world.log
+    async def _fetched(self, origin: str) -> str:
+        """Empty, or why no primary gave us the zone."""
+        log, why = self.world.log, ""
         for primary in self.primaries[origin]:
             where = f"{primary[0]}:{primary[1]}"
             try:
                 records = await fetch(primary, origin, self.world.chance)
                 self.zones[origin] = Zone(origin, records)
             except (OSError, TimeoutError, ValueError, BadZone) as bad:
-                log.error(f'plugin/file: Failed to transfer `{origin}\' from "{where}": {bad}')
+                why = _why(bad, where)
+                did = "setup transfer" if why.startswith("dial") else "parse transfer"
+                log.error(f"plugin/file: Failed to {did} `{origin}' with `\"{where}\"': {why}")
                 continue
             self.world.changed((("zone", origin),))
             self.world.zone_changed(origin)
             log.info(f"plugin/file: Transferred: {origin} from {where}")
-            return True
-        return False
+            return ""
+        return why or "no primary"
+
+
+def _why(bad: Exception, where: str) -> str:
+    """The failure as Go words it."""
+    if isinstance(bad, TimeoutError):
+        return f"dial tcp {where}: i/o timeout"
+    if isinstance(bad, OSError) and bad.errno:
+        return f"dial tcp {where}: connect: {os.strerror(bad.errno).lower()}"
+    return str(bad)
 
 
 def _older(ours: int, theirs: int) -> bool:

@@ -167,7 +167,14 @@ class Sign(Plugin):
         try:
             records = signer.sign(now)
             _write(signer, records)
-        except (OSError, BadZone) as bad:
+        except OSError as bad:
+            why = f"open {bad.filename}: {(bad.strerror or '').lower()}"
+            log.warning(
+                f'plugin/sign: Error signing "{signer.origin}": '
+                f"failed to move zone file into place: {why}"
+            )
+            return
+        except BadZone as bad:
             log.warning(
                 f'plugin/sign: Error signing "{signer.origin}" with key tags "{tags}": {bad}'
             )

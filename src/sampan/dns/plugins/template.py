@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sampan.dns import codes, gotemplate, names
-from sampan.dns.arguments import Fall
-from sampan.dns.expression import BadExpression, Evaluate, compiled, environment
+from sampan.dns import codes, gotemplate, names, regexp
+from sampan.dns.arguments import Fall, go_uint
+from sampan.dns.expression import BadExpression, Evaluate, Node, compiled, is_reserved
+from sampan.dns.expression_functions import ASKED, environment
 from sampan.dns.message import Edns, Record, read_names
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure, reply_to
 from sampan.dns.setup import Args, World
@@ -34,6 +35,8 @@ class Pattern:
         default_factory=lambda: {"answer": [], "additional": [], "authority": []}
     )
     variables: list[tuple[str, Evaluate]] = field(default_factory=list)
+    known: dict[str, str] = field(default_factory=lambda: {**ASKED, "group": "string"})
+    """The names that an expression may use, with their types."""
     conditions: list[Evaluate] = field(default_factory=list)
     rcode: int = codes.NOERROR
     extended: tuple[int, bytes] | None = None
@@ -201,9 +204,9 @@ def _property(args: Args, name: str, pattern: Pattern) -> None:
     elif name == "ederror":
         pattern.extended = _extended(args, words)
     elif name == "expr":
-        pattern.conditions.append(_expression(args, " ".join(words), ""))
+        pattern.conditions.append(_expression(args, pattern, " ".join(words), "").run)
     elif name == "var":
-        pattern.variables.append(_variable(args, words))
+        _variable(args, pattern, words)
     else:
         raise args.wrong_count()
 
@@ -212,8 +215,8 @@ def _regex(args: Args, text: str) -> re.Pattern[str]:
     if len(text) > MAX_PATTERN:
         raise args.error(f"regex pattern too long: {len(text)} > {MAX_PATTERN}")
     try:
-        return re.compile(text)
-    except re.error as bad:
+        return regexp.compiled(text)
+    except regexp.BadPattern as bad:
         raise args.error(f"could not parse regex: {text}, {bad}") from bad
 
 
@@ -221,7 +224,8 @@ def _fill(args: Args, section: str, text: str) -> Fill:
     try:
         return gotemplate.compiled(text)
     except gotemplate.BadTemplate as bad:
-        raise args.error(f"could not compile template: {args.word}, {bad}") from bad
+        why = f"template: {section}:{1 + text.count(chr(10))}: {bad}"
+        raise args.error(f"could not compile template: {args.word}, {why}") from bad
 
 
 def _rcode(args: Args, word: str) -> int:
@@ -233,22 +237,27 @@ def _rcode(args: Args, word: str) -> int:
 def _extended(args: Args, words: list[str]) -> tuple[int, bytes]:
     if len(words) > 2:
         raise args.wrong_count()
-    if not words[0].isdigit() or int(words[0]) > 65535:
-        raise args.error(f"error parsing extended DNS error code {args.word}")
-    return int(words[0]), words[1].encode() if len(words) > 1 else b""
+    try:
+        return go_uint(words[0], 16), words[1].encode() if len(words) > 1 else b""
+    except ValueError as bad:
+        raise args.error(f"error parsing extended DNS error code {args.word}, {bad}") from bad
 
 
-def _variable(args: Args, words: list[str]) -> tuple[str, Evaluate]:
+def _variable(args: Args, pattern: Pattern, words: list[str]) -> None:
     if len(words) < 2:
         raise args.wrong_count()
     name = words[0]
     if not NAME.match(name):
         raise args.error(f'invalid variable name "{name}"')
-    return name, _expression(args, " ".join(words[1:]), f"{name}, ")
+    if is_reserved(name, pattern.known):
+        raise args.error(f'variable name "{name}" is reserved')
+    found = _expression(args, pattern, " ".join(words[1:]), f"{name}, ")
+    pattern.variables.append((name, found.run))
+    pattern.known[name] = found.type
 
 
-def _expression(args: Args, text: str, name: str) -> Evaluate:
+def _expression(args: Args, pattern: Pattern, text: str, name: str) -> Node:
     try:
-        return compiled(text)
+        return compiled(text, pattern.known)
     except BadExpression as bad:
         raise args.error(f"could not compile expression: {name}{bad}") from bad

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.dns.arguments import BadDuration, duration, shown
+from sampan.dns.arguments import BadDuration, duration, go_int, shown
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Plugin
 from sampan.dns.setup import Args
@@ -31,8 +31,8 @@ def _take(args: Args, name: str, word: str) -> None:
         return
     try:
         seconds = duration(f"{word}s" if word.isdigit() else word)
-    except BadDuration as bad:
-        raise args.error(str(bad)) from bad
+    except BadDuration:
+        raise args.error(f"failed to parse duration '{word}'") from None
     if not 1 <= seconds <= DAY_S:
         raise args.error(
             f"timeout provided '{shown(seconds)}' needs to be between 1 second and 24 hours"
@@ -49,9 +49,9 @@ def _take(args: Args, name: str, word: str) -> None:
 
 def _queries(args: Args, word: str) -> int:
     try:
-        number = int(word)
-    except ValueError:
-        raise args.error(f"invalid value for maxtcpqueries '{word}'") from None
+        number = go_int(word)
+    except ValueError as bad:
+        raise args.error(f"invalid value for maxtcpqueries '{word}': {bad}") from bad
     if number == 0 or number < -1:
         raise args.error(
             f"maxtcpqueries provided '{number}' needs to be -1 (unlimited) or a positive integer"

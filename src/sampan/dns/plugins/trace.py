@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from sampan.client.http import HttpTransport
 from sampan.client.transport import Request, Unreachable
 from sampan.dns import codes
-from sampan.dns.arguments import BadDuration, duration
+from sampan.dns.arguments import BadDuration, duration, go_bool, go_int, go_uint
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
@@ -59,6 +59,10 @@ class Trace(Plugin):
         self.steps: deque[Step] = deque(maxlen=1000)
         self.full = asyncio.Event()
         self._count = 0
+
+    def bound(self, steps: int) -> None:
+        """How many steps may wait to be sent."""
+        self.steps = deque(maxlen=max(0, steps))
 
     async def answer(self, query: Query, following: Handler) -> Reply:
         self._count += 1
@@ -178,7 +182,7 @@ def _endpoint(args: Args, words: list[str]) -> tuple[str, str]:
         raise args.wrong_count()
     kind = words[0].lower() if len(words) == 2 else "zipkin"
     if kind not in ("zipkin", "datadog"):
-        raise CorefileError(f"unknown tracing endpoint type '{kind}'")
+        raise CorefileError(f"tracing endpoint type '{kind}' is not supported")
     endpoint = words[-1] if words else DEFAULT_ENDPOINT
     if kind == "datadog":
         return kind, f"http://{endpoint.removeprefix('http://')}/v0.4/traces"
@@ -187,21 +191,24 @@ def _endpoint(args: Args, words: list[str]) -> tuple[str, str]:
 
 def _read(args: Args, trace: Trace, name: str) -> None:
     readers: Mapping[str, Callable[[str], None]] = {
-        "every": lambda word: setattr(trace, "every", _count(word)),
+        "every": lambda word: setattr(trace, "every", go_uint(word)),
         "service": lambda word: setattr(trace, "service", word),
         "datadog_analytics_rate": lambda word: setattr(trace, "rate", _rate(word)),
-        "zipkin_max_backlog_size": lambda word: setattr(trace, "steps", deque(maxlen=_count(word))),
-        "zipkin_max_batch_size": lambda word: setattr(trace, "batch", _count(word)),
+        "zipkin_max_backlog_size": lambda word: trace.bound(go_int(word)),
+        "zipkin_max_batch_size": lambda word: setattr(trace, "batch", go_int(word)),
         "zipkin_max_batch_interval": lambda word: setattr(trace, "interval_s", duration(word)),
     }
+    if name not in readers and name != "client_server":
+        raise args.unknown()
     words = args.rest()
     if name == "client_server":
         if len(words) > 1:
             raise args.wrong_count()
-        trace.shared_spans = not words or words[0].lower() in ("1", "t", "true")
+        try:
+            trace.shared_spans = not words or go_bool(words[0])
+        except ValueError as bad:
+            raise CorefileError(str(bad)) from bad
         return
-    if name not in readers:
-        raise args.unknown()
     if len(words) != 1:
         raise args.wrong_count()
     try:
@@ -210,16 +217,13 @@ def _read(args: Args, trace: Trace, name: str) -> None:
         raise CorefileError(str(bad)) from bad
 
 
-def _count(word: str) -> int:
-    if not word.isdigit():
-        raise ValueError(f'strconv.ParseUint: parsing "{word}": invalid syntax')
-    return int(word)
-
-
 def _rate(word: str) -> float:
-    rate = float(word)
+    try:
+        rate = float(word)
+    except ValueError:
+        raise ValueError(f'strconv.ParseFloat: parsing "{word}": invalid syntax') from None
     if not 0 <= rate <= 1:
         raise ValueError(
-            f"datadog analytics rate must be between 0 and 1, '{word}' is not supported"
+            f"datadog analytics rate must be between 0 and 1, '{rate:f}' is not supported"
         )
     return rate

@@ -65,11 +65,11 @@ def _read(args: Args, plugin: Tsig, name: str) -> None:
     if name in ("secret", "secrets"):
         _add(args, plugin, _secrets(args) if name == "secrets" else _secret(args))
     elif name == "require":
-        plugin.types = _chosen(args, codes.TYPES, "query type")
+        plugin.types = _chosen(args, codes.TYPES)
     elif name == "require_opcode":
-        plugin.opcodes = _chosen(args, OPCODES, "opcode")
+        plugin.opcodes = _chosen(args, OPCODES)
     else:
-        raise args.unknown()
+        raise args.wrong_count()  # upstream has no other words for it
 
 
 def _secret(args: Args) -> dict[str, bytes]:
@@ -96,11 +96,11 @@ def _secrets(args: Args) -> dict[str, bytes]:
 def _add(args: Args, plugin: Tsig, found: dict[str, bytes]) -> None:
     for name, key in found.items():
         if name in plugin.keys:
-            raise args.error(f'key "{name}" redefined')
+            raise args.wrong_count()
         plugin.keys[name] = key
 
 
-def _chosen(args: Args, known: dict[str, int], what: str) -> range | set[int]:
+def _chosen(args: Args, known: dict[str, int]) -> range | set[int]:
     words = args.some()
     if words[0] == "all":
         return EVERY
@@ -108,5 +108,5 @@ def _chosen(args: Args, known: dict[str, int], what: str) -> range | set[int]:
         return set()
     for word in words:
         if word not in known:
-            raise args.error(f"unknown {what} '{word}'")
+            raise args.wrong_count()
     return {known[word] for word in words}

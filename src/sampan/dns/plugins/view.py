@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sampan.dns.arguments import ONCE
 from sampan.dns.corefile import CorefileError
-from sampan.dns.expression import BadExpression, Evaluate, compiled, environment
+from sampan.dns.expression import BadExpression, Evaluate, compiled
+from sampan.dns.expression_functions import ASKED, environment
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args
 
@@ -38,7 +39,7 @@ def setup(args: Args) -> Plugin:
             if name != "expr":
                 raise args.unknown()
             try:
-                view.conditions.append(compiled(" ".join(args.rest())))
+                view.conditions.append(compiled(" ".join(args.rest()), ASKED).run)
             except BadExpression as bad:
                 raise CorefileError(str(bad)) from bad
     return view

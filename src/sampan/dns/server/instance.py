@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -11,6 +12,21 @@ from sampan.dns.chain import Site
 from sampan.dns.plugin import Plugin
 from sampan.dns.server.routes import Routes
 from sampan.dns.setup import Settings
+
+WARNING = 'Warning: Domain "{}" does not follow RFC1035 preferred syntax'
+_PREFERRED = re.compile(r"([A-Za-z]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+")
+
+
+def quoted(text: str) -> str:
+    """The text as it stands between quotes."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in escaped)
+
+
+def is_preferred_name(zone: str) -> bool:
+    """Letters, digits and hyphens; reverse zones and the root are not asked."""
+    is_reverse = zone.endswith((".in-addr.arpa.", ".ip6.arpa."))
+    return zone == "." or is_reverse or _PREFERRED.fullmatch(zone) is not None
 
 
 class Address(NamedTuple):
@@ -59,8 +75,11 @@ class Instance:
         for address, sites in self.groups.items():
             prefix = "" if address.transport == "dns" else f"{address.transport}://"
             host = f" on {address.host}" if address.host else ""
-            zones = sorted({site.zone for site in sites})
-            lines += [f"{prefix}{zone}:{address.port}{host}" for zone in zones]
+            sockets = max(site.settings.sockets for site in sites)
+            for zone in sorted({site.zone for site in sites}) * sockets:
+                if not is_preferred_name(zone):
+                    lines.append(WARNING.format(quoted(zone)))
+                lines.append(f"{prefix}{zone}:{address.port}{host}")
         return "\n".join(lines)
 
     async def start(self) -> None:

@@ -6,6 +6,7 @@ so that a probe never meets a closed door.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 
@@ -30,10 +31,11 @@ class HttpPages:
         if address not in self._servers:
             host, _, port = address.rpartition(":")
             try:
-                sock = listen(host.strip("[]"), int(port))
-            except OSError:
+                sock = listen(host.strip("[]"), _port(port))
+            except OSError as bad:
                 handlers.remove(handler)
-                raise
+                why = f"bind: {bad.strerror.lower()}" if bad.strerror else str(bad)
+                raise OSError(f"listen tcp {address}: {why}") from bad
             self._servers[address] = await serve(
                 lambda request: self._answer(address, request), sock=sock, tls=tls, name="dns"
             )
@@ -52,6 +54,18 @@ class HttpPages:
             handlers.remove(handler)
         if not handlers and address in self._servers:
             await self._servers.pop(address).close()
+
+
+def _port(word: str) -> int:
+    """A port or a service's name; none at all leaves the choice to the kernel."""
+    if word.isdigit() and int(word) < 1 << 16:
+        return int(word)
+    if word.isdigit():
+        raise OSError("invalid port")
+    try:
+        return socket.getservbyname(word, "tcp") if word else 0
+    except OSError:
+        raise OSError(f"lookup tcp/{word}: unknown port") from None
 
 
 def not_found() -> Response:

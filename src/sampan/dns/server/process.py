@@ -95,7 +95,8 @@ class Process:
         """The Corefile; a server that was given none answers as `whoami` does."""
         name = self.options.conf
         try:
-            with open(name, encoding="utf-8") as file:
+            # Comments may be in any encoding.
+            with open(name, encoding="utf-8", errors="replace") as file:
                 return file.read(), name
         except FileNotFoundError:
             if name == "Corefile":
@@ -103,7 +104,7 @@ class Process:
             raise CorefileError(
                 f"loading Caddyfile via flag: open {name}: no such file or directory"
             ) from None
-        except (OSError, UnicodeDecodeError) as bad:
+        except OSError as bad:
             raise CorefileError(f"loading Caddyfile via flag: {bad}") from bad
 
     def expanded(self) -> bytes:
@@ -152,7 +153,7 @@ class Process:
     def _open(self, address: Address, routes: Routes, settings: Settings) -> Listener:
         world = self.world
         answerer = Answerer(routes, world.clock, world.chance, self._panic)
-        if address.port > HIGHEST_PORT:
+        if not 0 <= address.port <= HIGHEST_PORT:
             raise OSError(f"address {address.port}: invalid port")
         try:
             sock = listen(address.host, address.port)
