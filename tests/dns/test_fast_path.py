@@ -117,9 +117,7 @@ def test_whatever_plugins_stand_in_between_the_fast_path_is_byte_equal(
     asyncio.run(_same(script, corefile))
 
 
-async def test_a_search_list_asks_for_names_that_were_never_asked_and_finds_the_denial_at_hand() -> (
-    None
-):
+async def test_a_search_for_names_never_asked_before_finds_its_denial() -> None:
     async with desk(FIXED, *DEMO) as server:
         for number in range(100):
             name = f"host-{number:03d}.example.com.demo.svc.cluster.local."

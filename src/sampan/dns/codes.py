@@ -52,7 +52,9 @@ def type_name(number: int) -> str:
 
 
 def class_name(number: int) -> str:
-    return CLASS_NAMES.get(number) or f"CLASS{number}"
+    """`IN`; the class ANY has no name of its own, since a type has it."""
+    name = CLASS_NAMES.get(number, "")
+    return name if name and name not in TYPES else f"CLASS{number}"
 
 
 def rcode_name(number: int) -> str:

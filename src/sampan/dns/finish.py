@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sampan.dns import codes, names
-from sampan.dns.message import HEADER, Edns, Message, Record
+from sampan.dns.message import HEADER, Edns, Message, Question, Record
 from sampan.dns.plugin import Query, Reply
 from sampan.dns.render import MAX_SIZE, render
 
@@ -27,11 +27,11 @@ def screen(wire: bytes) -> bytes | None:
     return None
 
 
-def bare(wire: bytes, rcode: int, opcode: int = 0) -> bytes:
-    """A header only: for what could not be read."""
+def bare(wire: bytes, rcode: int, opcode: int = 0, question: Question | None = None) -> bytes:
+    """No more than a header, and the question where there is one: for what could not be read."""
     ident, bits = int.from_bytes(wire[:2]), int.from_bytes(wire[2:4])
     kept = bits & (codes.RD | codes.CD | codes.AD)
-    return HEADER.pack(ident, codes.QR | kept | opcode << 11 | rcode, 0, 0, 0, 0)
+    return render(Message(ident, codes.QR | kept, opcode, rcode, question))
 
 
 def bad_version(message: Message) -> Message:
@@ -65,6 +65,19 @@ def question_size(query: Query) -> int:
     edns = query.edns
     options = sum(4 + len(data) for _, data in edns.options) if edns else 0
     return 12 + len(names.wire(query.qname)) + 4 + (11 + options if edns else 0)
+
+
+def reply_size(query: Query, reply: Reply) -> int:
+    """The length of the reply as the plugins made it: before an OPT record is put in for the
+    client, before compression, before anything is cut. Logs and counters tell it.
+    """
+    size = 12 + len(names.wire(query.qname)) + 4
+    for section in (reply.answer, reply.authority, reply.additional):
+        for record in section:
+            size += len(names.wire(record.name)) + 10 + len(record.rdata)
+    if reply.edns is not None:
+        size += 11 + sum(4 + len(data) for _, data in reply.edns.options)
+    return size
 
 
 def answer_edns(asked: Edns | None, reply: Reply) -> Edns | None:

@@ -32,9 +32,13 @@ _MAY_BE_COMPRESSED = COMPRESSED | {
 class BadMessage(ValueError):
     """The bytes are not a DNS message. `header_only` says that nothing but a header came."""
 
-    def __init__(self, text: str, *, header_only: bool = False) -> None:
+    def __init__(
+        self, text: str, *, header_only: bool = False, question: Question | None = None
+    ) -> None:
         super().__init__(text)
         self.header_only = header_only
+        self.question = question
+        """What was read before the rest could not be."""
 
 
 class Question(NamedTuple):
@@ -85,7 +89,7 @@ def parse(wire: bytes) -> Message:
     if len(wire) < 12:
         raise BadMessage("shorter than a header")
     ident, bits, questions, *counts = HEADER.unpack_from(wire)
-    extended, edns, sections = 0, None, []
+    extended, edns, sections, question = 0, None, list[tuple[Record, ...]](), None
     if len(wire) == 12 and questions:
         raise BadMessage("header without its question", header_only=True)
     try:
@@ -96,7 +100,10 @@ def parse(wire: bytes) -> Message:
                 extended, edns = opt
             sections.append(records)
     except (names.BadName, struct.error, IndexError) as bad:
-        raise BadMessage(str(bad)) from bad
+        raise BadMessage(str(bad), question=question) from bad
+    except BadMessage as bad:
+        bad.question = question
+        raise
     answer, authority, additional = sections
     opcode, rcode = bits >> 11 & 15, bits & 15 | extended << 4
     return Message(
@@ -110,7 +117,11 @@ def _read_question(wire: bytes, count: int) -> tuple[Question | None, int]:
     if count > 1:
         raise BadMessage("more than one question")
     name, pos = names.read(wire, 12)
-    return Question(name, *_QUESTION.unpack_from(wire, pos)), pos + 4
+    # A message may end between the parts of its question; what is not there is nothing.
+    kind, cls = (int.from_bytes(wire[at : at + 2]) for at in (pos, pos + 2))
+    if len(wire) - pos in (1, 3):
+        raise BadMessage("half a number")
+    return Question(name, kind, cls), min(pos + 4, len(wire))
 
 
 _Opt = tuple[int, Edns]

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from sampan.dns import codes, names
+from sampan.dns import codes, names, rdata_rare
 from sampan.dns.message import Record
 
 
@@ -24,7 +24,7 @@ class BadData(ValueError):
 
 def text(record: Record) -> str:
     """The data as a zone file would write it."""
-    show = _SHOW.get(record.type)
+    show = _SHOW.get(record.type) or rdata_rare.SHOW.get(record.type)
     if not record.rdata:
         return ""
     if show:
@@ -43,10 +43,12 @@ def from_words(kind: int, words: Sequence[str], origin: str = ".") -> bytes:
     """Data from a zone file's words; quoted ones keep their quotes. Raises BadData."""
     if words[:1] == ["\\#"]:
         return bytes.fromhex("".join(words[2:]))
-    read = _READ.get(kind)
+    read, rare = _READ.get(kind), rdata_rare.READ.get(kind)
     try:
         if read:
             return read(list(words), origin)
+        if rare:
+            return rare(list(words), lambda word: names.wire(absolute(word, origin)))
     except BadData:
         raise
     except (ValueError, IndexError, struct.error, OSError) as bad:

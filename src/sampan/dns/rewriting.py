@@ -378,33 +378,45 @@ def _edns_rule(words: list[str]) -> Rewrite:
     revert = rest[-1:] == ["revert"] and action != "unset"
     rest = rest[:-1] if revert else rest
     code, data = _option(kind, action, rest)
+    # A rule for local options does not see those that have a meaning of their own.
+    unseen = kind == "local" and code in _KNOWN_OPTIONS and action != "unset"
 
     def rewrite(query: Query) -> Rewritten | None:
         value = data(query)
         edns = query.edns or Edns(4096)
-        has = any(number == code for number, _ in edns.options)
-        if value is None or (action == "append" and has) or (action == "replace" and not has):
+        at = [n for n, (number, _) in enumerate(edns.options) if number == code and not unseen]
+        if value is None or (action == "replace" and not at):
             return None
-        others = tuple(option for option in edns.options if option[0] != code)
-        options = others if action == "unset" else (*others, (code, value))
-        message = query.message._replace(edns=edns._replace(options=options))
-        undo = (Undo(options=_restored(code, edns)),) if revert else ()
+        options = list(edns.options)
+        if action == "unset":
+            options = [option for n, option in enumerate(options) if n not in at]
+        elif at and action != "append":
+            options[at[0]] = (code, value)
+        else:
+            options.append((code, value))
+        message = query.message._replace(edns=edns._replace(options=tuple(options)))
+        old = edns.options[at[0]] if at and action != "append" else None
+        undo = (Undo(options=_restored(code, old)),) if revert else ()
         return Rewritten(query._replace(message=message), undo)
 
     return rewrite
 
 
-def _restored(code: int, before: Edns) -> Callable[[Edns], Edns]:
-    """The option as it was in the query."""
-    old = tuple(option for option in before.options if option[0] == code)
+def _restored(code: int, old: tuple[int, bytes] | None) -> Callable[[Edns], Edns]:
+    """An option that comes back is what the client sent, or goes if it sent none."""
 
     def restore(edns: Edns) -> Edns:
-        others = tuple(option for option in edns.options if option[0] != code)
-        return edns._replace(options=(*others, *old))
+        options = list(edns.options)
+        for number, option in enumerate(options):
+            if option[0] == code:
+                options[number : number + 1] = [old] if old is not None else []
+                break
+        return edns._replace(options=tuple(options))
 
     return restore
 
 
+_KNOWN_OPTIONS = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 18, 19))
 Data = Callable[[Query], bytes | None]
 _WRONG_COUNT = {
     "local": "EDNS0 local rules require three or four args",

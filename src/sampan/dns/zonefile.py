@@ -48,8 +48,8 @@ def read(content: str, origin: str, file: str) -> Iterator[Record]:
 
 
 def record(line: str, origin: str = ".") -> Record:
-    """One record on a line of its own. Raises BadZone."""
-    for found in read(line, origin, ""):
+    """One record on a line of its own, which may leave out the TTL. Raises BadZone."""
+    for found in _records(line, _State(names.fqdn(origin), DEFAULT_TTL, names.fqdn(origin), "")):
         return found
     raise BadZone("no record")
 
@@ -127,8 +127,7 @@ def _record(words: Sequence[Word], state: _State, last_ttl: int | None) -> Recor
     rest = list(words)
     owner = state.owner
     if rest[0].starts_line:
-        owner = absolute(rest.pop(0).text, state.origin)
-        _check_name(owner, words[0], state)
+        owner = _checked(absolute(rest.pop(0).text, state.origin), words[0], state)
     ttl, cls, kind = None, codes.IN, None
     while rest and kind is None:
         word = rest.pop(0)
@@ -142,7 +141,10 @@ def _record(words: Sequence[Word], state: _State, last_ttl: int | None) -> Recor
                 raise _bad(state, word, f'expecting RR type or TTL, not this...: "{word.text}"')
     if kind is None:
         raise _bad(state, words[-1], "no RR type")
-    chosen = next(t for t in (ttl, state.ttl, last_ttl, DEFAULT_TTL) if t is not None)
+    chosen = next((t for t in (ttl, state.ttl, last_ttl) if t is not None), None)
+    if chosen is None:
+        raise _bad(state, words[len(words) - len(rest) - 1], "missing TTL with no previous value",
+                   at_end=True)  # fmt: skip
     return Record(owner, kind, cls, chosen, _data(kind, rest, words[-1], state))
 
 
@@ -161,9 +163,11 @@ def _ttl(word: Word, state: _State) -> int:
         raise _bad(state, word, "expecting RR type or TTL, not this...") from None
 
 
-def _check_name(name: str, word: Word, state: _State) -> None:
+def _checked(name: str, word: Word, state: _State) -> str:
+    """The name with its escapes as they are written elsewhere."""
     try:
-        names.wire(name)
+        wire = names.wire(name)
+        return names.read(wire, 0)[0] if "\\" in name else name
     except names.BadName:
         raise _bad(state, word, "bad owner name") from None
 

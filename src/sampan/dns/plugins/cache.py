@@ -127,7 +127,8 @@ class Cache(Plugin):
         flags = reply.flags
         if not query.do and not query.message.flags & codes.AD:
             flags &= ~codes.AD
-        capped = reply._replace(flags=flags, **settle(reply, ttl, signed=True))
+        # The OPT record of the server that was asked goes; the client gets one of its own.
+        capped = reply._replace(flags=flags, edns=None, **settle(reply, ttl, signed=True))
         # What says itself how long it holds is not copied: a copy could only be older.
         if reply.validity is not None:
             return capped._replace(counts=(*reply.counts, self._hit_counter(query, kind)))

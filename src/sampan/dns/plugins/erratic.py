@@ -39,7 +39,8 @@ class Erratic(Plugin):
             return DROP
         if options.delay and number % options.delay == 0:
             await self.world.clock.sleep(options.delay_s)
-        truncated = bool(options.truncate) and number % options.truncate == 0
+        # Upstream's arithmetic: the bits of the two numbers have nothing in common.
+        truncated = bool(options.truncate) and number & options.truncate == 0
         if query.type == codes.AXFR:
             return _transfer(query, truncated)
         if query.type not in ADDRESSES:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sampan.dns import codes, names
 from sampan.dns.classify import CLASSES, kind_of
 from sampan.dns.corefile import CorefileError
-from sampan.dns.finish import finish, question_size
+from sampan.dns.finish import question_size, reply_size
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
 
@@ -123,7 +123,7 @@ def line(parts: list[str | Show], query: Query, reply: Reply, seconds: float) ->
     """The text for one query; a reply that nobody made shows the flags that it will have."""
     if not reply.made:
         reply = reply._replace(flags=codes.QR | query.message.flags & (codes.RD | codes.CD))
-    size = len(finish(query, reply))
+    size = reply_size(query, reply)
     event = Event(query, reply, question_size(query), size, seconds)
     return "".join(part if isinstance(part, str) else part(event) for part in parts)
 

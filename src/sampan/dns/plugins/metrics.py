@@ -8,7 +8,7 @@ from sampan.dns import codes, names
 from sampan.dns.arguments import ONCE, check_host_port
 from sampan.dns.corefile import CorefileError
 from sampan.dns.counters import add, merged
-from sampan.dns.finish import finish, question_size
+from sampan.dns.finish import question_size, reply_size
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, Closer, Settings, World
 from sampan.std.http import Request, Response
@@ -47,18 +47,18 @@ class Metrics(Plugin):
 
     def _count(self, query: Query, reply: Reply) -> Count:
         """What counts this sort of query and reply; kept, since looking it up costs more."""
-        size, reply_size = question_size(query), len(finish(query, reply))
+        size, answered = question_size(query), reply_size(query, reply)
         zone = names.longest_zone(query.name, self.block.keys) or "."
         site = (query.server.name, zone, query.view)
         sort = (
             *site, query.client.proto, query.client.family, query.type, query.do, size,
-            reply_size, reply.rcode, reply.plugin,
+            answered, reply.rcode, reply.plugin,
         )  # fmt: skip
         found = self._known.get(sort)
         if found is None:
             if len(self._known) > 4096:
                 self._known.clear()
-            found = self._known[sort] = self._made(query, reply, site, (size, reply_size))
+            found = self._known[sort] = self._made(query, reply, site, (size, answered))
         return found
 
     def _made(

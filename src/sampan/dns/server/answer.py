@@ -71,7 +71,8 @@ class Answerer:
         try:
             message = parse(wire)
         except BadMessage as bad:
-            return bare(wire, codes.SERVFAIL if bad.header_only else codes.FORMERR)
+            rcode = codes.SERVFAIL if bad.header_only else codes.FORMERR
+            return bare(wire, rcode, question=bad.question)
         question = message.question
         if question is None:
             return bare(wire, codes.SERVFAIL)

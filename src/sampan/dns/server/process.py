@@ -155,9 +155,15 @@ class Process:
         answerer = Answerer(routes, world.clock, world.chance, self._panic)
         if not 0 <= address.port <= HIGHEST_PORT:
             raise OSError(f"address {address.port}: invalid port")
+        # Who can connect may take it that datagrams arrive too.
+        datagrams = None
         try:
+            if address.transport == "dns":
+                datagrams = self.open_datagrams(address.host, address.port)
             sock = listen(address.host, address.port)
         except OSError as bad:
+            if datagrams is not None:
+                datagrams.close()
             where = f"{address.host}:{address.port}"
             why = (bad.strerror or str(bad)).lower()
             raise OSError(f"Listen: listen tcp {where}: bind: {why}") from bad
@@ -171,14 +177,8 @@ class Process:
             return listener
         tls = settings.tls if address.transport == "tls" else None
         listener.tcp = TcpListener(sock, answerer, limits, tls)
-        if address.transport == "dns":
-            try:
-                listener.udp = UdpListener(
-                    self.open_datagrams(address.host, address.port), answerer
-                )
-            except OSError:
-                sock.close()
-                raise
+        if datagrams is not None:
+            listener.udp = UdpListener(datagrams, answerer)
         return listener
 
     async def _attach(self, instance: Instance, fresh: Mapping[Address, Listener]) -> None:

@@ -139,8 +139,6 @@ class _Connection:
                 except (TimeoutError, asyncio.IncompleteReadError):
                     break
                 asked, wait_s = asked + 1, self.limits.idle_s
-                if len(wire) < 12:
-                    break
                 await self.room.acquire()
                 group.create_task(self._answer(wire)).add_done_callback(self._answered)
 

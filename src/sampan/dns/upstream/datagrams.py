@@ -153,7 +153,9 @@ def _read(asked: Message, wire: bytes) -> Message | None:
         return None
     if len(wire) <= max(512, asked.edns.size if asked.edns else 0):
         return found
-    return found._replace(flags=found.flags | codes.TC, answer=(), authority=(), additional=())
+    return found._replace(
+        flags=found.flags | codes.TC, answer=(), authority=(), additional=(), edns=None
+    )
 
 
 def matches(asked: Message, found: Message) -> bool:
