@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from sampan.dns.corefile import Block, CorefileError
-from sampan.dns.plugin import Handler, Plugin, Query, Reply, Span, nobody
+from sampan.dns.plugin import NO_NEXT, Handler, Plugin, Query, Reply, Span, nobody
 from sampan.dns.setup import Args, Settings, World, split_host_port
 
 Setup = Callable[[Args], Plugin | None]
@@ -114,6 +114,8 @@ def link(plugin: Plugin, following: Handler) -> Handler:
             reply = await answer(query, following)
         if not reply.plugin:
             return reply._replace(plugin=name)
+        if reply.error == NO_NEXT:
+            return reply._replace(error=f"plugin/{name}: {NO_NEXT}")
         if not nameless and reply.validity is not None and reply.validity.below_labels:
             # It came from further on, and this plugin may treat another name otherwise.
             return reply._replace(validity=reply.validity._replace(below_labels=0))

@@ -173,9 +173,12 @@ def failure(rcode: int, error: str = "") -> Reply:
     return Reply(rcode, made=False, error=error)
 
 
+NO_NEXT = "no next plugin found"
+
+
 async def nobody(query: Query) -> Reply:
     """The end of a chain."""
-    return failure(codes.SERVFAIL, "no next plugin found")._replace(plugin=" ")
+    return failure(codes.SERVFAIL, NO_NEXT)._replace(plugin=" ")
 
 
 @types.coroutine

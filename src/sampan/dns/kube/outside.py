@@ -65,7 +65,7 @@ def zone_parts(view: External, zone: str, ttl: int) -> Iterator[tuple[Record, ..
         for port in service.ports:
             if port.name and found:
                 owner = f"_{port.name}._{port.protocol}.{domain}"
-                records.append(srv_record(owner, ttl, (0, 100, port.number), domain))
+                records.append(srv_record(owner, view.cluster.ttl, (0, 100, port.number), domain))
         if records:
             yield tuple(dict.fromkeys(records))
 

@@ -36,7 +36,7 @@ def _servers(cluster: Cluster, zone: str) -> Iterator[Record]:
     for host in dict.fromkeys(one.domain for one in found):
         yield name_record(zone, codes.NS, cluster.ttl, host)
     for one in found:
-        yield a_record(one.domain, cluster.ttl, one.host)
+        yield a_record(one.domain, 0, one.host)
 
 
 def _service(

@@ -64,6 +64,9 @@ class K8sExternal(Plugin):
             extra: list[Record] = []
         else:
             records, extra = await records_for(asked, services)
+            # Ports keep the time to live of *kubernetes*.
+            ttl = self.view.cluster.ttl
+            records = [r._replace(ttl=ttl) if r.type == codes.SRV else r for r in records]
         if not records:
             return self._empty(asked, codes.NOERROR)
         return reply_to(asked.query)._replace(
