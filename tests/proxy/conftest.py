@@ -14,6 +14,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.proxy.life import Api, Process, cleanup, sh
+
 LAB = Path(__file__).parents[1] / "recorded" / "proxy"
 REPO = Path(__file__).parents[2]
 NODE = "rp-node"
@@ -93,3 +95,27 @@ def load(lab: ModuleType, cgroup: str) -> Iterator[Callable[[str, str], None]]:
         process.stdin.close()
         process.stdout.close()
         process.wait(10)
+
+
+@pytest.fixture
+def api(lab: ModuleType) -> Iterator[Api]:
+    made = Api(lab)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def start(api: Api, cgroup: str, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """`start(mode)` gives a proxy whose rules are in force."""
+    made: list[Process] = []
+
+    def one(mode: str, *flags: str) -> Process:
+        made.append(Process(api, mode, tmp_path, f"--ebpf-cgroup={cgroup}", *flags))
+        return made[-1].started()
+
+    yield one
+    for process in made:
+        process.stop()
+    done = cleanup(f"--ebpf-cgroup={cgroup}")
+    assert done.returncode == 0, done.stderr
+    assert "kube-proxy" not in sh("nft list ruleset")

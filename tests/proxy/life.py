@@ -13,12 +13,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from sampan.api import kinds
 from sampan.api.meta import Json
+from sampan.client.client import Client
+from sampan.cluster.parts.proxy import ProxySettings, build, clean
+from sampan.cluster.parts.proxy_kernel import real_kernel
+from sampan.proxy.config import configuration
 from sampan.std.httpd import Server, listener, serve
 from sampan.testing.api import FakeApi
 
@@ -27,6 +32,15 @@ VIP, VIP6 = "10.96.0.1", "fd00:10:96::1"
 IPS = {"b1": "10.244.1.11", "b2": "10.244.1.12", "b3": "10.244.1.13", "r1": "10.244.2.11"}
 IPS6 = {name: ip.replace("10.244.", "fd00:10:244:").replace(".", "::") for name, ip in IPS.items()}
 REPO = Path(__file__).parents[2]
+MACHINE: Json = {
+    "metadata": {"name": "n1"},
+    "status": {
+        "addresses": [
+            {"type": "InternalIP", "address": "192.168.77.1"},
+            {"type": "InternalIP", "address": "fd00:77::1"},
+        ]
+    },
+}
 
 
 class Api:
@@ -101,6 +115,85 @@ class Api:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
 
+class Running:
+    """A proxy in the node's namespace, on an event loop in a thread of its own."""
+
+    def __init__(self, lab: ModuleType, mode: str, cgroup: str = "") -> None:
+        self.api = FakeApi()
+        self.api.put(kinds.NODES, MACHINE)
+        self._cgroup = cgroup
+        self._lab = lab
+        self._config = configuration(
+            {
+                "mode": mode,
+                "clusterCIDR": "10.244.0.0/16",
+                "conntrack": {"maxPerCore": 0},
+                "healthzBindAddress": "",
+                "metricsBindAddress": "",
+            }
+        )
+        self._loop = asyncio.new_event_loop()
+        self._up: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        self._up.result(20)
+
+    def put(self, *objects: tuple[Any, Json]) -> None:
+        """Change objects, all in one turn of the proxy's loop."""
+
+        def change() -> None:
+            for rid, obj in objects:
+                self.api.put(rid, obj)
+
+        self._loop.call_soon_threadsafe(change)
+
+    def clean(self) -> None:
+        """Remove what it left in the kernel."""
+        with self._lab.inside(NODE):
+            kernel = real_kernel(self._config, self._cgroup)
+            try:
+                assert asyncio.run(clean(kernel)) == []
+            finally:
+                kernel.close()
+
+    def put_in_force(self, *objects: tuple[Any, Json]) -> None:
+        """Change objects, and wait until the kernel has been told."""
+        begun = time.time()
+        self.put(*objects)
+        state = self.part.proxy.wellbeing
+        until(lambda: not state.queued and state.updated > begun, 10, every_s=0.001)
+
+    def drop(self, rid: Any, name: str) -> None:
+        self._loop.call_soon_threadsafe(self.api.drop, rid, name, "default")
+
+    def stop(self) -> None:
+        if not self._thread.is_alive():
+            return
+        self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        with self._lab.inside("rp-node"):
+            asyncio.set_event_loop(self._loop)
+            self._loop.run_until_complete(self._main())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
+
+    async def _main(self) -> None:
+        part = self.part = build(Client(self.api), ProxySettings("n1", self._config, self._cgroup))
+        self._task = asyncio.ensure_future(part.run(lambda: self._up.set_result(None)))
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            return
+        except BaseException as error:
+            if not self._up.done():
+                self._up.set_exception(error)
+            raise
+
+
 class Process:
     """`sampan proxy` in the node's namespace."""
 
@@ -169,12 +262,12 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in path.read_text().split()]
 
 
-def until(true: Callable[[], bool], patience_s: float = 5) -> float:
+def until(true: Callable[[], bool], patience_s: float = 5, every_s: float = 0.005) -> float:
     """Seconds until something is true."""
     begun = time.monotonic()
     while not true():
         assert time.monotonic() - begun < patience_s, "it never came true"
-        time.sleep(0.005)
+        time.sleep(every_s)
     return time.monotonic() - begun
 
 
@@ -220,6 +313,13 @@ def asked(
         return str(lab.why(error))
     finally:
         flow.close()
+
+
+def note(line: str) -> None:
+    """Figures for docs/reliability.md, where somebody asks for them."""
+    if path := os.environ.get("SAMPAN_FIGURES"):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
 
 def _kubeconfig(folder: Path, port: int) -> Path:

@@ -10,7 +10,6 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -26,8 +25,8 @@ from tests.proxy.life import (
     Process,
     asked,
     children,
-    cleanup,
     endpoints,
+    note,
     service,
     sh,
     until,
@@ -38,37 +37,6 @@ SOON_S = 3.0
 """A second is meant; the machine that runs the tests may be busy."""
 MODES = ("nftables", "iptables", "ebpf", "userspace")
 Start = Callable[..., Process]
-
-
-@pytest.fixture
-def api(lab: ModuleType) -> Iterator[Api]:
-    made = Api(lab)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def start(api: Api, cgroup: str, tmp_path: Path) -> Iterator[Start]:
-    """`start(mode)` gives a proxy whose rules are in force."""
-    made: list[Process] = []
-
-    def one(mode: str, *flags: str) -> Process:
-        made.append(Process(api, mode, tmp_path, f"--ebpf-cgroup={cgroup}", *flags))
-        return made[-1].started()
-
-    yield one
-    for process in made:
-        process.stop()
-    done = cleanup(f"--ebpf-cgroup={cgroup}")
-    assert done.returncode == 0, done.stderr
-    assert "kube-proxy" not in sh("nft list ruleset")
-
-
-def note(line: str) -> None:
-    """Figures for docs/reliability.md, where somebody asks for them."""
-    if path := os.environ.get("SAMPAN_FIGURES"):
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
 
 
 def chain(prefix: str) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from types import ModuleType
 from typing import Any
 
@@ -15,79 +13,12 @@ import pytest
 
 from sampan.api import kinds
 from sampan.api.meta import Json
-from sampan.client.client import Client
-from sampan.cluster.parts.proxy import ProxyPart, ProxySettings, build
 from sampan.linux.base.nft_text import parse
 from sampan.linux.real.iptables import generation
-from sampan.proxy.config import configuration
-from sampan.testing.api import FakeApi
+from tests.proxy.life import Running
 
 pytestmark = pytest.mark.kernel
 VIP = "10.96.0.1"
-NODE: Json = {
-    "metadata": {"name": "n1"},
-    "status": {"addresses": [{"type": "InternalIP", "address": "192.168.77.1"}]},
-}
-
-
-class Running:
-    """A proxy in the node's namespace, on an event loop in a thread of its own."""
-
-    def __init__(self, lab: ModuleType, mode: str) -> None:
-        self.api = FakeApi()
-        self.api.put(kinds.NODES, NODE)
-        self._lab = lab
-        self._config = configuration(
-            {
-                "mode": mode,
-                "clusterCIDR": "10.244.0.0/16",
-                "conntrack": {"maxPerCore": 0},
-                "healthzBindAddress": "",
-                "metricsBindAddress": "",
-            }
-        )
-        self._loop = asyncio.new_event_loop()
-        self._up: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-        self._up.result(20)
-
-    def put(self, *objects: tuple[Any, Json]) -> None:
-        """Change objects, all in one turn of the proxy's loop."""
-
-        def change() -> None:
-            for rid, obj in objects:
-                self.api.put(rid, obj)
-
-        self._loop.call_soon_threadsafe(change)
-
-    def drop(self, rid: Any, name: str) -> None:
-        self._loop.call_soon_threadsafe(self.api.drop, rid, name, "default")
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        with self._lab.inside("rp-node"):
-            asyncio.set_event_loop(self._loop)
-            self._loop.run_until_complete(self._main())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
-
-    async def _main(self) -> None:
-        part: ProxyPart = build(Client(self.api), ProxySettings("n1", self._config))
-        self._task = asyncio.ensure_future(part.run(lambda: self._up.set_result(None)))
-        try:
-            await self._task
-        except asyncio.CancelledError:
-            return
-        except BaseException as error:
-            if not self._up.done():
-                self._up.set_exception(error)
-            raise
 
 
 @pytest.fixture

@@ -175,6 +175,28 @@ def test_a_change_of_one_service_is_one_transaction() -> None:
     played(story)
 
 
+def test_another_number_of_endpoints_leaves_no_instant_without_any() -> None:
+    """A packet tries one map after the other; between two looks a transaction may come."""
+
+    async def story(rig: Rig) -> None:
+        rig.api.put(kinds.SERVICES, service())
+        rig.api.put(kinds.ENDPOINTSLICES, slice_of("10.244.1.11"))
+        await rig.start()
+        commit, held = rig.nft.commit, []
+
+        def noted(*some: Any) -> None:
+            commit(*some)
+            elements = rig.table.elements
+            held.append({n for n in elements if n.startswith("endpoints-") and elements[n]})
+
+        rig.nft.commit = noted  # type: ignore[method-assign]
+        rig.api.put(kinds.ENDPOINTSLICES, slice_of("10.244.1.11", "10.244.1.12"))
+        await rig.until(FROM_POD, to("10.244.1.11", "10.244.1.12"))
+        assert held == [{"endpoints-1", "endpoints-2"}, {"endpoints-2"}]
+
+    played(story)
+
+
 def test_a_heartbeat_of_the_node_writes_nothing() -> None:
     async def story(rig: Rig) -> None:
         rig.api.put(kinds.SERVICES, service())

@@ -10,7 +10,7 @@ from sampan.api.meta import Key
 from sampan.linux.base.helper import HelperError
 from sampan.linux.fake.nft import FakeNft
 from sampan.linux.walk.nft import Walker
-from sampan.linux.walk.packet import Host, Outcome, Packet
+from sampan.linux.walk.packet import REJECT, Host, Outcome, Packet
 from sampan.proxy.backends.nftables.backend import NftablesBackend
 from sampan.proxy.backends.userspace.backend import UserspaceBackend
 from sampan.proxy.backends.userspace.localhost import LocalhostNodePorts
@@ -100,6 +100,27 @@ def test_a_new_endpoint_changes_the_portal_and_no_rule() -> None:
         assert len(helper.questions[-1]["portals"][0]["targets"]) == 2
         await backend.load([backend.render(KEY, two, None)])
         assert helper.questions[-1]["close"] == ["default/web/tcp/4/cluster"]
+
+    asyncio.run(main())
+
+
+def test_without_endpoints_clients_are_refused_and_come_back_with_them() -> None:
+    nft, helper = FakeNft(), FakeHelper()
+    backend = UserspaceBackend(NftablesBackend(nft, SETTINGS), helper, SETTINGS)
+    packet = Packet("10.244.1.10", "10.96.0.1", "tcp", 80, "veth0")
+
+    def fate() -> set[Outcome]:
+        return set(Walker(nft.tables["ip", "kube-proxy"], Host(frozenset({NODE}))).outcomes(packet))
+
+    async def main() -> None:
+        one, none = rules("10.244.1.11"), rules()
+        await backend.resync({KEY: one})
+        await backend.load([backend.render(KEY, one, none)])
+        assert fate() == {REJECT}
+        await backend.load([backend.render(KEY, none, one)])
+        assert {outcome.verdict for outcome in fate()} == {"to"}
+        await backend.load([backend.render(KEY, one, None)])
+        assert fate() == {Outcome("pass")}
 
     asyncio.run(main())
 
@@ -257,11 +278,17 @@ def test_datagrams_follow_the_endpoints() -> None:
         one, two = (sock.getsockname()[1] for sock in servers)
         mover = Mover()
         number = mover.answer(question(portal("udp", one)))["numbers"]["p/udp"]
+        # The first one drains: its flow stays until it is gone.
+        draining = {**portal("udp", two), "serving": [["127.0.0.1", one], ["127.0.0.1", two]]}
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         client.setblocking(False)
         await loop.sock_connect(client, ("127.0.0.1", number))
-        for wanted, port in ((b"a", one), (b"b", two)):
-            mover.answer(question(portal("udp", port)))
+        for wanted, asked in (
+            (b"a", portal("udp", one)),
+            (b"a", draining),
+            (b"b", portal("udp", two)),
+        ):
+            mover.answer(question(asked))
             await loop.sock_sendall(client, b"?")
             assert await asyncio.wait_for(loop.sock_recv(client, 100), 2) == wanted + b"?"
         mover.answer({"only": []})

@@ -14,8 +14,10 @@ from sampan.linux.base.conntrack import Conntrack, Flow
 from sampan.proxy.model import Frontend, Port, Rules
 
 Serving = frozenset[tuple[str, int]]
-MANY = 16
-"""From so many frontends on, one dump of all flows is cheaper than one for each."""
+WALK = 1000
+"""The kernel walks its whole table for every question, which costs as much as reading so many
+flows: of few flows all are read at once.
+"""
 
 
 class Stale(NamedTuple):
@@ -76,7 +78,7 @@ def cut(conntrack: Conntrack, wanted: Iterable[Stale], node_ips: frozenset[str])
 
 
 def _candidates(conntrack: Conntrack, asked: Mapping[Frontend, Serving]) -> Iterable[Flow]:
-    if len(asked) > MANY:
+    if conntrack.count() < WALK * (len(asked) - 1):
         for family in {frontend.family for frontend in asked}:
             yield from conntrack.flows(family)
         return

@@ -28,6 +28,10 @@ class Conntrack(Protocol):
         """UDP flows, all or those to one address or port; the kernel filters where it can."""
         ...
 
+    def count(self) -> int:
+        """How many connections of all kinds are tracked."""
+        ...
+
     def delete(self, flows: Iterable[Flow]) -> int:
         """Forget these; returns how many were still there."""
         ...

@@ -33,6 +33,9 @@ class FakeConntrack:
                 count += 1
         return count
 
+    def count(self) -> int:
+        return len(self.known)
+
     def tune(self, values: Mapping[str, int]) -> Mapping[str, str]:
         allowed = {name: value for name, value in values.items() if name not in self.forbidden}
         self.tuned.update(allowed)

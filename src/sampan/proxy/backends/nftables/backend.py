@@ -104,9 +104,12 @@ class NftablesBackend:
 
     def _load(self, ops: Sequence[Ops]) -> None:
         delete: dict[SetRef, list[Element]] = {}
+        late: dict[SetRef, list[Element]] = {}
         add: dict[SetRef, list[Element]] = {}
         for one in ops:
-            self._collect(one.delete, delete, -1)
+            moved = _moved(one)
+            self._collect((item for item in one.delete if item not in moved), delete, -1)
+            self._collect(moved, late, -1)
         for one in ops:
             self._collect(one.add, add, 1)
         scripts = [script for one in ops for script in one.script]
@@ -114,6 +117,8 @@ class NftablesBackend:
         self._run([*self._new_classes(add), *first])
         if delete or add:
             self._nft.commit(delete, add)
+        if late:
+            self._nft.commit(late, {})
         self._run([line for script in scripts for line in script.last])
         self._drop_classes()
 
@@ -283,6 +288,22 @@ class NftablesBackend:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
+
+
+def _moved(ops: Ops) -> frozenset[Item]:
+    """Endpoints in the map of a number that a Service no longer has, while it has another one. A
+    packet that tries one map before a transaction and the other one after it would find neither:
+    so these go a transaction later.
+    """
+    added = {(family, name) for family, name, one in ops.add if one.data}
+    groups = {(family, name.rpartition("-")[0]) for family, name in added}
+    return frozenset(
+        item
+        for item in ops.delete
+        if item[2].data
+        and item[:2] not in added
+        and (item[0], item[1].rpartition("-")[0]) in groups
+    )
 
 
 def _with_ips(made: Table, settings: FamilySettings) -> Table:

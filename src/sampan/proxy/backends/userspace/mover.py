@@ -26,6 +26,7 @@ class Choice:
 
     def __init__(self, stays: dict[str, dict[str, tuple[tuple[str, int], float]]]) -> None:
         self.targets: list[tuple[str, int]] = []
+        self.serving: list[tuple[str, int]] = []
         self.affinity = ""
         self.affinity_s = 0
         self._turn = 0
@@ -191,7 +192,7 @@ class UdpPortal:
 
     def changed(self) -> None:
         """Flows to endpoints that are gone move at their next datagram."""
-        targets = set(self.choice.targets)
+        targets = {*self.choice.targets, *self.choice.serving}
         for client, (_, target, _) in list(self._flows.items()):
             if target not in targets:
                 self._end(client)
@@ -289,6 +290,7 @@ class Mover:
         if known is None:
             known = self._open(portal, addresses)
         known.choice.targets = [(ip, port) for ip, port in portal["targets"]]
+        known.choice.serving = [(ip, port) for ip, port in portal.get("serving", ())]
         known.choice.affinity = portal["affinity"]
         known.choice.affinity_s = portal["affinity_s"]
         if isinstance(known, UdpPortal):

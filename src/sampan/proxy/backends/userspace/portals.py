@@ -22,9 +22,12 @@ class Portal(NamedTuple):
     affinity: str
     """Portals with the same word share the clients that stay; empty without affinity."""
     affinity_s: int
+    serving: tuple[tuple[str, int], ...] = ()
+    """Of UDP: where a flow may stay, though no new one is sent there."""
 
     def as_json(self) -> dict[str, Any]:
-        return {**self._asdict(), "targets": [list(one) for one in self.targets]}
+        targets, serving = ([list(one) for one in some] for some in (self.targets, self.serving))
+        return {**self._asdict(), "targets": targets, "serving": serving}
 
 
 def portals(rules: Rules | None) -> dict[str, Portal]:
@@ -36,8 +39,9 @@ def portals(rules: Rules | None) -> dict[str, Portal]:
                 name = portal_name(rules, port, kind)
                 shared = portal_name(rules, port, "") if port.affinity_s else ""
                 ends = tuple((target.ip, target.port) for target in targets)
+                serving = tuple(sorted(port.serving))
                 found[name] = Portal(
-                    name, port.protocol, port.family, ends, shared, port.affinity_s
+                    name, port.protocol, port.family, ends, shared, port.affinity_s, serving
                 )
     return found
 
@@ -65,12 +69,13 @@ def _through(
         # Nobody moves SCTP by hand: the kernel translates it, as in the other modes.
         return port
 
-    def at(kind: str) -> tuple[Target, ...]:
-        number = numbers.get(portal_name(rules, port, kind))
+    def at(kind: str, ends: tuple[Target, ...]) -> tuple[Target, ...]:
+        # A portal may be open a moment longer than there are endpoints.
+        number = numbers.get(portal_name(rules, port, kind)) if ends else None
         ip = node_ips.get(port.family)
         return (Target(ip, number, False),) if number and ip else ()
 
-    cluster, local = at("cluster"), at("local")
+    cluster, local = at("cluster", port.cluster), at("local", port.local)
     return port._replace(
         cluster=cluster,
         local=local,
