@@ -48,7 +48,8 @@ def duplicate(path: str, value: Any) -> Errors:
 
 
 def too_long(path: str, most: int) -> Errors:
-    return [FieldError("TooLong", path, None, f"may not be more than {most} bytes")]
+    unit = "byte" if most == 1 else "bytes"
+    return [FieldError("TooLong", path, None, f"may not be more than {most} {unit}")]
 
 
 def too_many(path: str, actual: int, most: int) -> Errors:
@@ -65,6 +66,13 @@ def not_supported(path: str, value: Any, allowed: Sequence[str]) -> Errors:
 def one_of(path: str, value: Any, allowed: Sequence[str], *, needed: bool = True) -> Errors:
     """An enum: empty is `Required` (or fine, when not needed)."""
     if value is None or value == "":
+        return required(path) if needed else []
+    return [] if value in allowed else not_supported(path, value, allowed)
+
+
+def choice(path: str, value: Any, allowed: Sequence[str], *, needed: bool = True) -> Errors:
+    """An enum behind a pointer: unset is `Required` (or fine), empty is as wrong as any other."""
+    if value is None:
         return required(path) if needed else []
     return [] if value in allowed else not_supported(path, value, allowed)
 

@@ -13,7 +13,7 @@ def signer_name(path: str, signer: str) -> Errors:
         return rules.required(path)
     domain, slash, rest = signer.partition("/")
     if not slash or "/" in rest:
-        says = 'must be a fully qualified domain and path of the form "example.com/signer-name"'
+        says = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
         return rules.invalid(path, signer, says)
     errors: Errors = []
     labels = domain.split(".")

@@ -151,7 +151,7 @@ def _check(served: Served, obj: Json) -> None:
     )
     errors += resource.validate(obj, None, "")
     if errors:
-        raise Invalid.of(rid, obj["metadata"].get("name", ""), errors)
+        raise Invalid.of(resource.storage or rid, obj["metadata"].get("name", ""), errors)
 
 
 def refuse_existing(served: Served, namespace: str, name: str) -> None:

@@ -181,7 +181,7 @@ def validate(served: Served, new: Json, old: Json, subresource: str) -> None:
     )
     errors += resource.validate(new, old, subresource)
     if errors:
-        raise Invalid.of(rid, old["metadata"]["name"], errors)
+        raise Invalid.of(resource.storage or rid, old["metadata"]["name"], errors)
 
 
 def check_preconditions(served: Served, new: Json, old: Json, change: Change) -> None:

@@ -54,19 +54,18 @@ def _common(spec: Json) -> Errors:
 def _reference(path: str, reference: Json) -> Errors:
     name, selector = reference.get("name"), reference.get("selector")
     errors: Errors = []
+    both = bool(name) and selector is not None
+    says = "name and selector are mutually exclusive"
     if name:
         errors += rules.each(f"{path}.name", name, names.path_segment(name))
-        if selector is not None:
-            for field in ("name", "selector"):
-                detail = "name and selector are mutually exclusive"
-                errors += rules.forbidden(f"{path}.{field}", detail)
-    elif selector is None:
-        errors += rules.required(path, "one of name or selector must be specified")
+    if both:
+        errors += rules.forbidden(f"{path}.name", says)
     errors += rules.label_selector(f"{path}.selector", selector)
+    if both:
+        errors += rules.forbidden(f"{path}.selector", says)
+    if not name and selector is None:
+        errors += rules.required(path, "one of name or selector must be specified")
     action = reference.get("parameterNotFoundAction")
-    if not action:
-        detail = "parameterNotFoundAction is required"
-        return errors + rules.required(f"{path}.parameterNotFoundAction", detail)
     return errors + rules.one_of(f"{path}.parameterNotFoundAction", action, ["Deny", "Allow"])
 
 

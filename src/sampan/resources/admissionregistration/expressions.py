@@ -11,39 +11,44 @@ from sampan.resources.cel.types import DYN, Kind
 _ALWAYS = ("object", "oldObject", "request", "authorizer")
 
 
-def scope(*, with_params: bool, variables: Mapping[str, Kind] | None = None) -> dict[str, Kind]:
-    """What an expression may name. Objects are of any kind here."""
+Known = Mapping[str, Kind]
+"""What an expression may name."""
+
+
+def scope(
+    *, with_params: bool, variables: Known | None = None, parameters: bool = True
+) -> dict[str, Kind]:
+    """Objects are of any kind here; a policy (`with_params`) knows more than a webhook, and
+    parameters only if it has a kind for them.
+    """
     found = dict.fromkeys(_ALWAYS, DYN)
     if with_params:
-        found |= {"params": DYN, "namespaceObject": DYN}
+        found["namespaceObject"] = DYN
+        if parameters:
+            found["params"] = DYN
     if variables is not None:
         found["variables"] = types.object_of(dict(variables), "variables")
     return found
 
 
-def boolean(
-    text: str, *, with_params: bool, variables: Mapping[str, Kind] | None = None
-) -> list[str]:
+def boolean(text: str, known: Known) -> list[str]:
     """Complaints about an expression that must be true or false."""
-    names = scope(with_params=with_params, variables=variables)
-    return _faults(text, names, (types.BOOL,), "must evaluate to bool")
+    return _faults(text, known, (types.BOOL,), "must evaluate to bool")
 
 
-def string(text: str, variables: Mapping[str, Kind]) -> list[str]:
+def string(text: str, known: Known) -> list[str]:
     """... about one that must give a message."""
-    names = scope(with_params=True, variables=variables)
-    return _faults(text, names, (types.STRING,), "must evaluate to string")
+    return _faults(text, known, (types.STRING,), "must evaluate to string")
 
 
-def string_or_null(text: str, variables: Mapping[str, Kind]) -> list[str]:
+def string_or_null(text: str, known: Known) -> list[str]:
     """... about an audit annotation's value."""
-    names = scope(with_params=True, variables=variables)
-    kinds = (types.STRING, types.NULL)
-    return _faults(text, names, kinds, "must evaluate to one of [string null_type]")
+    wanted = (types.STRING, types.NULL)
+    return _faults(text, known, wanted, "must evaluate to one of [string null_type]")
 
 
-def anything(text: str, variables: Mapping[str, Kind]) -> list[str]:
-    return _faults(text, scope(with_params=True, variables=variables), (), "")
+def anything(text: str, known: Known) -> list[str]:
+    return _faults(text, known, (), "")
 
 
 def _faults(text: str, names: Mapping[str, Kind], kinds: Sequence[Kind], says: str) -> list[str]:
@@ -57,14 +62,18 @@ def _faults(text: str, names: Mapping[str, Kind], kinds: Sequence[Kind], says: s
 
 
 def kinds_of(variables: Sequence[Json]) -> dict[str, Kind]:
-    """The variables that a policy defines, by name, each seeing those before it."""
+    """The variables that a policy defines, by name, each seeing those before it; one without an
+    expression is none.
+    """
     found: dict[str, Kind] = {}
     for variable in variables:
-        names = scope(with_params=True, variables=found)
+        name, text = variable.get("name", ""), variable.get("expression", "")
+        if not text.strip():
+            continue
         try:
-            compiled = program.compile_expression(variable.get("expression", ""), names)
+            compiled = program.compile_expression(text, scope(with_params=True, variables=found))
         except program.CompileError:
-            found[variable.get("name", "")] = DYN
+            found[name] = DYN
         else:
-            found[variable.get("name", "")] = compiled.kind
+            found[name] = compiled.kind
     return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sampan.api import names
 from sampan.api.meta import Json
 from sampan.resources import rules
 from sampan.resources.admissionregistration import expressions
+from sampan.resources.cel.types import Kind
 from sampan.resources.rules import Errors
 
 MAX_CONDITIONS = 64
@@ -104,7 +105,7 @@ def constraints(path: str, value: Json) -> Errors:
         for at, rule in enumerate(value.get(field) or ()):
             errors += _named_rule(f"{path}.{field}[{at}]", rule)
     policy = value.get("matchPolicy")
-    return errors + rules.one_of(f"{path}.matchPolicy", policy, MATCH_POLICIES)
+    return errors + rules.choice(f"{path}.matchPolicy", policy, MATCH_POLICIES)
 
 
 def _named_rule(path: str, rule: Json) -> Errors:
@@ -117,7 +118,7 @@ def _named_rule(path: str, rule: Json) -> Errors:
     return errors + rule_with_operations(path, rule)
 
 
-def conditions(path: str, values: Sequence[Json], *, with_params: bool) -> Errors:
+def conditions(path: str, values: Sequence[Json], known: Mapping[str, Kind]) -> Errors:
     """`matchConditions`: named expressions that must all hold."""
     errors: Errors = []
     if len(values) > MAX_CONDITIONS:
@@ -125,9 +126,9 @@ def conditions(path: str, values: Sequence[Json], *, with_params: bool) -> Error
     seen: set[str] = set()
     for at, condition in enumerate(values):
         here, name = f"{path}[{at}]", condition.get("name", "")
-        text = condition.get("expression", "")
-        if text.strip():
-            says = expressions.boolean(text, with_params=with_params)
+        text = condition.get("expression", "").strip()
+        if text:
+            says = expressions.boolean(text, known)
             errors += rules.each(f"{here}.expression", text, says)
         else:
             errors += rules.required(f"{here}.expression")

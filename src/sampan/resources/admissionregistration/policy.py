@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource, Subresource
 from sampan.resources import cells, rules
 from sampan.resources.admissionregistration import expressions, matching
-from sampan.resources.cel.types import Kind
+from sampan.resources.admissionregistration.expressions import Known
 from sampan.resources.rules import Errors
 
-_REASONS = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"]
+_REASONS = ["Forbidden", "Invalid", "RequestEntityTooLarge"]
 _REINVOCATION = ["IfNeeded", "Never"]
+_MUTATED = ["*", "CONNECT", "CREATE", "UPDATE"]
 _PATCHES = ["ApplyConfiguration", "JSONPatch"]
 MAX_ANNOTATIONS = 20
-
-Known = Mapping[str, Kind]
 
 
 def defaults(obj: Json) -> None:
@@ -30,34 +29,39 @@ def validating(new: Json, old: Json | None, subresource: str) -> Errors:
     if subresource == "status":
         return []
     spec = new.get("spec") or {}
-    known = expressions.kinds_of(spec.get("variables") or ())
+    variables = spec.get("variables") or ()
+    known = _scope(spec, expressions.kinds_of(variables) if variables else None)
     errors = _common(spec)
     listed, notes = spec.get("validations") or (), spec.get("auditAnnotations") or ()
     if not listed and not notes:
-        detail = "validations or auditAnnotations must be specified"
+        detail = "validations or auditAnnotations must contain at least one item"
         errors += rules.required("spec.validations", detail)
         errors += rules.required("spec.auditAnnotations", detail)
     for at, validation in enumerate(listed):
         errors += _validation(f"spec.validations[{at}]", validation, known)
-    return errors + _annotations(notes, known)
+    return errors + _annotations(new["metadata"].get("name") or "", notes, known)
+
+
+def _scope(spec: Json, variables: Known | None = None) -> Known:
+    parameters = spec.get("paramKind") is not None
+    return expressions.scope(with_params=True, variables=variables, parameters=parameters)
 
 
 def mutating(new: Json, old: Json | None, subresource: str) -> Errors:
     spec = new.get("spec") or {}
-    known = expressions.kinds_of(spec.get("variables") or ())
-    errors = _common(spec)
+    errors = _common(spec, mutates=True)
     listed = spec.get("mutations") or ()
     if not listed:
         errors += rules.required("spec.mutations", "mutations must contain at least one item")
     for at, mutation in enumerate(listed):
-        errors += _mutation(f"spec.mutations[{at}]", mutation, known)
+        errors += _mutation(f"spec.mutations[{at}]", mutation)
     policy = spec.get("reinvocationPolicy")
     return errors + rules.one_of("spec.reinvocationPolicy", policy, _REINVOCATION)
 
 
-def _common(spec: Json) -> Errors:
+def _common(spec: Json, *, mutates: bool = False) -> Errors:
     failure = spec.get("failurePolicy")
-    errors = rules.one_of("spec.failurePolicy", failure, matching.FAILURE_POLICIES)
+    errors = rules.choice("spec.failurePolicy", failure, matching.FAILURE_POLICIES)
     if spec.get("paramKind") is not None:
         errors += _param_kind(spec["paramKind"])
     wanted = spec.get("matchConstraints")
@@ -67,9 +71,23 @@ def _common(spec: Json) -> Errors:
         errors += matching.constraints("spec.matchConstraints", wanted)
         if not wanted.get("resourceRules"):
             errors += rules.required("spec.matchConstraints.resourceRules")
+        if mutates:
+            errors += _mutated_operations(wanted.get("resourceRules") or ())
     conditions = spec.get("matchConditions") or ()
-    errors += matching.conditions("spec.matchConditions", conditions, with_params=True)
-    return errors + _variables(spec.get("variables") or ())
+    errors += matching.conditions("spec.matchConditions", conditions, _scope(spec))
+    return errors + _variables(spec)
+
+
+def _mutated_operations(listed: Sequence[Json]) -> Errors:
+    """What is deleted cannot be changed any more."""
+    path = "spec.matchConstraints.resourceRules.operations"
+    operations = [each for rule in listed for each in rule.get("operations") or ()]
+    return [
+        error
+        for operation in operations
+        if operation not in _MUTATED
+        for error in rules.not_supported(path, operation, _MUTATED)
+    ]
 
 
 def _param_kind(kind: Json) -> Errors:
@@ -80,6 +98,8 @@ def _param_kind(kind: Json) -> Errors:
     elif version.count("/") > 1:
         says = f"unexpected GroupVersion string: {version}"
         errors += rules.invalid(f"{path}.apiVersion", version, says)
+    else:
+        errors += _group_version(f"{path}.apiVersion", version)
     name = kind.get("kind", "")
     if not name:
         return errors + rules.required(f"{path}.kind")
@@ -90,23 +110,32 @@ def _param_kind(kind: Json) -> Errors:
     return errors
 
 
-def _variables(variables: Sequence[Json]) -> Errors:
+def _group_version(path: str, text: str) -> Errors:
+    group, _, version = text.rpartition("/")
+    errors: Errors = []
+    if group and (faults := names.dns1123_subdomain(group)):
+        errors += rules.invalid(path, group, ",".join(faults))
+    if not version:
+        return errors + rules.invalid(path, text, "version must be specified")
+    if faults := names.dns1035_label(version):
+        errors += rules.invalid(path, version, ",".join(faults))
+    return errors
+
+
+def _variables(spec: Json) -> Errors:
     errors: Errors = []
     seen: list[Json] = []
-    for at, variable in enumerate(variables):
+    for at, variable in enumerate(spec.get("variables") or ()):
         path, name = f"spec.variables[{at}]", variable.get("name", "")
         text = variable.get("expression", "")
-        if not name:
+        if not name.strip():
             errors += rules.required(f"{path}.name", "name is not specified")
         elif not name.isidentifier() or not name.isascii():
-            says = "name is not a valid CEL identifier"
-            errors += rules.invalid(f"{path}.name", name, says)
-        if any(before.get("name") == name for before in seen):
-            errors += rules.duplicate(f"{path}.name", name)
+            errors += rules.invalid(f"{path}.name", name, "must be a valid CEL identifier")
         if not text.strip():
             errors += rules.required(f"{path}.expression", "expression is not specified")
         else:
-            faults = expressions.anything(text, expressions.kinds_of(seen))
+            faults = expressions.anything(text, _scope(spec, expressions.kinds_of(seen)))
             errors += rules.each(f"{path}.expression", text, faults)
         seen.append(variable)
     return errors
@@ -119,7 +148,7 @@ def _validation(path: str, validation: Json, known: Known) -> Errors:
     if not text.strip():
         errors += rules.required(f"{path}.expression", "expression is not specified")
     else:
-        faults = expressions.boolean(text, with_params=True, variables=known)
+        faults = expressions.boolean(text, known)
         errors += rules.each(f"{path}.expression", text, faults)
     if written and not written.strip():
         says = "must be non-empty if specified"
@@ -137,10 +166,10 @@ def _validation(path: str, validation: Json, known: Known) -> Errors:
         detail = "message must be specified if expression contains line breaks"
         errors += rules.required(f"{path}.message", detail)
     reason = validation.get("reason")
-    return errors + rules.one_of(f"{path}.reason", reason, _REASONS, needed=False)
+    return errors + rules.choice(f"{path}.reason", reason, _REASONS, needed=False)
 
 
-def _annotations(notes: Sequence[Json], known: Known) -> Errors:
+def _annotations(policy: str, notes: Sequence[Json], known: Known) -> Errors:
     errors: Errors = []
     if len(notes) > MAX_ANNOTATIONS:
         says = f"must not have more than {MAX_ANNOTATIONS} auditAnnotations"
@@ -149,8 +178,12 @@ def _annotations(notes: Sequence[Json], known: Known) -> Errors:
     for at, note in enumerate(notes):
         path, key = f"spec.auditAnnotations[{at}]", note.get("key", "")
         text = note.get("valueExpression", "")
-        errors += rules.named(f"{path}.key", key, names.qualified_name)
-        if key and key in seen:
+        if policy:  # In the audit log the policy's name stands before the key.
+            whole = f"{policy}/{key}"
+            errors += rules.each(f"{path}.key", whole, names.qualified_name(whole))
+        else:
+            errors += rules.invalid(f"{path}.key", key, "requires metadata.name be non-empty")
+        if key in seen:
             errors += rules.duplicate(f"{path}.key", key)
         seen.add(key)
         if not text.strip():
@@ -162,9 +195,11 @@ def _annotations(notes: Sequence[Json], known: Known) -> Errors:
     return errors
 
 
-def _mutation(path: str, mutation: Json, known: Known) -> Errors:
+def _mutation(path: str, mutation: Json) -> Errors:
     kind = mutation.get("patchType", "")
     errors = rules.one_of(f"{path}.patchType", kind, _PATCHES)
+    if errors:
+        return errors
     fields = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
     for patch, field in fields.items():
         given = mutation.get(field)
@@ -172,9 +207,10 @@ def _mutation(path: str, mutation: Json, known: Known) -> Errors:
         if patch == kind and given is None:
             errors += rules.required(here, f"must be specified when patchType is {kind}")
         elif patch != kind and given is not None:
-            errors += rules.invalid(here, given, f"must not be specified when patchType is {kind}")
+            says = f"must not be specified when patchType is {kind}"
+            errors += rules.invalid(here, f"{{{field}}}", says)
         elif given is not None and not given.get("expression", "").strip():
-            errors += rules.required(f"{here}.expression", "expression is not specified")
+            errors += rules.required(f"{here}.expression")
     return errors
 
 

@@ -9,7 +9,7 @@ from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import cells, rules
-from sampan.resources.admissionregistration import matching
+from sampan.resources.admissionregistration import expressions, matching
 from sampan.resources.rules import Errors
 
 REVIEW_VERSIONS = ("v1", "v1beta1")
@@ -50,9 +50,6 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
 
 def _hook(path: str, hook: Json) -> Errors:
     errors = _full_name(f"{path}.name", hook.get("name", ""))
-    errors += _versions(
-        f"{path}.admissionReviewVersions", hook.get("admissionReviewVersions") or ()
-    )
     for at, rule in enumerate(hook.get("rules") or ()):
         errors += matching.rule_with_operations(f"{path}.rules[{at}]", rule)
     for field, allowed in (
@@ -60,7 +57,7 @@ def _hook(path: str, hook: Json) -> Errors:
         ("matchPolicy", matching.MATCH_POLICIES),
         ("reinvocationPolicy", _REINVOCATION),
     ):
-        errors += rules.one_of(f"{path}.{field}", hook.get(field), allowed, needed=False)
+        errors += rules.choice(f"{path}.{field}", hook.get(field), allowed, needed=False)
     effects = hook.get("sideEffects")
     if effects is None:
         detail = "must specify one of None, NoneOnDryRun"
@@ -74,8 +71,10 @@ def _hook(path: str, hook: Json) -> Errors:
     for field in ("namespaceSelector", "objectSelector"):
         errors += rules.label_selector(f"{path}.{field}", hook.get(field))
     errors += _client(f"{path}.clientConfig", hook.get("clientConfig") or {})
-    conditions = hook.get("matchConditions") or ()
-    return errors + matching.conditions(f"{path}.matchConditions", conditions, with_params=False)
+    listed = hook.get("admissionReviewVersions") or ()
+    errors += _versions(f"{path}.admissionReviewVersions", listed)
+    conditions, known = hook.get("matchConditions") or (), expressions.scope(with_params=False)
+    return errors + matching.conditions(f"{path}.matchConditions", conditions, known)
 
 
 def _full_name(path: str, name: str) -> Errors:
@@ -136,9 +135,10 @@ def webhook_url(path: str, url: str) -> Errors:
 
 def webhook_service(path: str, service: Json) -> Errors:
     errors: Errors = []
-    for field in ("name", "namespace"):
+    # Upstream hands the two over in the wrong order, and so names the other one.
+    for field, shown in (("namespace", "name"), ("name", "namespace")):
         if not service.get(field):
-            errors += rules.required(f"{path}.{field}", f"service {field} is required")
+            errors += rules.required(f"{path}.{shown}")
     port = service.get("port", 443)
     faults = names.port_number(port)
     if faults:
@@ -149,12 +149,12 @@ def webhook_service(path: str, service: Json) -> Errors:
 
 
 def _url_path(path: str, value: str) -> Errors:
-    if not value.startswith("/"):
-        return rules.invalid(path, value, "must start with a '/'")
-    steps = value[1:].removesuffix("/").split("/")
-    if value == "/":
+    if value in ("", "/"):
         return []
+    steps = value[1:].removesuffix("/").split("/")
     errors: Errors = []
+    if not value.startswith("/"):
+        errors += rules.invalid(path, value, "must start with a '/'")
     for at, step in enumerate(steps):
         if not step:
             errors += rules.invalid(path, value, f"segment[{at}] may not be empty")

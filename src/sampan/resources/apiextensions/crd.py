@@ -21,9 +21,7 @@ _PROTECTED = (".k8s.io", ".kubernetes.io")
 def defaults(obj: Json) -> None:
     spec = obj.setdefault("spec", {})
     _default_names(spec.setdefault("names", {}))
-    conversion = spec.setdefault("conversion", {})
-    if not conversion.get("strategy"):
-        conversion["strategy"] = "None"
+    conversion = spec.setdefault("conversion", {"strategy": "None"})
     service = ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("service")
     if service is not None:
         service.setdefault("port", 443)
@@ -60,9 +58,11 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     spec, meta = new["spec"], new["metadata"]
     names = spec.get("names") or {}
     errors: Errors = []
-    if meta.get("name", "") != f"{names.get('plural', '')}.{spec.get('group', '')}":
-        says = 'must be spec.names.plural+"."+spec.group'
-        errors += rules.invalid("metadata.name", meta.get("name", ""), says)
+    wanted = f"{names.get('plural', '')}.{spec.get('group', '')}"
+    for field in ("generateName", "name"):
+        if meta.get(field) and meta[field] != wanted:
+            says = 'must be spec.names.plural+"."+spec.group'
+            errors += rules.invalid(f"metadata.{field}", meta[field], says)
     errors += specs.validate(spec)
     if old is not None:
         errors += _unchanged(spec, old)

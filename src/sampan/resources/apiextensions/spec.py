@@ -59,12 +59,13 @@ def _label(path: str, value: str) -> Errors:
 def _versions(spec: Json, versions: list[Json]) -> Errors:
     errors: Errors = []
     for at, version in enumerate(versions):
+        if (version.get("schema") or {}).get("openAPIV3Schema") is None:
+            errors += rules.required(f"spec.versions[{at}].schema.openAPIV3Schema")
+    for at, version in enumerate(versions):
         path = f"spec.versions[{at}]"
         errors += _label(f"{path}.name", version.get("name", ""))
         if version.get("deprecationWarning") is not None:
             errors += _deprecation(path, version)
-        if (version.get("schema") or {}).get("openAPIV3Schema") is None:
-            errors += rules.required(f"{path}.schema.openAPIV3Schema")
         for field, check in _PARTS.items():
             if not _shared(versions, field) and version.get(field) is not None:
                 errors += check(version[field], f"{path}.{field}")
@@ -75,7 +76,7 @@ def _versions(spec: Json, versions: list[Json]) -> Errors:
     if sum(1 for version in versions if version.get("storage")) != 1:
         says = "must have exactly one version marked as storage version"
         errors += rules.invalid("spec.versions", shown, says)
-    if found:
+    if found and found[0]:
         errors += _label("spec.version", found[0])
     return errors
 
@@ -164,6 +165,10 @@ def _selectable(versions: list[Json]) -> Errors:
     for at, version in enumerate(versions[:1] if shared else versions):
         path = "spec.selectableFields" if shared else f"spec.versions[{at}].selectableFields"
         fields = version.get("selectableFields") or ()
+        if fields and (version.get("schema") or {}).get("openAPIV3Schema") is None:
+            says = "validations.schema is" if shared else "`version.schema.openAPIV3Schema` is not"
+            errors += rules.invalid(path, "", f"may only be set when {says} included")
+            continue
         schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
         distinct = {each.get("jsonPath", "") for each in fields}
         for number, each in enumerate(fields):
@@ -178,6 +183,8 @@ def _selected(path: str, field: Json, schema: Json, before: list[Any]) -> Errors
     text = field.get("jsonPath", "")
     if not text:
         return rules.required(path)
+    if text[0] not in "[.":
+        return rules.invalid(path, text, f"is an invalid path: expected [ or . but got: {text}")
     found = content.leads_to(schema, text)
     if text.startswith(".metadata"):
         return rules.invalid(path, text, "must not point to fields in metadata")
@@ -205,9 +212,10 @@ _TOP = {"schema": "validation"}
 def _names(value: Json) -> Errors:
     errors: Errors = []
     plural, kind, many = (value.get(field, "") for field in ("plural", "kind", "listKind"))
-    if not plural:
-        errors += rules.required("spec.names.plural")
-    else:
+    for field in ("plural", "singular", "kind", "listKind"):
+        if not value.get(field):
+            errors += rules.required(f"spec.names.{field}")
+    if plural:
         errors += _label("spec.names.plural", plural)
     if value.get("singular"):
         errors += _label("spec.names.singular", value["singular"])
@@ -225,7 +233,7 @@ def _names(value: Json) -> Errors:
 
 def _mixed_case(path: str, value: str) -> Errors:
     if not value:
-        return rules.required(path)
+        return []
     faults = names.dns1035_label(value.lower())
     if not faults:
         return []
@@ -238,7 +246,7 @@ def _conversion(conversion: Json) -> Errors:
     errors = rules.one_of(f"{path}.strategy", strategy, ["None", "Webhook"])
     hook = conversion.get("webhook")
     if strategy != "Webhook":
-        if hook is not None:
+        if (hook or {}).get("clientConfig") is not None:
             says = "should not be set when strategy is not set to Webhook"
             errors += rules.forbidden(f"{path}.webhookClientConfig", says)
         if (hook or {}).get("conversionReviewVersions"):
@@ -248,7 +256,8 @@ def _conversion(conversion: Json) -> Errors:
     client = (hook or {}).get("clientConfig")
     where = f"{path}.webhookClientConfig"
     if client is None:
-        return errors + rules.required(where, "required when strategy is set to Webhook")
+        errors += rules.required(where, "required when strategy is set to Webhook")
+        return errors + _review_versions(hook or {})
     url, service = client.get("url"), client.get("service")
     if (url is None) == (service is None):
         errors += rules.required(where, "exactly one of url or service is required")

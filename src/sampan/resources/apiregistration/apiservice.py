@@ -29,18 +29,20 @@ def local_condition(now: str) -> Json:
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if subresource == "status":
         return []
-    spec, name = new.get("spec") or {}, new["metadata"].get("name", "")
+    spec, meta = new.get("spec") or {}, new["metadata"]
     group, version = spec.get("group", ""), spec.get("version", "")
     wanted = f"{version}.{group}"
     errors: Errors = []
-    if name != wanted:
-        says = f'must be `spec.version+"."+spec.group`: "{wanted}"'
-        errors += rules.invalid("metadata.name", name, says)
+    for field in ("generateName", "name"):
+        if meta.get(field) and meta[field] != wanted:
+            says = f'must be `spec.version+"."+spec.group`: "{wanted}"'
+            errors += rules.invalid(f"metadata.{field}", meta[field], says)
     if group:
         errors += rules.each("spec.group", group, names.dns1123_subdomain(group))
-        errors += rules.named("spec.version", version, names.dns1035_label)
     elif version != "v1":
-        errors += rules.invalid("spec.version", version, "only v1 is allowed for the legacy group")
+        detail = "only v1 may have an empty group and it better be legacy kube"
+        errors += rules.required("spec.group", detail)
+    errors += rules.each("spec.version", version, names.dns1035_label(version))
     errors += _priority("spec.groupPriorityMinimum", spec.get("groupPriorityMinimum", 0), 20000)
     errors += _priority("spec.versionPriority", spec.get("versionPriority", 0), 1000)
     return errors + _backend(spec)

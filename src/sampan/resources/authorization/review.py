@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sampan.api import names
 from sampan.api.meta import Json
 from sampan.resources import rules
 from sampan.resources.rules import Errors
@@ -45,13 +46,14 @@ def _spec(new: Json) -> Errors:
 
 def _attributes(spec: Json) -> Errors:
     resource, other = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    errors: Errors = []
     if resource is not None and other is not None:
         says = "cannot be specified in combination with resourceAttributes"
-        return rules.invalid("spec.nonResourceAttributes", _as_go(other), says)
+        errors += rules.invalid("spec.nonResourceAttributes", _as_go(other), says)
     if resource is None and other is None:
         says = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        return rules.invalid("spec.resourceAttributes", None, says)
-    return _selectors(resource or {})
+        errors += rules.invalid("spec.resourceAttributes", None, says)
+    return errors + _selectors(resource or {})
 
 
 def _selectors(resource: Json) -> Errors:
@@ -67,6 +69,29 @@ def _selectors(resource: Json) -> Errors:
         if not raw and not listed:
             detail = f"when {path} is specified, requirements or rawSelector is required"
             errors += rules.required(f"{path}.requirements", detail)
+        for at, requirement in enumerate(listed or ()):
+            here = f"{path}.requirements[{at}]"
+            errors += _requirement(here, requirement, labels=name == "labelSelector")
+    return errors
+
+
+def _requirement(path: str, requirement: Json, *, labels: bool) -> Errors:
+    """Operators that this version does not know may be those of a newer client."""
+    key, values = requirement.get("key") or "", requirement.get("values") or ()
+    operator, errors = requirement.get("operator"), rules.none()
+    if not labels and not key:
+        errors += rules.required(f"{path}.key", "must be specified")
+    if operator in ("In", "NotIn") and not values:
+        detail = "must be specified when `operator` is 'In' or 'NotIn'"
+        errors += rules.required(f"{path}.values", detail)
+    if operator in ("Exists", "DoesNotExist") and values:
+        detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+        errors += rules.forbidden(f"{path}.values", detail)
+    if not labels:
+        return errors
+    errors += rules.each(f"{path}.key", key, names.qualified_name(key))
+    for at, value in enumerate(values):
+        errors += rules.each(f"{path}.values[{at}]", value, names.label_value(value))
     return errors
 
 

@@ -107,7 +107,9 @@ class _Parser:
 
     def _unexpected(self, wanted: str) -> SyntaxIssue:
         got = self._next
-        return SyntaxIssue(got.offset, f"mismatched input '{got.text}' expecting {wanted}")
+        last = wanted == "<EOF>" and self._at + 2 >= len(self._tokens)
+        what = "extraneous" if last else "mismatched"
+        return SyntaxIssue(got.offset, f"{what} input '{got.text}' expecting {wanted}")
 
     def _binary(self, level: int) -> Node:
         if level == len(_LEVELS):

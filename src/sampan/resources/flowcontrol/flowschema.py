@@ -16,8 +16,8 @@ MAX_PRECEDENCE = 10000
 _METHODS = ["ByNamespace", "ByUser"]
 _VERBS = (
     "get", "list", "create", "update", "delete", "deletecollection", "patch", "watch", "proxy",
-    "head", "post", "put", "options",
 )  # fmt: skip
+_NAMESPACES = "each member of this list must be '*' or a DNS-1123 label; "
 _SUBJECTS = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
 
 
@@ -85,10 +85,36 @@ def _rule(path: str, rule: Json) -> Errors:
     for at, each in enumerate(others):
         here = f"{path}.nonResourceRules[{at}]"
         errors += _verbs(f"{here}.verbs", each.get("verbs") or ())
-        if not each.get("nonResourceURLs"):
-            detail = "nonResource rules must supply at least one nonResourceURL"
-            errors += rules.required(f"{here}.nonResourceURLs", detail)
+        errors += _urls(f"{here}.nonResourceURLs", each.get("nonResourceURLs") or ())
     return errors
+
+
+def _urls(path: str, urls: Sequence[str]) -> Errors:
+    if not urls:
+        return rules.required(path, "nonResourceURLs must contain at least one value")
+    if "*" in urls:
+        says = "if '*' is present, must not specify other non-resource URLs"
+        return rules.invalid(path, list(urls), says) if len(urls) > 1 else []
+    return [
+        error
+        for at, url in enumerate(urls)
+        if (says := _url_fault(url))
+        for error in rules.invalid(f"{path}[{at}]", url, says)
+    ]
+
+
+def _url_fault(url: str) -> str:
+    if not url:
+        return "must not be empty"
+    if not url.startswith("/"):
+        return "must start with slash"
+    if " " in url:
+        return "must not contain white-space"
+    if "//" in url:
+        return "must not contain double slash"
+    if url.count("*") > 1 or ("*" in url and not url.endswith("/*")):
+        return "wildcard can only do suffix matching"
+    return ""
 
 
 def _subject(path: str, subject: Json) -> Errors:
@@ -106,10 +132,14 @@ def _subject(path: str, subject: Json) -> Errors:
             errors += rules.required(f"{path}.{field}", detail)
         if other == kind and given is not None and not given.get("name"):
             errors += rules.required(f"{path}.{field}.name")
-    account = subject.get("serviceAccount") or {}
-    if kind == "ServiceAccount" and account and not account.get("namespace"):
+    account = subject.get("serviceAccount")
+    if kind == "ServiceAccount" and account is not None:
+        name, here = account.get("name") or "", f"{path}.serviceAccount"
+        if name and name != "*":
+            errors += rules.each(f"{here}.name", name, names.dns1123_subdomain(name))
         detail = "must specify namespace for service account"
-        errors += rules.required(f"{path}.serviceAccount.namespace", detail)
+        namespace = account.get("namespace")
+        errors += rules.named(f"{here}.namespace", namespace, names.dns1123_label, detail)
     return errors
 
 
@@ -120,30 +150,32 @@ def _resource_rule(path: str, rule: Json) -> Errors:
         if not values:
             detail = f"resource rules must supply at least one {what}"
             errors += rules.required(f"{path}.{field}", detail)
-        errors += _alone(f"{path}.{field}", values)
+        errors += _alone(f"{path}.{field}", values, f"{what}s")
     namespaces = rule.get("namespaces") or ()
     if not namespaces and not rule.get("clusterScope"):
         detail = "resource rules that are not cluster scoped must supply at least one namespace"
         errors += rules.required(f"{path}.namespaces", detail)
+    if "*" in namespaces:
+        return errors + _alone(f"{path}.namespaces", namespaces, "namespaces")
     for at, namespace in enumerate(namespaces):
-        if namespace != "*":
-            faults = names.dns1123_label(namespace)
-            errors += rules.each(f"{path}.namespaces[{at}]", namespace, faults)
-    return errors + _alone(f"{path}.namespaces", namespaces)
+        faults = [f"{_NAMESPACES}{fault}" for fault in names.dns1123_label(namespace)]
+        errors += rules.each(f"{path}.namespaces[{at}]", namespace, faults)
+    return errors
 
 
 def _verbs(path: str, verbs: Sequence[str]) -> Errors:
     if not verbs:
         return rules.required(path, "verbs must contain at least one value")
-    unknown = [verb for verb in verbs if verb not in _VERBS and verb != "*"]
-    if unknown:
-        return rules.not_supported(path, unknown, sorted(_VERBS))
-    return _alone(path, verbs)
+    if "*" in verbs:
+        return _alone(path, verbs, "verbs")
+    if not set(verbs) <= set(_VERBS):
+        return rules.not_supported(path, list(verbs), sorted(_VERBS))
+    return []
 
 
-def _alone(path: str, values: Sequence[str]) -> Errors:
+def _alone(path: str, values: Sequence[str], what: str) -> Errors:
     if len(values) > 1 and "*" in values:
-        says = "if '*' is present, must not specify other " + path.rpartition(".")[2]
+        says = f"if '*' is present, must not specify other {what}"
         return rules.invalid(path, list(values), says)
     return []
 

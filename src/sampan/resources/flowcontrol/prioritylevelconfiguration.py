@@ -43,7 +43,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     kind, exempt, limited = spec.get("type", ""), spec.get("exempt"), spec.get("limited")
     errors: Errors = []
     if (name == EXEMPT) != (kind == "Exempt"):
-        says = "type must be 'Exempt' if and only if `name` is 'exempt'"
+        says = "must be 'Exempt' if and only if `name` is 'exempt'"
         errors += rules.invalid("spec.type", kind, says)
     if kind == "Exempt":
         if limited is not None:

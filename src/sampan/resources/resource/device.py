@@ -10,6 +10,7 @@ import orjson
 from sampan.api import names
 from sampan.api.meta import Json
 from sampan.resources import rules
+from sampan.resources.cel import program, types
 from sampan.resources.rules import Errors
 
 MAX_SELECTORS = 32
@@ -32,6 +33,18 @@ _NO_REQUEST = (
 Requests = dict[str, frozenset[str]]
 """The names of a claim's requests, with those of their alternatives."""
 ItemRule = Callable[[str, Any], Errors]
+
+
+DEVICE = types.object_of(
+    {
+        "driver": types.STRING,
+        "attributes": types.map_of(types.map_of(types.DYN)),
+        "capacity": types.map_of(types.map_of(types.DYN)),
+        "allowMultipleAllocations": types.BOOL,
+    },
+    "DRADevice",
+)
+"""What a selector sees of a device."""
 
 
 def default_request(request: Json) -> None:
@@ -136,8 +149,15 @@ def _selector(path: str, selector: Json) -> Errors:
     cel = selector.get("cel")
     if cel is None:
         return rules.required(f"{path}.cel")
-    if len(cel.get("expression") or "") > EXPRESSION_LIMIT:
-        return rules.too_long(f"{path}.cel.expression", EXPRESSION_LIMIT)
+    text, here = cel.get("expression") or "", f"{path}.cel.expression"
+    if len(text) > EXPRESSION_LIMIT:
+        return rules.too_long(here, EXPRESSION_LIMIT)
+    try:
+        compiled = program.compile_expression(text, {"device": DEVICE})
+    except program.CompileError as error:
+        return rules.invalid(here, text, f"compilation failed: {error}")
+    if not program.expects(compiled, types.BOOL):
+        return rules.invalid(here, text, "must evaluate to bool or the unknown type")
     return []
 
 

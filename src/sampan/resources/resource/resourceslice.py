@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sampan.api import kinds, names
+from sampan.api.errors import quoted
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import cells, rules
@@ -20,6 +21,33 @@ MAX_COUNTER_SETS = 8
 _PLACES = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is "
 _PLACES += "required"
 _ONE_TERM = "must have exactly one node selector term"
+
+
+def defaults(obj: Json) -> None:
+    """Lists of attribute values and mappings are behind gates that are off in this version."""
+    for device in (obj.get("spec") or {}).get("devices") or ():
+        device.pop("nodeAllocatableResourceMappings", None)
+        for attribute in (device.get("attributes") or {}).values():
+            for field in ("bools", "ints", "strings", "versions"):
+                attribute.pop(field, None)
+
+
+def prepare(new: Json, old: Json | None, subresource: str) -> None:
+    """A taint says since when it is there: this write, as its manager's entry dates it."""
+    meta = new["metadata"]
+    times = [entry["time"] for entry in meta.get("managedFields") or () if entry.get("time")]
+    now = max(times) if old is not None and times else meta.get("creationTimestamp")
+    for device in (new.get("spec") or {}).get("devices") or ():
+        for taint in device.get("taints") or ():
+            taint.setdefault("timeAdded", now)
+
+
+def warnings(new: Json, old: Json | None) -> list[str]:
+    driver = (new.get("spec") or {}).get("driver") or ""
+    if driver == driver.lower() or (old and (old.get("spec") or {}).get("driver") == driver):
+        return []
+    says = f"driver names should be lowercase; {quoted(driver)} contains uppercase characters"
+    return [f"spec.driver: {says}"]
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
@@ -106,7 +134,10 @@ RESOURCESLICE = Resource(
     id=kinds.RESOURCESLICES,
     schema="io.k8s.api.resource.v1.ResourceSlice",
     singular="resourceslice",
+    defaults=defaults,
+    prepare=prepare,
     validate=validate,
+    warnings=warnings,
     columns=(
         cells.NAME,
         cells.column("Node", cells.field("spec", "nodeName", default=cells.UNSET)),
