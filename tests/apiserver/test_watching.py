@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 from sampan.api.protobuf import decode_request
 from sampan.apiserver.framed import MEDIA_TYPE
 from sampan.std.http import Feed, Sink
+from sampan.std.websocket import PING, PONG, TEXT, Decoder, Frame, close, encode
 from tests.apiserver.test_reads import MAPS, fill, watching
 
 if TYPE_CHECKING:
@@ -125,3 +127,50 @@ async def test_a_continue_token_is_checked(server: Asker, sent: str, why: str) -
     status, answer = await server.ask("GET", f"{MAPS}?continue={query}")
     prefix = "invalid continue token: continue key is not valid"
     assert (status, answer["message"]) == (400, prefix + why)
+
+
+class Wire:
+    """Both ends of an upgraded connection: what the client says, and what it gets."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Queue[bytes] = asyncio.Queue()
+        self.got: asyncio.Queue[Frame] = asyncio.Queue()
+        self.decoder = Decoder()
+        self.closed = False
+
+    async def read(self, limit: int = 65536) -> bytes:
+        return await self.said.get()
+
+    async def write(self, data: bytes) -> None:
+        for frame in self.decoder.feed(data):
+            self.got.put_nowait(frame)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_watch_goes_over_a_websocket(server: Asker) -> None:
+    await fill(server, 1)
+    asked = {"upgrade": "websocket", "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    response = await server.raw("GET", f"{MAPS}?watch=1", connection="Upgrade", **asked)
+    assert response.status == 101
+    assert response.headers["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    assert response.upgrade is not None
+    wire = Wire()
+    running = asyncio.create_task(response.upgrade(wire))
+    await server.make(MAPS, {"metadata": {"name": "n"}})
+    found = []
+    for _ in range(2):
+        frame = await wire.got.get()
+        assert frame.opcode == TEXT
+        event = orjson.loads(frame.payload)
+        found.append((event["type"], event["object"]["metadata"]["name"]))
+    assert found == [("ADDED", "m000"), ("ADDED", "n")]
+    wire.said.put_nowait(encode(Frame(PING, b"x"), mask=True))
+    assert await wire.got.get() == Frame(PONG, b"x")
+    wire.said.put_nowait(encode(close(), mask=True))
+    await running
+    assert wire.closed
+    watched = server.api.catalog.find("", "v1", "configmaps")
+    assert watched is not None
+    assert not watched.collection.takers

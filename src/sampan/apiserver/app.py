@@ -20,8 +20,10 @@ from sampan.apiserver.authz.attributes import attributes_of
 from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.call import Call, call_for
 from sampan.apiserver.discovery import GROUPS, Discovery
+from sampan.apiserver.flows import Flows
 from sampan.apiserver.health import ENDPOINTS, Check, answer_health, version
 from sampan.apiserver.meters import Meters
+from sampan.apiserver.options import check_timeout
 from sampan.apiserver.refusals import no_such_method, no_such_resource
 from sampan.apiserver.request import RequestInfo, read_path
 from sampan.apiserver.router import Router
@@ -36,6 +38,7 @@ Page = Callable[[Request], Awaitable[Response]]
 """A plain path's handler: metrics, OpenAPI, the issuer's documents."""
 
 READ_ONLY = frozenset({"get", "list", "watch"})
+AUDIT_ID_MAX = 64
 LONG_RUNNING = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 
 
@@ -58,6 +61,8 @@ class App:
     discovery: Discovery
     aggregator: Aggregator
     meters: Meters
+    flows: Flows
+    new_uid: Callable[[], str]
     checks: Mapping[str, Check]
     pages: Mapping[str, Page]
     program: str = "0"
@@ -72,8 +77,9 @@ class App:
         info = read_path(request.method, request.path, request.query)
         started = self.meters.begin()
         warnings: list[str] = []
+        noted: dict[str, str] = {"audit-id": self._audit_id(request)}
         try:
-            response = await self._serve(request, info, warnings, known)
+            response = await self._serve(request, info, warnings, known, noted)
         except ApiError as error:
             response = error_answer(error, request, warnings)
         except StoreFailed as error:
@@ -85,15 +91,29 @@ class App:
             _log.error("request failed", exc=error, method=request.method, path=request.path)
             broken = InternalError(f"Internal error occurred: {type(error).__name__}")
             response = error_answer(broken, request)
+        response.headers.update(noted)
         media = request.headers.get("content-type", "")
         self.meters.end(started, info, response.status, request.query, media)
         return response
 
+    def _audit_id(self, request: Request) -> str:
+        """The client's own, or a new one."""
+        return request.headers.get("audit-id", "")[:AUDIT_ID_MAX] or self.new_uid()
+
     async def _serve(
-        self, request: Request, info: RequestInfo, warnings: list[str], known: User | None
+        self,
+        request: Request,
+        info: RequestInfo,
+        warnings: list[str],
+        known: User | None,
+        noted: dict[str, str],
     ) -> Response:
+        """`noted` are headers that every answer gets, whatever becomes of the request."""
         asker = known or self.authenticator.authenticate(request, warnings.append)
         user = impersonated(request, asker, self.authorizer.may_impersonate)
+        noted.update(self.flows.headers(user, info))
+        if request.query and not self._lasting(info):
+            check_timeout(request.query)
         self.authorizer.require(attributes_of(user, info))
         if not info.resource_request:
             return await self._plain(request, user)

@@ -28,6 +28,7 @@ from sampan.apiserver.bootstrap import Cluster, Kept, bootstrap
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.custom import CustomResources
 from sampan.apiserver.discovery import Discovery
+from sampan.apiserver.flows import Flows
 from sampan.apiserver.health import Check
 from sampan.apiserver.housekeeping import EVENT_TTL_S, Housekeeping
 from sampan.apiserver.meters import Meters
@@ -123,7 +124,8 @@ async def assemble(
     aggregator = Aggregator(parts, catalog, options.front_proxy)
     discovery, meters = Discovery(catalog, aggregator), Meters(Registry(), clock)
     app = App(
-        authenticator, authorizer, catalog, router, discovery, aggregator, meters, {}, {},
+        authenticator, authorizer, catalog, router, discovery, aggregator, meters,
+        Flows(cacher), parts.new_uid, {}, {},
         __version__, options.limits,
     )  # fmt: skip
     housekeeping = Housekeeping(parts, event_ttl_s=options.event_ttl_s)

@@ -48,6 +48,22 @@ def number(query: Query, name: str) -> int | None:
     return found
 
 
+_UNITS = r"(?:ns|us|µs|μs|ms|s|m|h)"
+_DURATION = re.compile(rf"[+-]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+){_UNITS})+)")
+
+
+def check_timeout(query: str) -> None:
+    """`?timeout=` must be a duration as Go writes it. Raises BadRequest."""
+    if "timeout=" not in query:
+        return
+    text = one(read_query(query), "timeout")
+    if text and not _DURATION.fullmatch(text):
+        why = "missing unit in" if re.fullmatch(r"[+-]?[0-9.]*[0-9]", text) else "invalid"
+        raise BadRequest(
+            f'invalid timeout specified in the request URL - time: {why} duration "{text}"'
+        )
+
+
 def invalid(kind: str, errors: list[FieldError]) -> Invalid:
     return Invalid.of(ResourceId(META, "v1", "", kind), "", errors)
 

@@ -13,6 +13,7 @@ import base64
 import hashlib
 import os
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -39,6 +40,19 @@ def accept_key(key: str) -> str:
     """`Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (§4.2.2)."""
     digest = hashlib.sha1(key.strip().encode() + _GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()
+
+
+def is_asked(headers: Mapping[str, str]) -> bool:
+    """Whether a request wants to become a WebSocket."""
+    return headers.get("upgrade", "").lower() == "websocket" and "sec-websocket-key" in headers
+
+
+def accept_headers(key: str, protocol: str) -> dict[str, str]:
+    """The headers of the 101 that grants it."""
+    headers = {
+        "upgrade": "websocket", "connection": "Upgrade", "sec-websocket-accept": accept_key(key),
+    }  # fmt: skip
+    return {**headers, "sec-websocket-protocol": protocol} if protocol else headers
 
 
 def new_key() -> str:

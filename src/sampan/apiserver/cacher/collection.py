@@ -48,6 +48,7 @@ class EventTaker(Protocol):
 class Space:
     """One namespace's objects; names are sorted when somebody asks, not on every write."""
 
+    name: str
     items: dict[str, Item]
     order: list[str] | None = None
 
@@ -151,7 +152,8 @@ class Collection:
     def _put(self, item: Item) -> None:
         space = self.spaces.get(item.namespace)
         if space is None:
-            space = self.spaces[item.namespace] = Space({})
+            space = self.spaces[item.namespace] = Space(item.namespace, {})
+        item.namespace = space.name  # one text for all of them
         if item.name not in space.items:
             self.count += 1
             order = space.order

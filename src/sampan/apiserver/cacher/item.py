@@ -32,7 +32,8 @@ class Item:
         self.name = name
         self.revision = revision
         self.body = body
-        self.created = created
+        # One number for both while the object has not changed: at 100,000 objects it counts.
+        self.created = revision if created == revision else created
         self._labels: Mapping[str, str] | None = None
 
     @property

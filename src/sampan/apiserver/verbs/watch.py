@@ -23,6 +23,8 @@ from sampan.apiserver.options import ListOptions, list_options
 from sampan.apiserver.selection import selection_for
 from sampan.apiserver.served import Served
 from sampan.apiserver.verbs.list import reached, revision_of
+from sampan.apiserver.verbs.watch_socket import over_socket
+from sampan.std import websocket
 from sampan.std.http import Detach, Feed, Response, Sink
 from sampan.store.base import Change, Compacted
 
@@ -62,17 +64,26 @@ async def watch(
         "content-type": MEDIA_TYPE if framed else JSON, "cache-control": "no-cache, private",
     }  # fmt: skip
     add_warnings(headers, call.warnings)
+    feed = await _feed(plan, served, call, cacher, version)
+    if websocket.is_asked(call.request.headers):
+        return over_socket(call.request, headers, feed, framed=framed)
+    return Response(200, headers, feed)
+
+
+async def _feed(plan: Plan, served: Served, call: Call, cacher: Cacher, version: int) -> Feed:
+    """The events, or the one that says why there are none."""
+    framed = call.wish.media_type == PROTOBUF
     try:
         await _begin(plan, served, cacher, version)
     except (Timeout, Expired) as error:
-        return Response(200, headers, _only(error, framed=framed))
+        return _only(error, framed=framed)
     form = served.framed(call.form(served)) if framed else call.form(served)
 
     def attach(sink: Sink) -> Detach:
-        watcher = Watcher(served.collection, selection, form, sink)
+        watcher = Watcher(served.collection, plan.selection, form, sink)
         return _attach(watcher, plan, cacher)
 
-    return Response(200, headers, Feed(attach))
+    return Feed(attach)
 
 
 async def _begin(plan: Plan, served: Served, cacher: Cacher, version: int) -> None:

@@ -52,10 +52,7 @@ PLAIN = Protocol("", status=False)
 
 
 def is_websocket(request: Request) -> bool:
-    return (
-        request.headers.get("upgrade", "").lower() == "websocket"
-        and "sec-websocket-key" in request.headers
-    )
+    return ws.is_asked(request.headers)
 
 
 def offered(request: Request) -> list[str]:
@@ -73,12 +70,7 @@ def choose(request: Request, known: tuple[Protocol, ...]) -> Protocol | None:
 
 
 def accept_headers(request: Request, protocol: str) -> dict[str, str]:
-    headers = {
-        "upgrade": "websocket",
-        "connection": "Upgrade",
-        "sec-websocket-accept": ws.accept_key(request.headers["sec-websocket-key"]),
-    }
-    return {**headers, "sec-websocket-protocol": protocol} if protocol else headers
+    return ws.accept_headers(request.headers["sec-websocket-key"], protocol)
 
 
 class Channels:
