@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from sampan.api import decode
 from sampan.api.body import Body, read_json, read_yaml, shown
+from sampan.api.decode import Decoded
 from sampan.api.errors import (
     BadRequest,
     FieldError,
@@ -126,24 +128,49 @@ def read_object(call: Call, served: Served, validation: str) -> Json:
     return found
 
 
+def read_as(
+    call: Call, kind: ResourceId, schema: str, validation: str, *, also: tuple[str, ...] = ()
+) -> Json:
+    """The body as an object that no resource serves (Scale, Eviction, TokenRequest); `also` are
+    other apiVersions that mean the same.
+    """
+    body = read_value(call, kind, duplicates=validation != "Ignore")
+    obj: Json = body.value
+    if obj.get("apiVersion") in also:
+        obj["apiVersion"] = kind.api_version
+    check_kind(obj, kind)
+    try:
+        decoded = decode.decode(obj, schema)
+    except DecodeError as error:
+        raise _cannot(kind, str(error)) from error
+    _complain(call, kind, decoded, validation, body)
+    return decoded.obj
+
+
 def typed(call: Call, served: Served, obj: Json, validation: str, body: Body | None = None) -> Json:
     """Decode by the schema; unknown and duplicate fields are refused, warned of, or dropped."""
     try:
         decoded = served.decode(obj)
     except DecodeError as error:
         raise _cannot(served.id, str(error)) from error
-    unknown = decoded.complaints
-    duplicates = list(body.duplicates) if body is not None else []
-    if (unknown or duplicates) and validation == "Strict":
-        listed = ", ".join(duplicates + unknown)
-        raise _cannot(served.id, f"strict decoding error: {listed}")
-    if validation == "Warn":
-        for text in (*(body.warnings if body is not None else ()), *unknown):
-            call.warn(text)
+    _complain(call, served.id, decoded, validation, body)
     found = decoded.obj
     found["kind"], found["apiVersion"] = served.id.kind, served.id.api_version
     found.setdefault("metadata", {})
     return found
+
+
+def _complain(
+    call: Call, kind: ResourceId, decoded: Decoded, validation: str, body: Body | None
+) -> None:
+    unknown = decoded.complaints
+    duplicates = list(body.duplicates) if body is not None else []
+    if (unknown or duplicates) and validation == "Strict":
+        listed = ", ".join(duplicates + unknown)
+        raise _cannot(kind, f"strict decoding error: {listed}")
+    if validation == "Warn":
+        for text in (*(body.warnings if body is not None else ()), *unknown):
+            call.warn(text)
 
 
 def _cannot(kind: ResourceId, text: str) -> BadRequest:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -57,7 +60,8 @@ class WebhookCalls:
         except ApiError as error:
             raise Unanswered(f'failed to call webhook: Post "{url}": {error.message}') from error
         except (Unreachable, ValueError, OSError) as error:
-            raise Unanswered(f'failed to call webhook: Post "{url}": {error}') from error
+            why = reason(error, urlsplit(url).netloc)
+            raise Unanswered(f'failed to call webhook: Post "{url}": {why}') from error
         if response.status != 200:
             text = content[:200].decode("utf-8", "replace").strip()
             raise Unanswered(
@@ -162,3 +166,15 @@ def _patch(response: Json, lead: str) -> list[Json]:
     if not isinstance(operations, list):
         raise Unanswered(f"{lead}the patch is no list of operations")
     return operations
+
+
+def reason(error: BaseException, authority: str) -> str:
+    """Why nobody answered, in Go's words."""
+    cause = error.__cause__ or error
+    if isinstance(cause, TimeoutError):
+        return "context deadline exceeded"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"tls: failed to verify certificate: x509: {cause.verify_message}"
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
+        return f"dial tcp {authority}: connect: {os.strerror(cause.errno).lower()}"
+    return str(error)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import orjson
 
-from sampan.api import decode, selectors
+from sampan.api import selectors
 from sampan.api.errors import BadRequest, Forbidden, InternalError, NotFound, TooManyRequests
 from sampan.api.meta import Json, ResourceId
 from sampan.apiserver.answers import answer
 from sampan.apiserver.attempts import CREATE, Attempt
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import DeleteOptions, delete_options, write_options
-from sampan.apiserver.reading import check_kind, read_value
+from sampan.apiserver.reading import read_as
 from sampan.apiserver.registry import delete as deleting
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.modify import modify
@@ -20,6 +20,7 @@ from sampan.apiserver.verbs.binding import CREATED
 from sampan.std.http import Response
 
 EVICTION = ResourceId("policy", "v1", "", "Eviction")
+BETA = "policy/v1beta1"
 SCHEMA = "io.k8s.api.policy.v1.Eviction"
 MAX_DISRUPTED = 2000
 REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
@@ -33,9 +34,7 @@ class Evictions:
 
     async def create(self, served: Served, call: Call) -> Response:
         query = write_options(call.query, "CreateOptions")
-        body = read_value(call, EVICTION).value
-        check_kind(body, EVICTION)
-        eviction = decode.normal(body, SCHEMA)
+        eviction = read_as(call, EVICTION, SCHEMA, query.validation, also=(BETA,))
         info = call.info
         if (eviction["metadata"].get("name") or "") != info.name:
             raise BadRequest("name in URL does not match name in Eviction object")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sampan.api import decode, managed, schema
+from sampan.api.body import Body
 from sampan.api.errors import Invalid, NotFound
+from sampan.api.leaves import DecodeError
 from sampan.api.managed_scale import of_scale, onto_parent
 from sampan.api.meta import Json, ResourceId
-from sampan.api.patch import json_patch, merge_patch_of
+from sampan.api.patch import json_patch, merge_patch_of, undecodable
 from sampan.api.resource import Column, Resource
 from sampan.api.strategic import strategic_merge
 from sampan.apiserver.answers import answer
 from sampan.apiserver.cacher.item import Item
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, one, write_options
-from sampan.apiserver.reading import check_kind, media_type, read_value
+from sampan.apiserver.reading import media_type, read_as
 from sampan.apiserver.refusals import no_such_method
 from sampan.apiserver.registry import update as registry
 from sampan.apiserver.registry.base import Parts
@@ -65,9 +67,7 @@ class Scales:
             return self._answer(served, call, self._current(served, call))
         if method == "PUT":
             options = write_options(call.query, "UpdateOptions")
-            body = read_value(call, SCALE).value
-            check_kind(body, SCALE)
-            scale = decode.normal(body, SCHEMA)
+            scale = read_as(call, SCALE, SCHEMA, options.validation)
             check_name(scale, call.info.name)
             retry = not scale["metadata"].get("resourceVersion")
             change = self._change(served, call, lambda _current: scale, retry=retry)
@@ -77,10 +77,10 @@ class Scales:
             options = write_options(call.query, "PatchOptions", apply=media == APPLY)
             if media == APPLY:
                 return await self._apply(served, call, options)
-            sent = read_patch(call.request.body, media, options.validation).value
+            sent = read_patch(call.request.body, media, options.validation)
             change = self._change(
-                served, call, lambda current: _patched(current, sent, media),
-                retry=not names_revision(sent),
+                served, call, lambda current: _patched(call, current, sent, options.validation),
+                retry=not names_revision(sent.value),
             )  # fmt: skip
         else:
             raise no_such_method()
@@ -133,7 +133,8 @@ class Scales:
             _check(scale, call.info.name)
             scales.onto(current, scale, paths)
             said = scale["metadata"].get("resourceVersion")
-            current["metadata"]["resourceVersion"] = said or ""
+            if said:
+                current["metadata"]["resourceVersion"] = said
             return current
 
         return Change(call.info.name, scaled, "scale", retry=retry)
@@ -155,13 +156,25 @@ def _form(served: Served, call: Call) -> Form:
     return MetadataOnly(WHOLE, api_version)
 
 
-def _patched(current: Json, sent: object, media: str) -> Json:
+def _patched(call: Call, current: Json, sent: Body, validation: str) -> Json:
+    """The Scale after a patch. Raises Invalid when it no longer is one."""
+    media = media_type(call)
     if media == JSON_PATCH:
-        patched = json_patch(current, sent)
+        patched = json_patch(current, sent.value)
     else:
         merge = merge_patch_of if media == MERGE else _strategic
-        patched = merge(current, sent)
-    return {**decode.normal(patched, SCHEMA), "kind": SCALE.kind}
+        patched = merge(current, sent.value)
+    try:
+        decoded = decode.decode(patched, SCHEMA)
+    except DecodeError as error:
+        raise undecodable(patched, str(error)) from error
+    found = [*sent.duplicates, *decoded.complaints]
+    if found and validation == "Strict":
+        raise undecodable(patched, f"strict decoding error: {', '.join(found)}")
+    if validation == "Warn":
+        for text in found:
+            call.warn(text)
+    return {**decoded.obj, "kind": SCALE.kind}
 
 
 def _strategic(current: Json, sent: object) -> Json:

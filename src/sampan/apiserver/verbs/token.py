@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from sampan.api import decode, kinds
+from sampan.api import kinds
 from sampan.api.errors import BadRequest, Conflict, FieldError, Invalid, NotFound, details_of
 from sampan.api.meta import Json, ResourceId
 from sampan.apiserver.answers import answer
@@ -16,7 +16,7 @@ from sampan.apiserver.authn.accounts import AccountTokens, Bound
 from sampan.apiserver.cacher.item import head_of
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import write_options
-from sampan.apiserver.reading import check_kind, read_value
+from sampan.apiserver.reading import read_as
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.served import Served
 from sampan.resources.authentication import tokenrequest
@@ -38,9 +38,7 @@ class TokenRequests:
 
     async def create(self, served: Served, call: Call) -> Response:
         options = write_options(call.query, "CreateOptions")
-        body = read_value(call, TOKENREQUEST).value
-        check_kind(body, TOKENREQUEST)
-        request = decode.normal(body, SCHEMA)
+        request = read_as(call, TOKENREQUEST, SCHEMA, options.validation)
         info = call.info
         item = served.collection.get(info.namespace, info.name)
         if item is None:
