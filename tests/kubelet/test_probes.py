@@ -46,6 +46,26 @@ def test_readiness_follows_its_probe(tmp_path: Path) -> None:
     assert any(event.startswith("Unhealthy: Readiness probe failed: ") for event in bench.events())
 
 
+def test_readiness_is_asked_and_told_while_the_container_ends(tmp_path: Path) -> None:
+    """Who still has a connection to it must learn that it drains no more."""
+
+    async def story(bench: Any) -> None:
+        bench.runtime.exec_codes[("good",)] = 0
+        bench.pod("p", app("c", "sleep", "1000", readinessProbe=probe(periodSeconds=1)))
+        await until(lambda: bench.condition("Ready") == "True")
+        worker = next(iter(bench.kubelet.workers.values()))
+        bench.mark_deleted(grace=30)
+        await asyncio.sleep(1)
+        assert worker.saying.status["containerStatuses"][0]["ready"]
+        bench.runtime.exec_codes[("good",)] = 1
+        begun = bench.clock.monotonic()
+        await until(lambda: not worker.saying.status["containerStatuses"][0]["ready"])
+        assert bench.clock.monotonic() - begun < 4
+        assert worker.stopping
+
+    play(tmp_path, story)
+
+
 def test_a_ready_container_is_ready_at_once(tmp_path: Path) -> None:
     async def story(bench: Any) -> None:
         bench.runtime.exec_codes[("good",)] = 0

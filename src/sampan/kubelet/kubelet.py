@@ -93,7 +93,9 @@ class Kubelet:
 
     def wake(self, uid: str) -> None:
         """Something of this pod is another than it was."""
-        if uid in self.workers:
+        worker = self.workers.get(uid)
+        if worker is not None:
+            worker.say_while_ending()
             self.queue.add(uid)
 
     def pods(self) -> list[Json]:

@@ -60,6 +60,7 @@ class Worker:
         self.mirror: Json | None = None
         """The API's copy of a static pod."""
         self.ending: Ending | None = None
+        self.stopping = False
         self.killed = False
         self.buried = False
         self.sandbox = PodSandbox(kit)
@@ -97,6 +98,13 @@ class Worker:
         if self.ending is not None and self.ending.deleted and not self.buried:
             await self._bury()
         return None
+
+    def say_while_ending(self) -> None:
+        """Its containers are being stopped, which may take long: whether they still are ready, and
+        which have ended, is told meanwhile.
+        """
+        if self.stopping:
+            self._say()
 
     async def refresh_volumes(self) -> None:
         """Bring what volumes show up to date."""
@@ -224,7 +232,11 @@ class Worker:
 
     async def _end(self) -> None:
         self._say()
-        await self._stop_all()
+        self.stopping = True
+        try:
+            await self._stop_all()
+        finally:
+            self.stopping = False
         self._say(terminated=True)
         for box in self._seen().sandboxes:
             await self.sandbox.remove(self.pod, box.spec.id, box.netns)

@@ -202,7 +202,7 @@ class Informer:
                         heard = now()
                         silence.reschedule(heard + SILENCE_S)
         except TimeoutError:
-            _LOG.warning("the watch is silent, and begun again", resource=self.rid.qualified)
+            _LOG.info("the watch is silent, and begun again", resource=self.rid.qualified)
 
     def _take(self, event: WatchEvent) -> None:
         revision = event.object.get("metadata", {}).get("resourceVersion", "")
