@@ -219,11 +219,11 @@ def test_a_refusal_is_not_told_before_the_news_that_the_pod_builds_on_are_heard(
 def test_a_cache_that_never_catches_up_does_not_silence_the_refusal() -> None:
     async def scene(api: FakeApi) -> None:
         api.put(kinds.NODES, node("n1", capacity={"cpu": "1"}))
-        await asyncio.sleep(700)
+        await asyncio.sleep(200)
         api.put(kinds.NODES, node("n1", capacity={"cpu": "2"}))
         api.put(kinds.PODS, waiting("p", cpu="8"))
         await asyncio.sleep(10)
         (text,) = messages(api)
         assert text.startswith("FailedScheduling: 0/1 nodes are available: 1 Insufficient cpu.")
 
-    play(scene, lambda api: LateNews(api, "nodes", 600))
+    play(scene, lambda api: LateNews(api, "nodes", 100))
