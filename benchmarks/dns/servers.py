@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
-PORTS = {"sampan mmsg": 5501, "sampan plain": 5502, "knot": 5503, "unbound": 5504, "coredns": 5505}
+PORTS = {"sampan native": 5500, "sampan mmsg": 5501, "sampan plain": 5502, "knot": 5503, "unbound": 5504, "coredns": 5505}
 COREFILE = """.:{port} {{
     errors
     ready 127.0.0.1:{ready}
@@ -126,7 +126,7 @@ def prepare(folder: Path, services: int) -> None:
 def commands(folder: Path) -> dict[str, list[str]]:
     """How to start those that this machine has."""
     found: dict[str, list[str]] = {}
-    for name, receive in (("sampan mmsg", "mmsg"), ("sampan plain", "plain")):
+    for name, receive in (("sampan native", "native"), ("sampan mmsg", "mmsg"), ("sampan plain", "plain")):
         port = PORTS[name]
         path = folder / f"Corefile.{receive}"
         path.write_text(

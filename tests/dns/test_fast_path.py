@@ -139,6 +139,19 @@ async def test_denials_below_a_name_end_when_the_name_begins() -> None:
         assert "10.1.0.77" in str(reply.answer)
 
 
+async def test_the_log_hears_of_every_query_also_of_those_whose_answer_is_at_hand() -> None:
+    corefile = FIXED.replace("errors", "errors\n log . {remote}:{port}:{>id}:{rcode}")
+    async with desk(corefile, *DEMO) as server:
+        wire = dns.message.make_query("cluster.local.", "A", id=7).to_wire()
+        first = await server.wire(wire, Client("192.0.2.1", 1001))
+        again = await server.wire(b"\0\x09" + wire[2:], Client("192.0.2.2", 1002))
+        assert again == b"\0\x09" + first[2:]
+        assert server.log.lines[-2:] == [
+            "[INFO] 192.0.2.1:1001:7:NOERROR", "[INFO] 192.0.2.2:1002:9:NOERROR"
+        ]  # fmt: skip
+        assert len(server.answerer.memo.heard) == 1
+
+
 async def test_most_answers_about_the_cluster_are_taken_by_the_fast_path() -> None:
     script = [(name, kind, {}) for name in NAMES[:10] for kind in KINDS[:4]]
     hits = await _same(script)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import NamedTuple
 
-from sampan.dns.plugin import Validity
+from sampan.dns.plugin import Client, Validity
 from sampan.linux.base.datagrams import NewRow, Rows
 
 MAX_ROWS = 1 << 16
@@ -30,14 +30,16 @@ LARGEST_BELOW = 512
 """Replies up to this size have no compression, so that they do not depend on the question."""
 Count = Callable[[int, float], None]
 """Takes a number of repeated replies and the seconds that one of them took."""
+Hears = tuple[Callable[[Client, int], None], ...]
 Rotation = tuple[int, Callable[[int], bytes]]
 
 
 class Key(NamedTuple):
-    """`below`: for every name with the same end."""
+    """`below`: for every name with the same end. `heard`: somebody hears of each hit."""
 
     bytes: bytes
     below: bool = False
+    heard: bool = False
 
 
 class Row:
@@ -46,7 +48,7 @@ class Row:
     """
 
     __slots__ = (
-        "count", "counts", "hits", "ident", "make", "size", "turn",
+        "count", "counts", "hears", "hits", "ident", "make", "size", "turn",
         "turns", "until",
     )  # fmt: skip
 
@@ -65,6 +67,7 @@ class Row:
         self.turn = 0
         self.until = until
         self.counts = counts
+        self.hears: Hears = ()
         self.hits = 0
         self.size = ROW_BYTES + len(first) + (RECORD_BYTES * self.count if rotation else 0)
 
@@ -84,6 +87,7 @@ class Memo:
         self.loop = loop
         self.rows: dict[bytes, Row] = {}
         self.denials: dict[bytes, Row] = {}
+        self.heard: dict[bytes, Row] = {}
         self.generation = 0
         """Goes up with every change; a reply that was begun before a change is not kept."""
         self.spent_s = 0.0
@@ -109,6 +113,16 @@ class Memo:
             return wire[:2] + row.next()
         return wire[:2] + self._missing_turn(wire[2:], row, self.loop)
 
+    def find_heard(self, wire: bytes, client: Client, now: float) -> bytes | None:
+        """The reply to a query that somebody wants to hear of, who is told."""
+        row = self.heard.get(wire[2:])
+        if row is None or row.until < now:
+            return None
+        row.hits += 1
+        for hear in row.hears:
+            hear(client, int.from_bytes(wire[:2]))
+        return wire[:2] + row.next()
+
     def _missing_turn(self, key: bytes, row: Row, loop: Rows) -> bytes:
         """The loop asks for rotations that it has not got."""
         row.turn, known = len(row.turns) - 1, len(row.turns)
@@ -133,12 +147,14 @@ class Memo:
         validity: Validity,
         counts: tuple[Count, ...],
         rotation: Rotation | None = None,
+        hears: Hears = (),
     ) -> None:
         """`wire` is the query, `first` the reply."""
-        if len(self.rows) + len(self.denials) >= self.limit or self.size >= MAX_BYTES:
+        kept = len(self.rows) + len(self.denials) + len(self.heard)
+        if kept >= self.limit or self.size >= MAX_BYTES:
             self.clear()
-        key, reply = Key(wire[2:]), first[2:]
-        if validity.below_labels and len(first) <= LARGEST_BELOW:
+        key, reply = Key(wire[2:], heard=bool(hears)), first[2:]
+        if validity.below_labels and not hears and len(first) <= LARGEST_BELOW:
             found = key_below(wire, validity.below_labels)
             if found:
                 key = Key(found, below=True)
@@ -146,11 +162,12 @@ class Memo:
         self._forget(key)
         self._last_ident = self._last_ident + 1 & 0xFFFFFFFF
         row = Row(self._last_ident, reply, validity.until, counts, rotation)
+        row.hears = hears
         self._table(key)[key.bytes] = row
         self.size += row.size
         if row.make is not None:
             row.make = self._counted(row, row.make)
-        if self.loop is not None:
+        if self.loop is not None and not hears:
             self._idents[row.ident] = row
             new = NewRow(row.ident, reply, row.until, row.count)
             self.loop.put(key.bytes, key.below, new)
@@ -169,6 +186,8 @@ class Memo:
         return counted
 
     def _table(self, key: Key) -> dict[bytes, Row]:
+        if key.heard:
+            return self.heard
         return self.denials if key.below else self.rows
 
     def drop(self, tags: Iterable[Hashable]) -> None:
@@ -183,6 +202,7 @@ class Memo:
         self.tell()
         self.rows.clear()
         self.denials.clear()
+        self.heard.clear()
         self._tagged.clear()
         self._idents.clear()
         self.size = 0
@@ -194,7 +214,7 @@ class Memo:
         if self.loop is not None:
             for ident, hits in self.loop.hits():
                 self._idents[ident].hits += hits
-        for table in (self.rows, self.denials):
+        for table in (self.rows, self.denials, self.heard):
             for row in table.values():
                 if row.hits:
                     self._tell(row)
@@ -205,8 +225,8 @@ class Memo:
         if row is None:
             return
         self.size -= row.size
-        if self.loop is not None:
-            row.hits += self.loop.drop(*key)
+        if self.loop is not None and not key.heard:
+            row.hits += self.loop.drop(key.bytes, key.below)
             del self._idents[row.ident]
         self._tell(row)
 

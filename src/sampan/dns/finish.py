@@ -11,6 +11,8 @@ from sampan.dns.render import MAX_SIZE, render
 
 # Options that are handed back as they came: NSID, EDNS expire, cookie, keepalive, padding.
 ECHOED = frozenset((3, 9, 10, 11, 12))
+# Beyond these sizes a datagram would be cut by links with usual MTUs (limits of NSD).
+SQUEEZED_FOR_SIX, SQUEEZED_FOR_FOUR = 1220, 1480
 _SHAPES = frozenset((codes.A, codes.AAAA, codes.MX))
 
 
@@ -56,8 +58,8 @@ def finish(query: Query, reply: Reply) -> bytes:
     if query.client.proto != "udp":
         return render(whole, MAX_SIZE)
     limit = max(512, edns.size) if edns and message.edns else 512
-    # Beyond these sizes a datagram would be cut by links with usual MTUs (limits of NSD).
-    return render(whole, limit, squeeze_over=1220 if query.client.family == 2 else 1480)
+    six = query.client.family == 2
+    return render(whole, limit, squeeze_over=SQUEEZED_FOR_SIX if six else SQUEEZED_FOR_FOUR)
 
 
 def question_size(query: Query) -> int:

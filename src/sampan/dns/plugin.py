@@ -153,6 +153,8 @@ class Reply(NamedTuple):
     counts: tuple[Callable[[int, float], None], ...] = ()
     """Whoever counts replies hears here of those that the fast path repeated: how many, and the
     seconds that each of them took."""
+    hears: tuple[Callable[[Client, int], None], ...] = ()
+    """Whoever must hear of each reply that the fast path repeated: its client and its ID."""
     stream: tuple[tuple[Record, ...], ...] = ()
     """A zone transfer: the answer sections of its messages."""
     seal: Seal | None = None

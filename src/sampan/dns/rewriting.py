@@ -47,6 +47,8 @@ class Rule:
 
     rewrite: Rewrite
     stops: bool
+    pure: bool = True
+    """What it does depends on the question alone."""
 
 
 def rule(words: Sequence[str]) -> Rule:
@@ -63,7 +65,14 @@ def rule(words: Sequence[str]) -> Rule:
     maker = _MAKERS.get(kind)
     if maker is None:
         raise CorefileError(f'invalid rule type "{words[0]}"')
-    return Rule(maker(arguments), mode != "continue")
+    return Rule(maker(arguments), mode != "continue", _is_pure(kind, arguments))
+
+
+def _is_pure(kind: str, words: Sequence[str]) -> bool:
+    if kind != "edns0":
+        return True
+    asked = any(word.startswith("{") and word not in ("{qname}", "{qtype}") for word in words)
+    return not asked and words[0].lower() != "subnet"
 
 
 # Names

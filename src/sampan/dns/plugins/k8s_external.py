@@ -65,6 +65,7 @@ class K8sExternal(Plugin):
         else:
             records, extra = await records_for(asked, services)
             # Ports keep the time to live of *kubernetes*.
+            assert self.view is not None
             ttl = self.view.cluster.ttl
             records = [r._replace(ttl=ttl) if r.type == codes.SRV else r for r in records]
         if not records:

@@ -10,7 +10,7 @@ from sampan.dns import codes, names
 from sampan.dns.classify import CLASSES, kind_of
 from sampan.dns.corefile import CorefileError
 from sampan.dns.finish import question_size, reply_size
-from sampan.dns.plugin import Handler, Plugin, Query, Reply
+from sampan.dns.plugin import Client, Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
 
 COMMON = (
@@ -98,6 +98,8 @@ class Rule:
 
 
 class Log(Plugin):
+    static = True
+
     def __init__(self, world: World) -> None:
         self.world = world
         self.rules: list[Rule] = []
@@ -116,7 +118,19 @@ class Log(Plugin):
             return reply
         if "all" in rule.classes or CLASSES[kind_of(query, reply)] in rule.classes:
             self.world.log.info(line(rule.parts, query, reply, seconds))
+            if reply.validity is not None:
+                return reply._replace(hears=(*reply.hears, self._again(rule, query, reply)))
         return reply
+
+    def _again(self, rule: Rule, query: Query, reply: Reply) -> Callable[[Client, int], None]:
+        """The line for the same question from another client."""
+        reply = reply._replace(hears=(), counts=())
+
+        def tell(client: Client, ident: int) -> None:
+            asked = query._replace(client=client, message=query.message._replace(id=ident))
+            self.world.log.info(line(rule.parts, asked, reply, 0.0))
+
+        return tell
 
 
 def line(parts: list[str | Show], query: Query, reply: Reply, seconds: float) -> str:

@@ -14,6 +14,7 @@ class Rewrite(Plugin):
 
     def __init__(self, rules: list[Rule]) -> None:
         self.rules = rules
+        self.static = all(rule.pure for rule in rules)
 
     async def answer(self, query: Query, following: Handler) -> Reply:
         asked, undo = query, list[Undo]()

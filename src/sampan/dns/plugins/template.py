@@ -12,12 +12,14 @@ from sampan.dns.arguments import Fall, go_uint
 from sampan.dns.expression import BadExpression, Evaluate, Node, compiled, is_reserved
 from sampan.dns.expression_functions import ASKED, environment
 from sampan.dns.message import Edns, Record, read_names
-from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure, reply_to
+from sampan.dns.plugin import Handler, Plugin, Query, Reply, Validity, failure, reply_to
 from sampan.dns.setup import Args, World
 from sampan.dns.zonefile import BadZone, record
+from sampan.std.metrics import Value
 
 MAX_PATTERN = 10000
 EXTENDED_ERROR = 15
+ASKS_CLIENT = re.compile(r"\.(Remote|Message|Meta)\b")
 NAME = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
 Fill = Callable[[Mapping[str, Any]], str]
 Data = dict[str, Any]
@@ -41,6 +43,8 @@ class Pattern:
     rcode: int = codes.NOERROR
     extended: tuple[int, bytes] | None = None
     fall: Fall = field(default_factory=Fall)
+    pure: bool = True
+    """What it makes depends on the question alone."""
 
 
 class Failed(Exception):
@@ -51,6 +55,7 @@ class Template(Plugin):
     def __init__(self, world: World) -> None:
         self.world = world
         self.patterns: list[Pattern] = []
+        self.static = True
 
     async def answer(self, query: Query, following: Handler) -> Reply:
         for pattern in self.patterns:
@@ -63,10 +68,12 @@ class Template(Plugin):
             if not found:
                 return failure(codes.SERVFAIL)
             labels = (query.server.name, found["Zone"], query.view, found["Class"], found["Type"])
-            self.world.counters.template_matches.labels(*labels).inc()
+            matches = self.world.counters.template_matches.labels(*labels)
+            matches.inc()
             if pattern.rcode == codes.SERVFAIL:
                 return failure(codes.SERVFAIL)
-            return await self._made(pattern, query, found)
+            reply = await self._made(pattern, query, found)
+            return reply if reply.validity is None else reply._replace(counts=(_more(matches),))
         return await following(query)
 
     async def _made(self, pattern: Pattern, query: Query, data: Data) -> Reply:
@@ -78,7 +85,7 @@ class Template(Plugin):
         except (BadZone, gotemplate.BadTemplate) as bad:
             return failure(codes.SERVFAIL, str(bad))
         answer: list[Record] = []
-        flags = reply_to(query).flags
+        flags, validity = reply_to(query).flags, Validity() if pattern.pure else None
         for one in sections["answer"]:
             answer.append(one)
             if one.type == codes.CNAME and query.type in (codes.A, codes.AAAA):
@@ -86,14 +93,24 @@ class Template(Plugin):
                 reply = await query.server.resolve(target)
                 answer += reply.answer
                 flags |= reply.flags & codes.TC
+                validity = None
         edns = None
         if pattern.extended is not None:
             code, reason = pattern.extended
             edns = Edns(4096, codes.DO, 0, ((EXTENDED_ERROR, code.to_bytes(2) + reason),))
         return Reply(
             pattern.rcode, tuple(answer), tuple(sections["authority"]),
-            tuple(sections["additional"]), flags, edns,
+            tuple(sections["additional"]), flags, edns, validity=validity,
         )  # fmt: skip
+
+
+def _more(matches: Value) -> Callable[[int, float], None]:
+    """Counts the replies that were not made anew."""
+
+    def count(number: int, seconds: float) -> None:
+        matches.value += number
+
+    return count
 
 
 def data_for(pattern: Pattern, query: Query) -> Data | None:
@@ -163,6 +180,8 @@ def setup(args: Args) -> Plugin:
     template = Template(args.world)
     while args.next():
         template.patterns.append(_pattern(args))
+    # Conditions ask about the client; a pattern that does must see every query.
+    template.static = not any(one.conditions or one.variables for one in template.patterns)
     return template
 
 
@@ -199,6 +218,7 @@ def _property(args: Args, name: str, pattern: Pattern) -> None:
         pattern.regexes += (_regex(args, word) for word in words)
     elif name in pattern.sections:
         pattern.sections[name] += (_fill(args, name, word) for word in words)
+        pattern.pure &= not any(ASKS_CLIENT.search(word) for word in words)
     elif name == "rcode":
         pattern.rcode = _rcode(args, words[0])
     elif name == "ederror":
