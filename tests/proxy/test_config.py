@@ -92,6 +92,27 @@ def test_only_iptables_mode_serves_node_ports_at_the_loopback() -> None:
     assert not bound[0].localhost_node_ports
 
 
+def test_a_process_listens_at_the_loopback_where_rules_cannot_serve_it() -> None:
+    def listening(**config: object) -> list[bool]:
+        return [one.loopback_listeners for one in families(**config)]
+
+    assert listening(mode="nftables") == [False, False]
+    assert listening(mode="nftables", nodePortAddresses=["localhost"]) == [True, True]
+    assert listening(mode="nftables", nodePortAddresses=["primary", "localhost"]) == [True, True]
+    assert listening(mode="nftables", nodePortAddresses=["127.0.0.0/8", "fd00::/16"]) == [
+        True,
+        False,
+    ]
+    assert listening(mode="nftables", nodePortAddresses=["all"]) == [True, True]
+    for mode in ("ebpf", "userspace"):
+        assert listening(mode=mode) == [True, True]
+        assert listening(mode=mode, nodePortAddresses=["primary"]) == [False, False]
+        off = {"KubeProxyNFTablesLocalhostNodePorts": False}
+        assert listening(mode=mode, featureGates=off) == [False, False]
+    for mode in ("iptables", "ipvs"):
+        assert listening(mode=mode, nodePortAddresses=["localhost"]) == [False, False]
+
+
 def test_pods_are_told_from_others_by_the_chosen_mode() -> None:
     both = families(clusterCIDR="10.244.0.0/16,fd00:1::/48")
     assert [one.detector.cidrs for one in both] == [("10.244.0.0/16",), ("fd00:1::/48",)]

@@ -378,6 +378,55 @@ def test_established_tcp_is_left_alone(
         flow.close()
 
 
+# Node ports at the loopback address.
+
+LOOPBACK = ("tcp 127.0.0.1:30080", "tcp [::1]:30080")
+
+
+@pytest.mark.parametrize(
+    ("mode", "flags", "served"),
+    [
+        ("iptables", (), (True, False)),
+        ("nftables", (), (False, False)),
+        ("nftables", ("--nodeport-addresses=primary,localhost",), (True, True)),
+        ("nftables", ("--nodeport-addresses=127.0.0.0/8,fd00:77::/64",), (True, False)),
+        ("ebpf", (), (True, True)),
+        ("ebpf", ("--nodeport-addresses=primary",), (False, False)),
+        ("userspace", (), (True, True)),
+        ("userspace", ("--nodeport-addresses=192.168.77.0/24",), (False, True)),
+    ],
+)
+def test_the_loopback_serves_node_ports_where_it_should(
+    mode: str,
+    flags: tuple[str, ...],
+    served: tuple[bool, bool],
+    lab: ModuleType,
+    api: Api,
+    start: Start,
+) -> None:
+    for v6, where, wanted in zip((False, True), LOOPBACK, served, strict=True):
+        api.put(service(v6=v6), endpoints("b1", v6=v6))
+        proxy = start(mode, *flags)
+        found = asked(lab, where, client="node")
+        assert (found == "b1") is wanted, f"{where}: {found}"
+        proxy.stop()
+
+
+def test_a_port_of_another_process_is_told_and_served_when_it_is_free(
+    lab: ModuleType, api: Api, start: Start
+) -> None:
+    with lab.inside("rp-node"):
+        other = socket.create_server(("127.0.0.1", 30080))
+    api.put(service(), endpoints("b1"))
+    proxy = start("nftables", "--nodeport-addresses=primary,localhost")
+    until(lambda: any(e["reason"] == "FailedToOpenNodePort" for e in api.fake.all(kinds.EVENTS)))
+    assert proxy.said("a node port is taken") == 1
+    assert asked(lab) == "b1"
+    assert asked(lab, "tcp 192.168.77.1:30080", client="outside") == "b1"
+    other.close()
+    until(lambda: asked(lab, LOOPBACK[0], client="node") == "b1", 15)
+
+
 # One mode after the other.
 
 CIRCUIT = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from typing import Any
 
 from sampan.api.meta import Key
@@ -21,6 +22,7 @@ from sampan.proxy.settings import FamilySettings, Settings
 
 NODE = "192.168.77.1"
 SETTINGS = Settings("n1", (FamilySettings(4, node_port_ips=(NODE,), node_ips=(NODE,)),))
+LISTENING = Settings("n1", (replace(SETTINGS.families[0], loopback_listeners=True),))
 KEY = Key("default", "web")
 
 
@@ -133,6 +135,7 @@ def test_cluster_ip_and_node_port_share_the_clients_that_stay() -> None:
 def test_node_ports_at_the_loopback_are_listeners_for_everyone() -> None:
     nft, helper = FakeNft(), FakeHelper()
     backend = LocalhostNodePorts(NftablesBackend(nft, SETTINGS), helper)
+    backend.configure(LISTENING)
 
     async def main() -> None:
         one, two = rules("10.244.1.11"), rules("10.244.1.12")
@@ -144,6 +147,85 @@ def test_node_ports_at_the_loopback_are_listeners_for_everyone() -> None:
         assert helper.questions[-1]["portals"][0]["targets"] == [["10.244.1.12", 8080]]
         await backend.load([backend.render(KEY, two, None)])
         assert helper.questions[-1]["close"] == ["default/web@127.0.0.1:30080"]
+
+    asyncio.run(main())
+
+
+def test_nobody_listens_at_the_loopback_unless_node_ports_are_served_there() -> None:
+    helper = FakeHelper()
+    backend = LocalhostNodePorts(NftablesBackend(FakeNft(), SETTINGS), helper)
+
+    async def main() -> None:
+        backend.configure(SETTINGS)
+        await backend.resync({KEY: rules("10.244.1.11")})
+        assert helper.questions == []
+        backend.configure(LISTENING)
+        await backend.resync({KEY: rules("10.244.1.11")})
+        assert len(helper.questions) == 1
+        backend.configure(SETTINGS)
+        await backend.resync({KEY: rules("10.244.1.11")})
+        assert helper.questions[-1]["only"] == []
+
+    asyncio.run(main())
+
+
+class Inside:
+    """The moving process' work without a process."""
+
+    def __init__(self) -> None:
+        self.mover = Mover()
+
+    async def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        return self.mover.answer(question)
+
+    async def ended(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        self.mover.answer({"only": []})
+
+
+def test_a_port_that_somebody_else_has_is_told_once_and_tried_again() -> None:
+    refused: list[tuple[Key, str]] = []
+
+    def with_port(number: int) -> Rules:
+        made = rules("127.0.0.1")
+        return made._replace(ports=tuple(p._replace(node_port=number) for p in made.ports))
+
+    async def main() -> None:
+        backend = LocalhostNodePorts(NftablesBackend(FakeNft(), LISTENING), Inside())
+        backend.refused = lambda key, why: refused.append((key, why))
+        backend.configure(LISTENING)
+        more = Key("default", "more")
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            taken, free = other.getsockname()[1], closed_port()
+            model = {KEY: with_port(taken), more: with_port(free)}
+            for _ in range(2):
+                await backend.resync(model)
+            assert [key for key, _ in refused] == [KEY]
+            assert f"127.0.0.1:{taken}" in refused[0][1]
+            socket.create_connection(("127.0.0.1", free)).close()
+        await backend.resync(model)
+        socket.create_connection(("127.0.0.1", taken)).close()
+        await backend.resync({})
+        with socket.socket() as sock:
+            assert sock.connect_ex(("127.0.0.1", taken)) != 0
+            assert sock.connect_ex(("127.0.0.1", free)) != 0
+
+    asyncio.run(main())
+
+
+def test_portals_and_listeners_of_one_process_do_not_close_each_other() -> None:
+    async def main() -> None:
+        mover = Mover()
+        mover.answer(question(portal("tcp", 1)))
+        loopback = {**portal("tcp", 1), "name": "l", "address": "127.0.0.1"}
+        mover.answer({"portals": [loopback], "only": ["l"], "kind": "loopback"})
+        assert set(mover._portals) == {"p/tcp", "l"}
+        mover.answer({"only": []})
+        assert set(mover._portals) == {"l"}
+        mover.answer({"only": [], "kind": "loopback"})
+        assert not mover._portals
 
     asyncio.run(main())
 

@@ -96,7 +96,7 @@ FLAGS: tuple[Flag, ...] = (
         "mapStringBool",
         "",
         "featureGates",
-        "Only KubeProxyNFTablesLocalhostNodePorts=true means something: node ports at 127.0.0.1.",
+        "KubeProxyNFTablesLocalhostNodePorts=false: no listeners at 127.0.0.1 and ::1.",
     ),
     Flag(
         "healthz-bind-address",

@@ -17,6 +17,8 @@ MODES = ("nftables", "iptables", "ipvs", "ebpf", "userspace")
 NFT_MODES = ("nftables", "ebpf", "userspace")
 """Modes whose rules are nftables'."""
 DEFAULT_MODE = "nftables"
+GATE = "KubeProxyNFTablesLocalhostNodePorts"
+"""False turns the listeners at the loopback off."""
 KIND = "KubeProxyConfiguration"
 GROUP = "kubeproxy.config.k8s.io"
 _ALL = {4: "0.0.0.0/0", 6: "::/0"}
@@ -185,6 +187,7 @@ def settings(
                 masquerade_bit=int(_block(config)["masqueradeBit"]),
                 node_port_ips=_node_port_ips(config, family, own, here),
                 localhost_node_ports=_localhost(config, family),
+                loopback_listeners=_listeners(config, family),
                 service_cidrs=tuple(c for c in service_cidrs if family_of(c) == family),
                 node_ips=own,
                 drop_invalid=not config["conntrack"]["tcpBeLiberal"],
@@ -280,6 +283,16 @@ def _node_port_ips(
 def _loopback(ip: str) -> bool:
     """Addresses at which the rules of no mode but iptables' serve node ports."""
     return ip.startswith("127.") or ip == "::1"
+
+
+def _listeners(config: Json, family: int) -> bool:
+    """Where nodePortAddresses hold the loopback address a process listens there, in the modes whose
+    rules cannot serve it. In nftables mode it must be asked for, as upstream: unset is primary.
+    """
+    if config["mode"] not in NFT_MODES or not config["featureGates"].get(GATE, True):
+        return False
+    loopback = "::1" if family == 6 else "127.0.0.1"
+    return any(contains(one, loopback) for one in _node_port_ranges(config, family, ()))
 
 
 def _localhost(config: Json, family: int) -> bool:

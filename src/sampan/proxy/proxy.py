@@ -297,6 +297,12 @@ class Proxy:
         if obj is not None:
             self.tell(obj, "Warning", "FailedToStartServiceHealthcheck", why)
 
+    def node_port_refused(self, key: Key, why: str) -> None:
+        """A node port at the loopback address is somebody else's."""
+        obj = self._services.get(key)
+        if obj is not None:
+            self.tell(obj, "Warning", "FailedToOpenNodePort", why)
+
     def _without_local(self, family: int, policy: str) -> float:
         """How many Services have endpoints, but none here, where the policy asks for one."""
         return sum(

@@ -44,6 +44,8 @@ class FamilySettings:
     """The addresses that serve node ports; None for every local one."""
     localhost_node_ports: bool = False
     """Whether 127.0.0.1 serves them, too (IPv4, iptables and userspace)."""
+    loopback_listeners: bool = False
+    """Whether a process of the proxy serves node ports at the loopback address (TCP)."""
     service_cidrs: tuple[str, ...] = ()
     """Addresses in here that no Service has are dropped."""
     node_ips: tuple[str, ...] = ()

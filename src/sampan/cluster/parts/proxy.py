@@ -21,6 +21,7 @@ from sampan.loop.events import Recorder
 from sampan.loop.informers import Informers
 from sampan.proxy.backend import Backend, BackendError
 from sampan.proxy.backends.iptables.backend import IptablesBackend
+from sampan.proxy.backends.userspace.localhost import LocalhostNodePorts
 from sampan.proxy.config import configuration, seconds
 from sampan.proxy.health import Wellbeing, health_pages
 from sampan.proxy.metrics import Metrics
@@ -88,6 +89,8 @@ def build(
         local_ips=lambda: local_ips(kernel.links),
         tell=recorder.event,
     )
+    if isinstance(backend, LocalhostNodePorts):
+        backend.refused = proxy.node_port_refused
     return ProxyPart(proxy, informers, recorder, config, kernel)
 
 

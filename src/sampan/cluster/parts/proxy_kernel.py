@@ -25,7 +25,7 @@ from sampan.proxy.backends.iptables.backend import IptablesBackend
 from sampan.proxy.backends.ipvs.backend import IpvsBackend, Options
 from sampan.proxy.backends.nftables.backend import NftablesBackend
 from sampan.proxy.backends.userspace.backend import UserspaceBackend
-from sampan.proxy.backends.userspace.localhost import GATE, LocalhostNodePorts
+from sampan.proxy.backends.userspace.localhost import LocalhostNodePorts
 from sampan.proxy.settings import Settings
 
 MOVER = "sampan.proxy.backends.userspace.mover"
@@ -74,21 +74,24 @@ class _Real:
     def virtual_servers(self) -> RealIpvs:
         return RealIpvs()
 
+    def rules(self) -> NftablesBackend:
+        return NftablesBackend(self.nft, NOTHING)
+
     def nftables(self) -> Backend[Any]:
-        rules = NftablesBackend(self.nft, NOTHING)
-        if self._config["featureGates"].get(GATE):
-            return LocalhostNodePorts(rules, RealHelper(MOVER))
-        return rules
+        return LocalhostNodePorts(self.rules(), RealHelper(MOVER))
 
     def iptables(self) -> Backend[Any]:
         return IptablesBackend([RealIptables(4), RealIptables(6)], NOTHING)
 
     def userspace(self) -> Backend[Any]:
-        return UserspaceBackend(self.nftables(), RealHelper(MOVER), NOTHING)
+        mover = RealHelper(MOVER)
+        return LocalhostNodePorts(UserspaceBackend(self.rules(), mover, NOTHING), mover)
 
     def ebpf(self) -> Backend[Any]:
         image = resources.files("sampan.proxy.backends.ebpf").joinpath("sockets.o").read_bytes()
-        return EbpfBackend(self.nftables(), RealSocketBalancer(self._cgroup, image), NOTHING)
+        sockets = RealSocketBalancer(self._cgroup, image)
+        inner = EbpfBackend(self.rules(), sockets, NOTHING)
+        return LocalhostNodePorts(inner, RealHelper(MOVER))
 
     def ipvs(self) -> Backend[Any]:
         asked = self._config["ipvs"]

@@ -261,23 +261,28 @@ class Mover:
     def __init__(self) -> None:
         self._portals: dict[str, TcpPortal | UdpPortal] = {}
         self._numbers: dict[str, int] = {}
+        self._kinds: dict[str, str] = {}
+        """Who asked for a portal: `only` is about one's own."""
         self._stays: dict[str, dict[str, tuple[tuple[str, int], float]]] = {}
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         """Open and change portals, close others; the numbers of all that were named."""
         errors = {}
         for portal in question.get("portals", ()):
+            self._kinds[portal["name"]] = question.get("kind", "")
             try:
                 self._set(portal, question.get("addresses", {}))
             except OSError as error:
-                errors[portal["name"]] = str(error)
+                errors[portal["name"]] = error.strerror or str(error)
         for name in question.get("close", ()):
             known = self._portals.pop(name, None)
             self._numbers.pop(name, None)
             if known is not None:
                 known.close()
         if question.get("only") is not None:
-            for name in set(self._portals) - set(question["only"]):
+            kind = question.get("kind", "")
+            mine = {name for name, one in self._kinds.items() if one == kind}
+            for name in (mine & self._portals.keys()) - set(question["only"]):
                 self._portals.pop(name).close()
                 self._numbers.pop(name, None)
         asked = [portal["name"] for portal in question.get("portals", ())]
