@@ -73,7 +73,8 @@ class Rig:
         self.resource.prepare(new, old, sub)
         self._allocate(new, old)
         rule = {"namespaced": self.resource.id.namespaced, "name_rule": self.resource.name_rule}
-        errors = metadata.validate_update(new, old, **rule)
+        checks = self.resource.status_metadata_checks if sub else self.resource.metadata_checks
+        errors = metadata.validate_update(new, old, checks=checks, **rule)
         self._refuse(new, errors + self.resource.validate(new, old, sub))
         self.objects[new["metadata"]["name"]] = new
         return copy.deepcopy(new)

@@ -217,7 +217,7 @@ def name_is_subdomain(name: str, prefix: bool) -> list[str]:
 
 def long_name(name: str, prefix: bool) -> list[str]:
     """A subdomain; kinds whose upstream rule is declared do not look at what is to be generated."""
-    return path_segment_prefix(name) if prefix else name_is_subdomain(name, prefix)
+    return [] if prefix else name_is_subdomain(name, prefix)
 
 
 def name_is_label(name: str, prefix: bool) -> list[str]:

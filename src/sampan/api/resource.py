@@ -22,6 +22,10 @@ STANDARD_VERBS = (
 )  # fmt: skip
 
 
+METADATA_OF_STATUS = ("labels", "annotations", "finalizers", "ownerReferences")
+"""What a status is not to say anew, in kinds that are strict about it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of the server-made table. `cell` takes the object and the time now (seconds
@@ -163,6 +167,15 @@ class Resource:
     """(name, is it a generateName prefix) -> complaints; None = DNS-1123 subdomain."""
     free_finalizers: bool = False
     """Finalizers need no domain: kinds that upstream does not hold to the core's rule."""
+    metadata_checks: str = "both"
+    """What the kind itself asks of metadata on update, beside what is asked of every kind (each
+    mistake is told as often as it is asked after): "whole" the rules of create, "changes" what may
+    not change, "both", "twice" the rules of create two times, or "none".
+    """
+    status_metadata_checks: str = "changes"
+    """Likewise on writes of status."""
+    status_keeps: tuple[str, ...] = ()
+    """Metadata that writes of status do not touch; "*": none of it."""
     storage: ResourceId | None = None
     """Where objects are kept when another version or group owns the storage (events.k8s.io,
     autoscaling/v1).

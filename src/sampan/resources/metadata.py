@@ -69,15 +69,36 @@ def validate_update(
     namespaced: bool,
     name_rule: NameRule | None = None,
     free_finalizers: bool = False,
+    checks: str = "both",
 ) -> Errors:
-    """The create rules and what may not change. Upstream runs both its common rules and the
-    kind's, so each mistake is a cause twice (the message shows it once).
+    """What is asked of every kind, and then what the kind asks (`Resource.metadata_checks`): a
+    mistake is a cause each time that somebody asks after it; the message shows it once.
     """
-    once = validate_create(
+    errors = validate_common(new, namespaced=namespaced) + _changes(new, old)
+    whole = validate_create(
         new, namespaced=namespaced, name_rule=name_rule, free_finalizers=free_finalizers
     )
-    once += _unchanged(new, old)
-    return once + once
+    changes = _changes(new, old)
+    if not free_finalizers:
+        changes += _standard("metadata.finalizers", new["metadata"].get("finalizers") or ())
+    return errors + {
+        "none": [], "changes": changes, "whole": whole, "both": changes + whole,
+        "twice": whole + whole,
+    }[checks]  # fmt: skip
+
+
+def validate_common(obj: Json, *, namespaced: bool) -> Errors:
+    """The rules that hold for every kind, asked when the kind's own are met."""
+    rule = names.name_is_path_segment
+    return validate_create(obj, namespaced=namespaced, name_rule=rule, free_finalizers=True)
+
+
+def _changes(new: Json, old: Json) -> Errors:
+    meta = new["metadata"]
+    errors = _unchanged(new, old)
+    errors += labels("metadata.labels", meta.get("labels"))
+    errors += annotation_rules("metadata.annotations", meta.get("annotations"))
+    return errors + owners("metadata.ownerReferences", meta.get("ownerReferences") or ())
 
 
 def carry_over(new: Json, old: Json) -> None:

@@ -150,6 +150,7 @@ def _check(served: Served, obj: Json) -> None:
         free_finalizers=resource.free_finalizers,
     )
     errors += resource.validate(obj, None, "")
+    errors = errors or rules.validate_common(obj, namespaced=rid.namespaced)
     if errors:
         raise Invalid.of(resource.storage or rid, obj["metadata"].get("name", ""), errors)
 

@@ -85,27 +85,28 @@ def keep_status(served: Served, new: Json, old: Json | None) -> None:
         new["status"] = before
 
 
-def keep_all_but_status(new: Json, old: Json, *, custom: bool) -> None:
-    """Status writes touch the status and, for built-in kinds, parts of the metadata."""
+def keep_all_but_status(served: Served, new: Json, old: Json) -> None:
+    """Status writes touch the status and, for most built-in kinds, parts of the metadata."""
     for key in list(new):
         if key not in ("metadata", "status", "kind", "apiVersion"):
             del new[key]
     for key, value in old.items():
         if key not in ("metadata", "status"):
             new[key] = value
-    if custom:
-        fields = new["metadata"].get("managedFields")
-        version = new["metadata"].get("resourceVersion")
-        new["metadata"] = dict(old["metadata"])
+    meta, before = new["metadata"], old["metadata"]
+    keeps = served.resource.status_keeps
+    if served.custom or keeps == ("*",):
+        fields, version = meta.get("managedFields"), meta.get("resourceVersion")
+        new["metadata"] = dict(before)
         for key, value in (("managedFields", fields), ("resourceVersion", version)):
             if value is not None:
                 new["metadata"][key] = value
         return
-    for key in ("deletionTimestamp", "ownerReferences"):
-        if key in old["metadata"]:
-            new["metadata"][key] = old["metadata"][key]
+    for key in keeps:
+        if key in before:
+            meta[key] = before[key]
         else:
-            new["metadata"].pop(key, None)
+            meta.pop(key, None)
 
 
 def count_generation(served: Served, new: Json, old: Json, subresource: str) -> None:

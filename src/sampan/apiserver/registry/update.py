@@ -159,7 +159,7 @@ def settle(served: Served, new: Json, old: Json, subresource: str) -> None:
     meta.pop("selfLink", None)
     rules.carry_over(new, old)
     if subresource == "status":
-        keep_all_but_status(new, old, custom=served.custom)
+        keep_all_but_status(served, new, old)
     elif served.resource.has_status and not subresource:
         keep_status(served, new, old)
     served.resource.prepare(new, old, subresource)
@@ -178,6 +178,7 @@ def validate(served: Served, new: Json, old: Json, subresource: str) -> None:
         namespaced=rid.namespaced,
         name_rule=resource.name_rule,
         free_finalizers=resource.free_finalizers,
+        checks=resource.status_metadata_checks if subresource else resource.metadata_checks,
     )
     errors += resource.validate(new, old, subresource)
     if errors:

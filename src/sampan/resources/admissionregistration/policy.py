@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sampan.api import kinds, names
 from sampan.api.meta import Json
-from sampan.api.resource import Resource, Subresource
+from sampan.api.resource import METADATA_OF_STATUS, Resource, Subresource
 from sampan.resources import cells, rules
 from sampan.resources.admissionregistration import expressions, matching
 from sampan.resources.admissionregistration.expressions import Known
@@ -228,6 +228,8 @@ VALIDATINGADMISSIONPOLICY = Resource(
     schema="io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
     free_finalizers=True,
     singular="validatingadmissionpolicy",
+    metadata_checks="whole",
+    status_keeps=METADATA_OF_STATUS,
     categories=("api-extensions",),
     defaults=defaults,
     validate=validating,
@@ -246,6 +248,7 @@ MUTATINGADMISSIONPOLICY = Resource(
     schema="io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy",
     free_finalizers=True,
     singular="mutatingadmissionpolicy",
+    metadata_checks="whole",
     categories=("api-extensions",),
     defaults=defaults,
     validate=mutating,

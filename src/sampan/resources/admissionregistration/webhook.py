@@ -172,6 +172,7 @@ _COLUMNS = (
 
 MUTATINGWEBHOOKCONFIGURATION = Resource(
     id=kinds.MUTATINGWEBHOOKCONFIGURATIONS,
+    metadata_checks="whole",
     schema="io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
     free_finalizers=True,
     singular="mutatingwebhookconfiguration",
@@ -184,6 +185,7 @@ MUTATINGWEBHOOKCONFIGURATION = Resource(
 
 VALIDATINGWEBHOOKCONFIGURATION = Resource(
     id=kinds.VALIDATINGWEBHOOKCONFIGURATIONS,
+    metadata_checks="whole",
     schema="io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
     free_finalizers=True,
     singular="validatingwebhookconfiguration",

@@ -60,7 +60,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     errors: Errors = []
     wanted = f"{names.get('plural', '')}.{spec.get('group', '')}"
     for field in ("generateName", "name"):
-        if meta.get(field) and meta[field] != wanted:
+        if old is None and meta.get(field) and meta[field] != wanted:
             says = 'must be spec.names.plural+"."+spec.group'
             errors += rules.invalid(f"metadata.{field}", meta[field], says)
     errors += specs.validate(spec)
@@ -168,6 +168,7 @@ CUSTOMRESOURCEDEFINITION = Resource(
     schema="io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
     free_finalizers=True,
     singular="customresourcedefinition",
+    metadata_checks="changes",
     short=("crd", "crds"),
     categories=("api-extensions",),
     defaults=defaults,

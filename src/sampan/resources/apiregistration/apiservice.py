@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.api import kinds, names
 from sampan.api.meta import Json
-from sampan.api.resource import Resource, Subresource
+from sampan.api.resource import METADATA_OF_STATUS, Resource, Subresource
 from sampan.resources import cells, rules
 from sampan.resources.rules import Errors
 
@@ -34,9 +34,10 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     wanted = f"{version}.{group}"
     errors: Errors = []
     for field in ("generateName", "name"):
-        if meta.get(field) and meta[field] != wanted:
+        text = meta.get(field)
+        if text and text != wanted and not names.path_segment(text):
             says = f'must be `spec.version+"."+spec.group`: "{wanted}"'
-            errors += rules.invalid(f"metadata.{field}", meta[field], says)
+            errors += rules.invalid(f"metadata.{field}", text, says)
     if group:
         errors += rules.each("spec.group", group, names.dns1123_subdomain(group))
     elif version != "v1":
@@ -95,9 +96,11 @@ def _available(obj: Json) -> str:
 
 APISERVICE = Resource(
     id=kinds.APISERVICES,
+    name_rule=names.name_is_path_segment,
     schema="io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIService",
     free_finalizers=True,
     singular="apiservice",
+    status_keeps=METADATA_OF_STATUS,
     categories=("api-extensions",),
     defaults=defaults,
     validate=validate,
@@ -110,5 +113,4 @@ APISERVICE = Resource(
     subresources=(Subresource("status", kinds.APISERVICES),),
     generation=False,
     unconditional_update=False,
-    name_rule=names.name_is_path_segment,
 )

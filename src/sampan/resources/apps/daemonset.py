@@ -114,6 +114,7 @@ DAEMONSET = Resource(
     id=kinds.DAEMONSETS,
     schema="io.k8s.api.apps.v1.DaemonSet",
     singular="daemonset",
+    metadata_checks="changes",
     short=("ds",),
     categories=("all",),
     defaults=defaults,

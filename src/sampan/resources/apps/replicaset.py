@@ -50,6 +50,7 @@ REPLICASET = Resource(
     id=kinds.REPLICASETS,
     schema="io.k8s.api.apps.v1.ReplicaSet",
     singular="replicaset",
+    metadata_checks="changes",
     short=("rs",),
     categories=("all",),
     defaults=defaults,

@@ -190,6 +190,7 @@ STATEFULSET = Resource(
     id=kinds.STATEFULSETS,
     schema="io.k8s.api.apps.v1.StatefulSet",
     singular="statefulset",
+    metadata_checks="changes",
     short=("sts",),
     categories=("all",),
     defaults=defaults,

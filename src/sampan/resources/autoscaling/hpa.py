@@ -82,6 +82,7 @@ HORIZONTALPODAUTOSCALER = Resource(
     id=kinds.HORIZONTALPODAUTOSCALERS,
     schema="io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
     singular="horizontalpodautoscaler",
+    metadata_checks="changes",
     short=("hpa",),
     categories=("all",),
     defaults=defaults,

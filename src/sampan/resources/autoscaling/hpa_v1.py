@@ -190,6 +190,7 @@ HORIZONTALPODAUTOSCALER_V1 = Resource(
     id=kinds.HORIZONTALPODAUTOSCALERS_V1,
     schema="io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler",
     singular="horizontalpodautoscaler",
+    metadata_checks="changes",
     short=("hpa",),
     categories=("all",),
     defaults=defaults,

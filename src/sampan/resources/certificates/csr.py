@@ -185,12 +185,18 @@ def _duration(obj: Json) -> str:
     return cells.NONE if seconds is None else cells.human_duration(seconds)
 
 
+def _name(name: str, prefix: bool) -> list[str]:
+    """Whatever fits into a path; nobody looks at a generateName."""
+    return [] if prefix else names.path_segment(name)
+
+
 _RID = kinds.CERTIFICATESIGNINGREQUESTS
 
 CERTIFICATESIGNINGREQUEST = Resource(
     id=_RID,
     schema="io.k8s.api.certificates.v1.CertificateSigningRequest",
     singular="certificatesigningrequest",
+    status_metadata_checks="both",
     short=("csr",),
     prepare=prepare,
     validate=validate,
@@ -205,5 +211,5 @@ CERTIFICATESIGNINGREQUEST = Resource(
     fields={"spec.signerName": cells.field("spec", "signerName")},
     subresources=(Subresource("approval", _RID), Subresource("status", _RID)),
     generation=False,
-    name_rule=names.name_is_path_segment,
+    name_rule=_name,
 )

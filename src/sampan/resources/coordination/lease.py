@@ -30,6 +30,7 @@ LEASE = Resource(
     schema="io.k8s.api.coordination.v1.Lease",
     free_finalizers=True,
     singular="lease",
+    metadata_checks="changes",
     defaults=defaults,
     validate=validate,
     columns=(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sampan.api import kinds
+from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources.events.shared import COLUMNS, legacy
@@ -30,6 +30,9 @@ def _source(event: Json) -> str:
 
 EVENT = Resource(
     id=kinds.EVENTS,
+    metadata_checks="none",
+    name_rule=names.name_is_path_segment,
+    free_finalizers=True,
     schema="io.k8s.api.core.v1.Event",
     singular="event",
     short=("ev",),

@@ -132,6 +132,7 @@ LIMITRANGE = Resource(
     id=kinds.LIMITRANGES,
     schema="io.k8s.api.core.v1.LimitRange",
     singular="limitrange",
+    metadata_checks="whole",
     short=("limits",),
     defaults=defaults,
     prepare=prepare,

@@ -262,6 +262,7 @@ PERSISTENTVOLUME = Resource(
     id=kinds.PERSISTENTVOLUMES,
     schema="io.k8s.api.core.v1.PersistentVolume",
     singular="persistentvolume",
+    metadata_checks="twice",
     short=("pv",),
     defaults=defaults,
     prepare=prepare,

@@ -31,6 +31,7 @@ PODTEMPLATE = Resource(
     id=kinds.PODTEMPLATES,
     schema="io.k8s.api.core.v1.PodTemplate",
     singular="podtemplate",
+    metadata_checks="changes",
     defaults=defaults,
     validate=validate,
     warnings=warnings,

@@ -96,6 +96,7 @@ REPLICATIONCONTROLLER = Resource(
     id=kinds.REPLICATIONCONTROLLERS,
     schema="io.k8s.api.core.v1.ReplicationController",
     singular="replicationcontroller",
+    metadata_checks="changes",
     short=("rc",),
     categories=("all",),
     defaults=defaults,

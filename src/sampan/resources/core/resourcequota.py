@@ -135,6 +135,7 @@ RESOURCEQUOTA = Resource(
     id=kinds.RESOURCEQUOTAS,
     schema="io.k8s.api.core.v1.ResourceQuota",
     singular="resourcequota",
+    metadata_checks="changes",
     short=("quota",),
     validate=validate,
     columns=(

@@ -63,6 +63,7 @@ def version(crd: Json, spec: Json) -> CustomVersion:
     stored = resource_id(crd, storage_version(crd))
     resource = Resource(
         id=rid,
+        metadata_checks="changes",
         schema="",
         singular=names.get("singular", ""),
         short=tuple(names.get("shortNames") or ()),

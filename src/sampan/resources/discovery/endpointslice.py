@@ -179,6 +179,7 @@ ENDPOINTSLICE = Resource(
     id=kinds.ENDPOINTSLICES,
     schema="io.k8s.api.discovery.v1.EndpointSlice",
     singular="endpointslice",
+    metadata_checks="whole",
     defaults=defaults,
     prepare=prepare,
     validate=validate,

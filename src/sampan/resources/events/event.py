@@ -113,6 +113,7 @@ def _regarding(field: str) -> Callable[[Json], str]:
 
 EVENT = Resource(
     id=kinds.EVENTS_V1,
+    metadata_checks="changes",
     schema="io.k8s.api.events.v1.Event",
     singular="event",
     short=("ev",),

@@ -136,6 +136,7 @@ NETWORKPOLICY = Resource(
     id=kinds.NETWORKPOLICIES,
     schema="io.k8s.api.networking.v1.NetworkPolicy",
     singular="networkpolicy",
+    metadata_checks="changes",
     short=("netpol",),
     defaults=defaults,
     validate=validate,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.api import kinds
 from sampan.api.meta import Json
-from sampan.api.resource import Resource, Subresource
+from sampan.api.resource import METADATA_OF_STATUS, Resource, Subresource
 from sampan.resources import addresses, cells, rules
 from sampan.resources.rules import Errors
 
@@ -42,6 +42,8 @@ SERVICECIDR = Resource(
     id=kinds.SERVICECIDRS,
     schema="io.k8s.api.networking.v1.ServiceCIDR",
     singular="servicecidr",
+    metadata_checks="changes",
+    status_keeps=METADATA_OF_STATUS,
     validate=validate,
     columns=(
         cells.NAME,

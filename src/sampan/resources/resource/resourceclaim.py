@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.api import kinds
 from sampan.api.meta import Json
-from sampan.api.resource import Resource, Subresource
+from sampan.api.resource import METADATA_OF_STATUS, Resource, Subresource
 from sampan.resources import cells, rules
 from sampan.resources.resource import device
 from sampan.resources.rules import Errors
@@ -65,6 +65,7 @@ RESOURCECLAIM = Resource(
     id=kinds.RESOURCECLAIMS,
     schema="io.k8s.api.resource.v1.ResourceClaim",
     singular="resourceclaim",
+    status_keeps=METADATA_OF_STATUS,
     defaults=defaults,
     validate=validate,
     columns=(cells.NAME, cells.column("State", state), cells.AGE),

@@ -134,6 +134,7 @@ RESOURCESLICE = Resource(
     id=kinds.RESOURCESLICES,
     schema="io.k8s.api.resource.v1.ResourceSlice",
     singular="resourceslice",
+    metadata_checks="changes",
     defaults=defaults,
     prepare=prepare,
     validate=validate,

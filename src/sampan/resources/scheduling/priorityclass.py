@@ -60,6 +60,7 @@ PRIORITYCLASS = Resource(
     id=kinds.PRIORITYCLASSES,
     schema="io.k8s.api.scheduling.v1.PriorityClass",
     singular="priorityclass",
+    metadata_checks="changes",
     short=("pc",),
     defaults=defaults,
     validate=validate,

@@ -114,6 +114,7 @@ CSIDRIVER = Resource(
     id=kinds.CSIDRIVERS,
     schema="io.k8s.api.storage.v1.CSIDriver",
     singular="csidriver",
+    metadata_checks="changes",
     defaults=defaults,
     prepare=prepare,
     validate=validate,

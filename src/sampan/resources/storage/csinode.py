@@ -61,6 +61,7 @@ CSINODE = Resource(
     id=kinds.CSINODES,
     schema="io.k8s.api.storage.v1.CSINode",
     singular="csinode",
+    metadata_checks="whole",
     validate=validate,
     columns=(
         cells.NAME,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.api import kinds, names
 from sampan.api.meta import Json
-from sampan.api.resource import Resource, Subresource
+from sampan.api.resource import METADATA_OF_STATUS, Resource, Subresource
 from sampan.resources import cells, rules
 from sampan.resources.rules import Errors
 from sampan.resources.storage.csidriver import driver_name
@@ -59,6 +59,9 @@ VOLUMEATTACHMENT = Resource(
     id=kinds.VOLUMEATTACHMENTS,
     schema="io.k8s.api.storage.v1.VolumeAttachment",
     singular="volumeattachment",
+    metadata_checks="whole",
+    status_metadata_checks="whole",
+    status_keeps=METADATA_OF_STATUS,
     defaults=defaults,
     validate=validate,
     columns=(

@@ -33,6 +33,7 @@ SERVICE = Resource(
     id=kinds.SERVICES,
     schema="io.k8s.api.core.v1.Service",
     singular="service",
+    metadata_checks="changes",
     short=("svc",),
     categories=("all",),
     defaults=default_service,
