@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.api.errors import BadRequest, Invalid
+from sampan.api.errors import BadRequest, Invalid, Unclassified
 from sampan.api.patch import difference, json_patch, merge_patch, merge_patch_of
 from sampan.api.strategic import strategic_merge
 
@@ -213,7 +213,7 @@ def test_atomic_lists_and_maps_of_the_schema_behave() -> None:
 
 
 def test_an_item_without_its_merge_key_is_refused() -> None:
-    with pytest.raises(Invalid, match="does not contain declared merge key: port"):
+    with pytest.raises(Unclassified, match="does not contain declared merge key: port"):
         strategic_merge(service({"port": 1}), service({"name": "x"}), "core.v1.Service")
 
 

@@ -180,3 +180,72 @@ async def test_a_scale_is_applied_and_fought_over(server: Asker) -> None:
         ("me", "Apply", "scale", "apps/v1")
     ]
     assert mine[0]["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
+
+
+async def test_options_are_refused_in_upstreams_order(server: Asker) -> None:
+    await _with_map(server)
+    query = "force=true&fieldManager=a%00b&dryRun=x&fieldValidation=y"
+    status, answer = await server.ask("PATCH", f"{MAP}?{query}", {}, type=MERGE)
+    fields = [cause["field"] for cause in answer["details"]["causes"]]
+    assert (status, fields) == (422, ["force", "fieldManager", "dryRun", "fieldValidation"])
+    assert answer["details"]["causes"][1]["message"] == (
+        'Invalid value: "a\\x00b": invalid character U+0000 (at position 1)'
+    )
+
+
+DEPLOYMENT = "/apis/apps/v1/namespaces/n/deployments/d"
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "message"),
+    [
+        ({"containers": [{"image": "x"}]}, 500,
+         "map: map[image:x] does not contain declared merge key: name"),
+        ({"containers": [{"$patch": "delete"}]}, 500,
+         "map: map[$patch:delete] does not contain declared merge key: name"),
+        ({"containers": [{"name": "c", "$patch": "merge"}]}, 500,
+         "merging lists cannot yet be specified in the patch"),
+        ({"containers": [{"name": "c", "$patch": "frob"}]}, 500,
+         "unknown patch type: frob in map: map[$patch:frob name:c]"),
+        ({"nodeSelector": {"$patch": "frob"}}, 500, "unknown patch type: frob in map: map["),
+        ({"containers": ["x"]}, 500, "list element types are not identical: [[map["),
+        ({"$setElementOrder/containers": "x"}, 400, "invalid patch format of setElementOrder list"),
+        ({"$setElementOrder/containers": [{"name": "q"}], "containers": [{"name": "c"}]}, 500,
+         "The order in patch list:\n[map[name:c]]\n doesn't match $setElementOrder list:\n"
+         "[map[name:q]]\n"),
+        ({"volumes": [{"name": "v", "$retainKeys": ["name"], "configMap": {"name": "q"}}]}, 400,
+         "invalid patch format of retainKeys"),
+    ],
+)  # fmt: skip
+async def test_a_strategic_patch_is_refused_in_upstreams_words(
+    server: Asker, spec: Json, code: int, message: str
+) -> None:
+    await server.namespace("n")
+    labels = {"a": "b"}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {
+            "containers": [{"name": "c", "image": "i"}],
+            "nodeSelector": {"x": "y"},
+            "volumes": [{"name": "v", "emptyDir": {}}],
+        },
+    }
+    body = {"selector": {"matchLabels": labels}, "template": template}
+    await server.make(DEPLOYMENT.rpartition("/")[0], {"metadata": {"name": "d"}, "spec": body})
+    patch = {"spec": {"template": {"spec": spec}}}
+    status, answer = await server.ask("PATCH", DEPLOYMENT, patch, type=STRATEGIC)
+    assert status == code
+    assert answer["message"].startswith(message)
+
+
+async def test_an_owner_that_stands_twice_stands_once(server: Asker) -> None:
+    await _with_map(server)
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+    twice = {"metadata": {"name": "b", "ownerReferences": [owner, owner]}}
+    made = await server.raw("POST", MAP.rpartition("/")[0], twice)
+    assert orjson.loads(await made.read())["metadata"]["ownerReferences"] == [owner]
+    assert "duplicate entries; API server" in made.headers["warning"]
+    patch = {"metadata": {"ownerReferences": [owner, owner]}}
+    patched = await server.raw("PATCH", MAP, patch, type=MERGE)
+    assert orjson.loads(await patched.read())["metadata"]["ownerReferences"] == [owner]
+    assert "after mutating admission happens" in patched.headers["warning"]

@@ -81,7 +81,29 @@ def quoted(value: Any) -> str:
     """A value as Kubernetes prints it in messages: text quoted, numbers and objects as JSON."""
     if value is None:
         return "null"
+    if isinstance(value, str) and not value.isprintable():
+        return '"' + "".join(map(_escaped, value)) + '"'
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _escaped(char: str) -> str:
+    """One character as Go's %q writes it."""
+    if char in '"\\':
+        return f"\\{char}"
+    if char.isprintable():
+        return char
+    code = ord(char)
+    known = _ESCAPES.get(char)
+    if known:
+        return known
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+_ESCAPES = {
+    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+}  # fmt: skip
 
 
 class ApiError(Exception):
@@ -190,6 +212,15 @@ class TooManyRequests(ApiError):
 
 class InternalError(ApiError):
     code, reason = 500, "InternalError"
+
+
+class Unclassified(ApiError):
+    """What upstream passes on as it is, by accident: code 500 and no reason."""
+
+    def status(self) -> Json:
+        body = super().status()
+        del body["reason"]
+        return body
 
 
 class ServerTimeout(ApiError):

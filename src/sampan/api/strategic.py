@@ -13,7 +13,8 @@ import copy
 from typing import Any
 
 from sampan.api import schema
-from sampan.api.errors import BadRequest, Invalid
+from sampan.api.conform import go_text
+from sampan.api.errors import BadRequest, Invalid, Unclassified
 from sampan.api.meta import Json
 from sampan.api.patch import json_kind
 from sampan.api.schema import ANY, Type
@@ -70,7 +71,16 @@ def _directed_map(patch: Json) -> Json:
         return patch
     if directive == "delete":
         return {}
-    raise BadRequest(f"unknown patch type: {directive} in map: {patch}")
+    raise _bad_directive(directive, {**patch, DIRECTIVE: directive})
+
+
+def _bad_directive(directive: Any, item: Json) -> Unclassified:
+    return Unclassified(f"unknown patch type: {go_text(directive)} in map: {go_text(item)}")
+
+
+def _no_merge_key(item: Json, merge_key: str) -> Unclassified:
+    text = f"map: {go_text(item)} does not contain declared merge key: {merge_key}"
+    return Unclassified(text)
 
 
 def _retain_keys(original: Json, patch: Json) -> None:
@@ -80,8 +90,9 @@ def _retain_keys(original: Json, patch: Json) -> None:
         return
     if not isinstance(retained, list):
         raise BadRequest("invalid patch format of retainKeys")
-    if any(key not in retained for key in patch if not key.startswith("$")):
-        raise BadRequest("the list of retainKeys does not contain all fields present in the patch")
+    named = [key for key, value in patch.items() if value is not None and not _is_list_order(key)]
+    if any(key not in retained for key in named):
+        raise BadRequest("invalid patch format of retainKeys")
     for key in [key for key in original if key not in retained]:
         del original[key]
 
@@ -112,9 +123,9 @@ def _check_order(new: list[Any], order: list[Any], merge_key: str) -> None:
     items = [item for item in new if not (isinstance(item, dict) and DIRECTIVE in item)]
     places = [_index(order, item, merge_key) for item in items]
     if -1 in places or places != sorted(places):
-        raise Invalid(
-            f"The order in patch list:\n{new}\n doesn't match $setElementOrder list:\n{order}\n",
-            details={},
+        raise Unclassified(
+            f"The order in patch list:\n{go_text(new)}\n doesn't match $setElementOrder list:\n"
+            f"{go_text(order)}\n"
         )
 
 
@@ -127,11 +138,12 @@ def _delete_primitives(original: Json, key: str, values: Any) -> None:
 
 
 def _merge_list(old: list[Any], new: list[Any], kind: Type) -> list[Any]:
+    _check_kinds(old, new)
     if not any(isinstance(item, dict) for item in (*old, *new)):
         merged = list(dict.fromkeys((*old, *new)))
         return _in_order(merged, new, old, "")
     if not kind.merge_key:
-        raise BadRequest("cannot merge lists without merge key")
+        raise Unclassified("cannot merge lists without merge key for type struct")
     old, new = _special_items(old, new, kind.merge_key)
     merged = list(old)
     for item in new:
@@ -143,25 +155,32 @@ def _merge_list(old: list[Any], new: list[Any], kind: Type) -> list[Any]:
     return _in_order(merged, new, old, kind.merge_key)
 
 
+def _check_kinds(old: list[Any], new: list[Any]) -> None:
+    """The items of lists that are merged must all be of one kind, and no lists."""
+    kinds = {json_kind(item) for item in (*old, *new)}
+    if "array" in kinds and isinstance((old or new)[0], list):
+        raise Invalid("the server rejected our request due to an error in our request", details={})
+    if len(kinds) > 1:
+        raise Unclassified(f"list element types are not identical: {go_text([old, new])}")
+
+
 def _special_items(old: list[Any], new: list[Any], merge_key: str) -> tuple[list[Any], list[Any]]:
     """Items with `$patch` done with: (what is left of the old list, the plain items)."""
     plain, replace = [], False
     for item in new:
-        if not isinstance(item, dict):
-            raise BadRequest("merging lists of objects and of other things is not possible")
         directive = item.get(DIRECTIVE)
-        if directive is None:
-            if merge_key not in item and not replace:
-                raise Invalid(
-                    f"map: {item} does not contain declared merge key: {merge_key}", details={}
-                )
+        if merge_key not in item and directive in (None, "delete"):
+            raise _no_merge_key(item, merge_key)
+        if DIRECTIVE not in item:
             plain.append(item)
         elif directive == "delete":
             old = [entry for entry in old if _index([entry], item, merge_key) < 0]
         elif directive == "replace":
             replace = True
+        elif directive == "merge":
+            raise Unclassified("merging lists cannot yet be specified in the patch")
         else:
-            raise BadRequest(f"unknown patch type: {directive} in map: {item}")
+            raise _bad_directive(directive, item)
     return (plain, []) if replace else (old, plain)
 
 
@@ -216,6 +235,10 @@ def _without_directives(value: Any) -> Any:
             if not (isinstance(item, dict) and DIRECTIVE in item)
         ]
     return value
+
+
+def _is_list_order(key: str) -> bool:
+    return key.startswith((ORDER_PREFIX, DELETE_PREFIX))
 
 
 def _is_directive(key: str) -> bool:

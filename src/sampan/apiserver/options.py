@@ -152,19 +152,14 @@ def write_options(query: Query, kind: str, *, apply: bool = False) -> WriteOptio
     manager = one(query, "fieldManager")
     validation = one(query, "fieldValidation")
     force = flag(query, "force") if "force" in query else None
-    errors = _dry_run_errors(dry)
-    if len(manager.encode()) > MANAGER_MAX:
-        errors.append(
-            FieldError(
-                "TooLong", "fieldManager", detail=f"may not be more than {MANAGER_MAX} bytes"
-            )
-        )
+    errors = []
     if apply and not manager:
         errors.append(FieldError("Required", "fieldManager", detail="is required for apply patch"))
     if kind == "PatchOptions" and not apply and force is not None:
         errors.append(
             FieldError("Forbidden", "force", detail="may not be specified for non-apply patch")
         )
+    errors += _manager_errors(manager) + _dry_run_errors(dry)
     if validation not in VALIDATIONS:
         listed = ", ".join(f'"{value}"' for value in VALIDATIONS)
         errors.append(
@@ -173,6 +168,20 @@ def write_options(query: Query, kind: str, *, apply: bool = False) -> WriteOptio
     if errors:
         raise invalid(kind, errors)
     return WriteOptions(bool(dry), manager, validation or "Warn", force)
+
+
+def _manager_errors(manager: str) -> list[FieldError]:
+    errors = []
+    if len(manager.encode()) > MANAGER_MAX:
+        text = f"may not be more than {MANAGER_MAX} bytes"
+        errors.append(FieldError("TooLong", "fieldManager", detail=text))
+    place = 0
+    for char in manager:
+        if not char.isprintable():
+            text = f"invalid character U+{ord(char):04X} (at position {place})"
+            errors.append(FieldError("Invalid", "fieldManager", manager, text))
+        place += len(char.encode())
+    return errors
 
 
 def _dry_run_errors(dry: Sequence[str]) -> list[FieldError]:

@@ -1,22 +1,13 @@
-"""Refusals whose exact form is upstream's accident: errors that never got a reason."""
+"""Refusals that many have in common, in upstream's words."""
 
 from __future__ import annotations
 
-from sampan.api.errors import ApiError, Conflict, MethodNotAllowed, NotFound, details_of
-from sampan.api.meta import Json, ResourceId
+from sampan.api.errors import Conflict, MethodNotAllowed, NotFound, details_of
+from sampan.api.meta import ResourceId
 
 MODIFIED = (
     "the object has been modified; please apply your changes to the latest version and try again"
 )
-
-
-class Unclassified(ApiError):
-    """An error that upstream passes on as it is: code 500 and no reason."""
-
-    def status(self) -> Json:
-        body = super().status()
-        del body["reason"]
-        return body
 
 
 def no_such_resource() -> NotFound:

@@ -6,14 +6,21 @@ from dataclasses import replace
 
 import orjson
 
-from sampan.api.errors import AlreadyExists, Forbidden, Invalid, MethodNotAllowed, details_of
+from sampan.api.errors import (
+    AlreadyExists,
+    Forbidden,
+    Invalid,
+    MethodNotAllowed,
+    Unclassified,
+    details_of,
+)
 from sampan.api.meta import Json
 from sampan.apiserver.attempts import CREATE, Attempt
 from sampan.apiserver.authz.attributes import attributes_of
 from sampan.apiserver.cacher.item import Item
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, manager_of
-from sampan.apiserver.refusals import Unclassified, conflict
+from sampan.apiserver.refusals import conflict
 from sampan.apiserver.registry.base import Parts, Reservation
 from sampan.apiserver.registry.metadata import (
     check_namespace,

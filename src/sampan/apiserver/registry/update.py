@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sampan.api.errors import Conflict, FieldError, Invalid, NotFound
+from sampan.api.errors import Conflict, FieldError, Invalid, NotFound, Unclassified
 from sampan.api.meta import Json
 from sampan.apiserver.attempts import UPDATE, Attempt
 from sampan.apiserver.cacher.item import Item, body_of, value_of
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, manager_of
-from sampan.apiserver.refusals import Unclassified, conflict
+from sampan.apiserver.refusals import conflict
 from sampan.apiserver.registry.base import Beside, Parts
 from sampan.apiserver.registry.metadata import (
     check_name,

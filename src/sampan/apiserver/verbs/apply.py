@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from sampan.api.body import Body, read_yaml
 from sampan.api.conform import complaint
-from sampan.api.errors import BadRequest, NotFound
+from sampan.api.errors import BadRequest, NotFound, Unclassified
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json, ResourceId
 from sampan.api.patch import json_kind
 from sampan.api.schema import Type
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions
-from sampan.apiserver.refusals import Unclassified, conflict
+from sampan.apiserver.refusals import conflict
 from sampan.apiserver.registry import create as creating
 from sampan.apiserver.registry import update as updating
 from sampan.apiserver.registry.base import Parts

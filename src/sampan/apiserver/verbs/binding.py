@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import orjson
 
-from sampan.api.errors import BadRequest, FieldError
+from sampan.api.errors import BadRequest, FieldError, Unclassified
 from sampan.api.meta import Json, ResourceId
 from sampan.apiserver.answers import answer
 from sampan.apiserver.attempts import CREATE, Attempt
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import write_options
 from sampan.apiserver.reading import read_object
-from sampan.apiserver.refusals import Unclassified, conflict
+from sampan.apiserver.refusals import conflict
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.modify import modify
 from sampan.apiserver.served import Catalog, Served
