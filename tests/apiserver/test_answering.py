@@ -115,3 +115,15 @@ async def test_known_discovery_is_not_sent_again(server: Asker) -> None:
     assert (again.status, await again.read()) == (304, b"")
     other: Any = await server.raw("GET", "/apis", accept=form, if_none_match='"other"')
     assert orjson.loads(await other.read())["kind"] == "APIGroupDiscoveryList"
+
+
+@pytest.mark.parametrize("path", ["/api", "/apis", "/apis/apps", "/api/v1", "/apis/apps/v1"])
+async def test_discovery_comes_in_every_form(server: Asker, path: str) -> None:
+    _, plain = await server.ask("GET", path)
+    written = await server.raw("GET", path, accept="application/yaml")
+    assert yaml.safe_load(await written.read()) == plain
+    proto = await server.raw("GET", path, accept="application/vnd.kubernetes.protobuf")
+    content = await proto.read()
+    assert content.startswith(b"k8s\0")
+    assert plain["kind"].encode() in content
+    assert (await server.raw("GET", path, accept="text/html")).status == 406

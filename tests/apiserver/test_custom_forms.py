@@ -99,3 +99,24 @@ async def test_a_scale_is_shown_as_a_table(server: Asker) -> None:
     names = [column["name"] for column in table["columnDefinitions"]]
     assert names == ["Name", "Desired", "Available", "Age"]
     assert table["rows"][0]["cells"][:3] == ["a", 4, 0]
+
+
+async def test_a_group_of_custom_resources_has_an_apiservice_as_long_as_it_is_there(
+    server: Asker,
+) -> None:
+    await define(server)
+    path = "/apis/apiregistration.k8s.io/v1/apiservices/v1.x.io"
+    for _ in range(100):
+        await server.clock.sleep(0)
+    status, found = await server.ask("GET", path)
+    assert status == 200
+    assert found["metadata"]["labels"] == {"kube-aggregator.kubernetes.io/automanaged": "true"}
+    assert found["spec"] == {
+        "group": "x.io", "version": "v1", "groupPriorityMinimum": 1000, "versionPriority": 100,
+    }  # fmt: skip
+    assert found["status"]["conditions"][0]["reason"] == "Local"
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await server.ask("DELETE", f"{definitions}/widgets.x.io")
+    for _ in range(200):
+        await server.clock.sleep(0)
+    assert (await server.ask("GET", path))[0] == 404

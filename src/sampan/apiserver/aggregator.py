@@ -18,6 +18,7 @@ import orjson
 
 from sampan.api.errors import ApiError, NotFound, ServiceUnavailable
 from sampan.api.meta import Json, ResourceId
+from sampan.apiserver.answers import text_answer
 from sampan.apiserver.authn.user import User
 from sampan.apiserver.backend import Asked, Target, forward, headers_for
 from sampan.apiserver.cacher.collection import Event
@@ -94,6 +95,17 @@ class Aggregator:
         return {place: remote.resources for place, remote in self.remotes.items()}
 
     # -- passing on
+
+    async def answer(self, remote: Remote, request: Request, user: User) -> Response:
+        """The other server's answer, or why there is none, as upstream's plain text."""
+        try:
+            return await self.forward(remote, request, user)
+        except NotFound:
+            return text_answer("service unavailable\n", 503)
+        except ServiceUnavailable as error:
+            missing = "endpoints available" in error.message
+            why = "service unavailable" if missing else error.message
+            return text_answer(f"{why}\n", 503)
 
     async def forward(self, remote: Remote, request: Request, user: User) -> Response:
         """Raises ServiceUnavailable."""

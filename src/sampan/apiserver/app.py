@@ -138,7 +138,7 @@ class App:
         if served is None:
             remote = self.aggregator.find(info.group, info.version)
             if remote is not None:
-                return await self.aggregator.forward(remote, request, user)
+                return await self.aggregator.answer(remote, request, user)
             if info.group and info.group not in GROUPS:
                 return page_not_found()
             raise no_such_resource()
@@ -183,7 +183,7 @@ class App:
     async def _discovered(self, request: Request, user: User, parts: list[str]) -> Response:
         remote = self.aggregator.find(*parts[2:]) if len(parts) == 4 else None
         if remote is not None:
-            return await self.aggregator.forward(remote, request, user)
+            return await self.aggregator.answer(remote, request, user)
         found = self.discovery.answer(request)
         if found is not None:
             if request.method != "GET" and (parts[1] == "api" or len(parts) == 4):

@@ -88,8 +88,8 @@ async def _ensure(parts: Parts, wanted: Iterable[tuple[Served, Json]]) -> None:
         namespace, name = meta.get("namespace", ""), meta["name"]
         item = served.collection.get(namespace, name)
         if item is None:
-            made = _made(parts, served, obj)
-            puts.append((served.key(namespace, name), 0, value_of(made)))
+            new = made(parts, served, obj)
+            puts.append((served.key(namespace, name), 0, value_of(new)))
             continue
         current = served.current(item)
         if _reconcile(served, current, obj):
@@ -102,16 +102,17 @@ async def _ensure(parts: Parts, wanted: Iterable[tuple[Served, Json]]) -> None:
         await parts.cacher.wait_for(outcome.revision)
 
 
-def _made(parts: Parts, served: Served, obj: Json) -> Json:
-    made = served.decode(obj).obj
-    made["kind"], made["apiVersion"] = served.id.kind, served.id.api_version
-    fill(made, parts.new_uid(), parts.timestamp())
-    served.resource.prepare(made, None, "")
+def made(parts: Parts, served: Served, obj: Json) -> Json:
+    """A new object as the server itself makes it."""
+    new = served.decode(obj).obj
+    new["kind"], new["apiVersion"] = served.id.kind, served.id.api_version
+    fill(new, parts.new_uid(), parts.timestamp())
+    served.resource.prepare(new, None, "")
     if served.resource.generation:
-        made["metadata"]["generation"] = 1
+        new["metadata"]["generation"] = 1
     if served.id.plural == "apiservices":
-        made["status"] = {"conditions": [local_condition(parts.timestamp())]}
-    return made
+        new["status"] = {"conditions": [local_condition(parts.timestamp())]}
+    return new
 
 
 def _reconcile(served: Served, current: Json, wanted: Json) -> bool:

@@ -15,6 +15,7 @@ import orjson
 from sampan.api import schema
 from sampan.api.errors import ApiError, NotFound
 from sampan.api.meta import Json, ResourceId
+from sampan.apiserver import automanaged
 from sampan.apiserver.cacher.collection import Collection, Event
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import DeleteOptions
@@ -102,6 +103,7 @@ class CustomResources:
                 if not done:
                     await self._parts.clock.sleep(RETRY_S)
                     self._waiting.add(name)
+            await automanaged.sync(self._parts, self._catalog, self._definitions)
 
     async def _settle(self, name: str) -> bool:
         """Bring one definition further; whether nothing more is to be done now."""

@@ -13,8 +13,8 @@ from typing import Protocol
 import orjson
 
 from sampan.api.meta import Json, ResourceId
-from sampan.apiserver.answers import indented, json_answer, wants_indent
-from sampan.apiserver.negotiate import clauses
+from sampan.apiserver.answers import encoded, indented, json_answer, wants_indent
+from sampan.apiserver.negotiate import JSON, PROTOBUF, choose, clauses
 from sampan.apiserver.served import Catalog, Served
 from sampan.std.http import Request, Response
 
@@ -61,9 +61,7 @@ class Discovery:
             form = wanted_form(request.headers.get("accept", ""))
             return self._root(request, parts[0], form)
         document = self._document(parts)
-        if document is None:
-            return None
-        return json_answer(document, indent=wants_indent(request))
+        return plain_answer(request, document) if document is not None else None
 
     def _root(self, request: Request, root: str, form: str) -> Response:
         generation = (self._catalog.generation, self._elsewhere.generation)
@@ -80,14 +78,13 @@ class Discovery:
             if root == "apis":
                 self._add_elsewhere(value, form)
             body = self._made[key] = orjson.dumps(value)
-        media = "application/json"
-        headers = {"cache-control": "no-cache, private", "vary": "Accept"}
-        if form:
-            media += f";g={AGGREGATED};v={form};as=APIGroupDiscoveryList"
-            digest = hashlib.sha256(body).hexdigest().upper()
-            headers = {"cache-control": "public", "etag": f'"{digest}"', "vary": "Accept"}
-            if request.headers.get("if-none-match") == headers["etag"]:
-                return Response(304, headers, b"")
+        if not form:
+            return plain_answer(request, orjson.loads(body))
+        media = f"{JSON};g={AGGREGATED};v={form};as=APIGroupDiscoveryList"
+        digest = hashlib.sha256(body).hexdigest().upper()
+        headers = {"cache-control": "public", "etag": f'"{digest}"', "vary": "Accept"}
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(304, headers, b"")
         if wants_indent(request):
             body = indented(orjson.loads(body))
         return Response(200, {"content-type": media, **headers}, body)
@@ -126,6 +123,20 @@ class Discovery:
             for version in self._remote_versions(group)
         ]
         return {"metadata": {"name": group}, "versions": versions}
+
+
+def plain_answer(request: Request, document: Json) -> Response:
+    """In JSON, YAML or protobuf. Raises NotAcceptable."""
+    media = choose(request.headers.get("accept", "")).media_type
+    if media == JSON:
+        response = json_answer(document, indent=wants_indent(request))
+    else:
+        headers = {"content-type": media, "cache-control": "no-cache, private"}
+        versioned = {**document, "apiVersion": "v1"} if media == PROTOBUF else document
+        response = Response(200, headers, encoded(versioned, media))
+    if len(request.path.strip("/").split("/")) == 1:
+        response.headers["vary"] = "Accept"
+    return response
 
 
 def from_legacy(listed: Json) -> list[Json]:
