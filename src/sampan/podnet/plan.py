@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sampan.api.meta import Json
-from sampan.linux.base.links import Forward, Neighbour, Route
+from sampan.linux.base.links import Forward, Link, Neighbour, Route
 
 DEVICE, BRIDGE, VNI, PORT = "flannel.1", "cni0", 1, 8472
 VXLAN_OVERHEAD = 50
@@ -110,6 +110,14 @@ def own_addresses(cidrs: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...
     bridge = tuple(f"{net[1]}/{net.prefixlen}" for net in networks)
     device = tuple(f"{net.network_address}/{net.max_prefixlen}" for net in networks)
     return bridge, device
+
+
+def bridge_link(addresses: tuple[str, ...], mtu: int) -> Link:
+    """The node's bridge, with a hardware address of its own: without one it borrows its ports', and
+    every pod that comes or goes may take the gateway away from all the others for a second or more.
+    """
+    mac = pod_mac(addresses[0].partition("/")[0])
+    return Link(BRIDGE, "bridge", mac=mac, mtu=mtu, addresses=addresses)
 
 
 def pod_mac(ip: str) -> str:

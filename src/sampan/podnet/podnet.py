@@ -112,7 +112,7 @@ class PodNet:
         self.links.ensure(
             Link(plan.DEVICE, "vxlan", mac=mac, mtu=settings.mtu, addresses=device, vxlan=vxlan)
         )
-        self.links.ensure(Link(plan.BRIDGE, "bridge", mtu=settings.mtu, addresses=bridge))
+        self.links.ensure(plan.bridge_link(bridge, settings.mtu))
         self.pools = {cidr: AddressPool(settings.state, cidr) for cidr in cidrs}
 
     async def attach(self, sandbox: str, netns: str, pod: Key) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -72,6 +73,7 @@ class Process:
         self.instance: Instance | None = None
         self.listeners: dict[Address, Listener] = {}
         self.ended: asyncio.Future[int] | None = None
+        self._piped: str | None = None
         world.changed = self._changed
         world.reload = self.reload
         world.corefile = self.expanded
@@ -94,6 +96,11 @@ class Process:
     def _text(self) -> tuple[str, str]:
         """The Corefile; a server that was given none answers as `whoami` does."""
         name = self.options.conf
+        if name == "stdin":
+            # Read once: a reload finds nothing new there.
+            if self._piped is None:
+                self._piped = sys.stdin.read()
+            return self._piped, name
         try:
             # Comments may be in any encoding.
             with open(name, encoding="utf-8", errors="replace") as file:
