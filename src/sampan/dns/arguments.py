@@ -30,7 +30,7 @@ def duration(text: str) -> float:
     while pos < len(body):
         found = _PART.match(body, pos)
         if found is None:
-            unit = re.match(r"[\d.]+([^\d.]*)", body[pos:])
+            unit = re.match(r"(?=[\d.])\d*\.?\d*([^\d.]*)", body[pos:])
             if unit and not unit[1]:
                 raise BadDuration(f'time: missing unit in duration "{text}"')
             if unit:
@@ -74,6 +74,8 @@ def shown(seconds: float) -> str:
     """A duration as Go prints it: `2s`, `1m30s`, `1h0m0s`, `500ms`."""
     if seconds == 0:
         return "0s"
+    if seconds < 0:
+        return "-" + shown(-seconds)
     if abs(seconds) < 1:
         for unit, size in (("ms", 1e-3), ("µs", 1e-6)):
             if abs(seconds) >= size:
@@ -90,6 +92,8 @@ def shown(seconds: float) -> str:
 def check_host_port(text: str) -> str:
     """The address when it reads `host:port`. Raises CorefileError in Go's words."""
     host, colon, _ = text.rpartition(":")
+    if not text:
+        raise CorefileError("missing port in address")
     if not colon:
         raise CorefileError(f"address {text}: missing port in address")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):

@@ -97,6 +97,12 @@ class Directive:
             raise self.wrong_count()
         return words[0]
 
+    def taken(self) -> str:
+        """The next word of this line. What follows is read as a property. Raises CorefileError."""
+        if not self.next_arg():
+            raise self.wrong_count()
+        return self.word
+
     def some(self) -> list[str]:
         """The arguments of this line, at least one."""
         words = self.rest()

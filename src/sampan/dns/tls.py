@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,9 @@ def client_context(words: Sequence[str], path: Callable[[str], str]) -> ssl.SSLC
     """For connections that we open. Raises CorefileError."""
     files = [path(word) for word in words]
     authority = files[0] if len(files) == 1 else files[2] if len(files) == 3 else None
+    if authority is not None and not os.path.exists(authority):
+        missing = f"open {authority}: no such file or directory"
+        raise CorefileError(f"error reading {authority}: {missing}")
     try:
         context = ssl.create_default_context(cafile=authority)
         if len(files) > 1:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from sampan.api import selectors
 from sampan.client.kubeconfig import BadKubeconfig, Connection, load
-from sampan.dns.arguments import BadDuration, Fall, duration
+from sampan.dns.arguments import BadDuration, Fall, duration, go_int
 from sampan.dns.corefile import CorefileError
 from sampan.dns.kube.lookup import Options
 from sampan.dns.kube.watch import Wanted
@@ -144,6 +145,8 @@ class Reader:
         try:
             self.connection = load(words[0], *words[1:])
         except (BadKubeconfig, OSError) as bad:
+            if not os.path.exists(words[0]):
+                raise CorefileError(f"stat {words[0]}: no such file or directory") from bad
             raise CorefileError(str(bad)) from bad
 
     def _on_multicluster(self) -> None:
@@ -159,23 +162,30 @@ class Reader:
             raise CorefileError(f"failed to parse startup_timeout: {word}, {bad}") from bad
 
     def _on_apiserver_qps(self) -> None:
-        self._number(float)
+        self._number(_float)
 
     def _on_apiserver_burst(self) -> None:
-        self._number(int)
+        self._number(go_int)
 
     def _on_apiserver_max_inflight(self) -> None:
-        self._number(int)
+        self._number(go_int)
 
     def _number(self, kind: Callable[[str], float]) -> None:
         """Limits of a client that asks often; ours lists once and watches, and needs none."""
         name, word = self.args.word, self.args.one()
         try:
             value = kind(word)
-        except ValueError:
-            raise self.args.error(f'invalid {name} "{word}"') from None
+        except ValueError as bad:
+            raise self.args.error(f'invalid {name} "{word}": {bad}') from bad
         if value < 0:
             raise self.args.error(f"{name} must be >= 0")
+
+
+def _float(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(f'strconv.ParseFloat: parsing "{word}": invalid syntax') from None
 
 
 def _selector(text: str, what: str) -> str:

@@ -7,9 +7,8 @@ from sampan.dns.setup import Args
 
 
 def setup(args: Args) -> Plugin | None:
-    for words in args.places():
-        if words:
-            raise args.wrong_count()
+    while args.next():
+        args.nothing()
     args.block.debug = True
     args.world.log.debugging = True
     return None

@@ -146,13 +146,10 @@ def setup(args: Args) -> Plugin:
 
 
 def _keys(args: Args) -> list[Key]:
-    words = args.rest()
-    if words and words[0] != "file":
-        raise args.unknown()
-    if len(words) < 2:
-        raise args.wrong_count()
+    if args.taken() != "file":
+        return []
     try:
-        return [load(args.path(word)) for word in words[1:]]
+        return [load(args.path(word)) for word in args.some()]
     except OSError as bad:
         raise CorefileError(f"open {bad.filename}: {(bad.strerror or '').lower()}") from bad
     except (BadKey, struct.error) as bad:

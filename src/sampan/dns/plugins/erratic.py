@@ -97,6 +97,8 @@ def _take(args: Args, name: str, options: Options) -> bool:
 def _amount(word: str) -> int:
     if not word.lstrip("-").isdigit():
         raise CorefileError(f'strconv.ParseInt: parsing "{word}": invalid syntax')
+    if int(word) >= 1 << 31:
+        raise CorefileError(f'strconv.ParseInt: parsing "{word}": value out of range')
     if int(word) < 0:
         raise CorefileError(f'illegal amount value given "{word}"')
     return int(word)

@@ -225,6 +225,8 @@ class _Line:
         if len(words) == 1 and words[0].startswith(("/", "./")):
             # Published examples leave the zone out, or the blank behind its dot.
             words = [".", words[0].removeprefix(".")]
+        if not words and args.next_arg():
+            raise args.wrong_count()
         if len(words) < 2:
             raise args.wrong_count()
         zones = args.zones(words[:1])
@@ -253,7 +255,7 @@ class _Line:
         targets = list(dict.fromkeys(t for word in words for t in self._targets(word)))
         if len(targets) > MAX_TARGETS:
             raise CorefileError(f"more than {MAX_TARGETS} TOs configured: {len(targets)}")
-        if any(target.transport != "dns" for target in targets):
+        if self.tls_args or any(target.transport != "dns" for target in targets):
             context = client_context(self.tls_args, self.args.path)
             manner = dataclasses.replace(manner, tls=context)
         world = self.args.world
@@ -341,10 +343,7 @@ class _Line:
         self.rules.max_fails = self._count()
 
     def _do_max_connect_attempts(self) -> None:
-        try:
-            self.rules.attempts = go_uint(self.args.one(), 32)
-        except ValueError as bad:
-            raise CorefileError(str(bad)) from bad
+        self.rules.attempts = self._count()
 
     def _do_health_check(self) -> None:
         words = self.args.some()
@@ -365,11 +364,11 @@ class _Line:
                 raise CorefileError(f"health_check: unknown option {option}")
 
     def _do_force_tcp(self) -> None:
-        self.args.none()
+        self.args.nothing()
         self.rules.force_tcp = True
 
     def _do_prefer_udp(self) -> None:
-        self.args.none()
+        self.args.nothing()
         self.rules.prefer_udp = True
 
     def _do_tls(self) -> None:
@@ -378,21 +377,21 @@ class _Line:
             raise self.args.wrong_count()
 
     def _do_tls_servername(self) -> None:
-        self.server_name = self.args.one()
+        self.server_name = self.args.taken()
 
     def _do_expire(self) -> None:
-        self.manner["expire_s"] = self._period(self.args.one(), "expire")
+        self.manner["expire_s"] = self._period(self.args.taken(), "expire")
 
     def _do_max_age(self) -> None:
-        self.manner["max_age_s"] = self._period(self.args.one(), "max_age")
+        self.manner["max_age_s"] = self._period(self.args.taken(), "max_age")
 
     def _do_max_idle_conns(self) -> None:
-        word = self.args.one()  # our connections are few in any case
+        word = self.args.taken()  # our connections are few in any case
         if _number(word) < 0:
             raise CorefileError(f"max_idle_conns can't be negative: {word}")
 
     def _do_read_timeout(self) -> None:
-        word = self.args.one()
+        word = self.args.taken()
         try:
             seconds = duration(word)
         except BadDuration as bad:
@@ -402,19 +401,19 @@ class _Line:
         self.manner["timeout_s"] = seconds
 
     def _do_doh_method(self) -> None:
-        method = self.args.one()
+        method = self.args.taken()
         if method not in ("POST", "GET"):
             raise CorefileError("doh_method must be either POST or GET")
         self.manner["get"] = method == "GET"
 
     def _do_policy(self) -> None:
-        policy = self.args.one()
+        policy = self.args.taken()
         if policy not in ("random", "round_robin", "sequential"):
             raise self.args.error(f"unknown policy '{policy}'")
         self.rules.policy = policy
 
     def _do_max_concurrent(self) -> None:
-        word = self.args.one()
+        word = self.args.taken()
         self.rules.max_concurrent = _number(word)
         if self.rules.max_concurrent < 0:
             raise CorefileError(f"max_concurrent can't be negative: {word}")
@@ -423,11 +422,11 @@ class _Line:
         self.rules.next_rcodes += tuple(_rcode(word) for word in self.args.some())
 
     def _do_next_on_nodata(self) -> None:
-        self.args.none()
+        self.args.nothing()
         self.rules.next_on_nodata = True
 
     def _do_failfast_all_unhealthy_upstreams(self) -> None:
-        self.args.none()
+        self.args.nothing()
         self.rules.fail_fast = True
 
     def _do_failover(self) -> None:
@@ -444,17 +443,16 @@ class _Line:
             self.rules.resolver += (word,)
 
     def _do_source_address(self) -> None:
-        word = self.args.one()
+        word = self.args.taken()
         if not _is_address(word):
             raise self.args.error(f"invalid IP address: {word}")
         self.manner["source"] = word
 
     def _count(self) -> int:
-        word = self.args.one()
-        number = _number(word)
-        if number < 0:
-            raise CorefileError(f'strconv.ParseUint: parsing "{word}": invalid syntax')
-        return number
+        try:
+            return go_uint(self.args.taken(), 32)
+        except ValueError as bad:
+            raise CorefileError(str(bad)) from bad
 
     def _period(self, word: str, name: str) -> float:
         try:
@@ -462,7 +460,8 @@ class _Line:
         except BadDuration as bad:
             raise CorefileError(str(bad)) from bad
         if seconds < 0:
-            raise CorefileError(f"{name} can't be negative: {word}")
+            told = int(seconds * 1e9) if name == "health_check" else word
+            raise CorefileError(f"{name} can't be negative: {told}")
         return seconds
 
 

@@ -49,7 +49,7 @@ def _read(args: Args, header: Header, selector: str) -> None:
             f"setting up rule: invalid selector={selector} should be query or response"
         )
     words = [word.lower() for word in args.rest()]
-    if not words:
+    if not words or not words[0]:
         raise CorefileError("setting up rule: no flag action provided")
     action, *flags = words
     if not flags:

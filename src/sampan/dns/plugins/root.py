@@ -9,10 +9,9 @@ from sampan.dns.setup import Args
 
 
 def setup(args: Args) -> Plugin | None:
-    for words in args.places():
-        if len(words) != 1:
-            raise args.wrong_count()
-        args.block.root = words[0].rstrip("/") + "/"
+    while args.next():
+        # Two words are a directive with its path; so many on a line read as upstream reads them.
+        args.block.root = args.taken().rstrip("/") + "/"
     if not os.path.exists(args.block.root):
         shown = args.block.root.rstrip("/") or "/"
         args.world.log.warning(f"plugin/root: Root path does not exist: {shown}")

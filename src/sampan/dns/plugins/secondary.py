@@ -167,10 +167,9 @@ def setup(args: Args) -> Plugin:
 
 
 def _transfer(args: Args) -> list[Address]:
-    words = args.rest()
-    if len(words) < 2 or words[0] != "from":
-        raise args.wrong_count()
-    return [_address(word) for word in words[1:]]
+    if args.taken() != "from":
+        raise args.error(f"unknown property {args.word}")
+    return [_address(word) for word in args.some()]
 
 
 def _address(word: str) -> Address:
@@ -183,4 +182,4 @@ def _address(word: str) -> Address:
     try:
         return str(ipaddress.ip_address(host)), int(port)
     except ValueError:
-        raise CorefileError(f'not an IP address: "{word}"') from None
+        raise CorefileError(f"must specify an IP address: `{word}'") from None

@@ -188,7 +188,7 @@ def setup(args: Args) -> Plugin:
 def _pattern(args: Args) -> Pattern:
     words = args.rest()
     if not words:
-        raise args.wrong_count()
+        raise args.error(f"invalid query class {args.taken()}")
     cls = codes.CLASSES.get(words[0])
     if cls is None:
         raise args.error(f"invalid query class {words[0]}")

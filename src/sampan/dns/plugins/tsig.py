@@ -53,7 +53,7 @@ def setup(args: Args) -> Plugin:
     plugin: Tsig | None = None
     for words in args.places():
         if plugin is not None:
-            raise CorefileError("this plugin can only be used once per Server Block")
+            raise args.wrong_count()
         plugin = Tsig(args.block, args.zones(words), args.world.clock.now)
         for name in args.properties():
             _read(args, plugin, name)

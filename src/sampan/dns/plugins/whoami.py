@@ -19,7 +19,6 @@ class Whoami(Plugin):
 
 
 def setup(args: Args) -> Plugin:
-    for words in args.places():
-        if words:
-            raise args.wrong_count()
+    while args.next():
+        args.nothing()
     return Whoami()

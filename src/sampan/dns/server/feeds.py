@@ -147,7 +147,10 @@ def _close_others(keep: int) -> None:
 async def _until_parent_ends(work: Work, pipe: socket.socket) -> None:
     def send(batch: bytes) -> None:
         # Blocking on purpose: a slow reader must slow the watch down, not grow our memory.
-        pipe.sendall(len(batch).to_bytes(4) + batch)
+        try:
+            pipe.sendall(len(batch).to_bytes(4) + batch)
+        except OSError:
+            gone.set()
 
     gone = asyncio.Event()
     loop = asyncio.get_running_loop()
