@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from sampan.api.errors import Unclassified
 from sampan.api.meta import Json
 from sampan.apiserver.attempts import CREATE, Attempt, Kinds
 from sampan.apiserver.cacher.cacher import Cacher
-from sampan.apiserver.refusals import Unclassified
 
 
 class RuntimeClass:

@@ -125,25 +125,3 @@ def count_generation(served: Served, new: Json, old: Json, subresource: str) -> 
 
 def spec_of(obj: Json) -> Json:
     return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
-
-
-def one_of_each_owner(obj: Json, warn: Callable[[str], None], *, patched: bool) -> None:
-    """Owner references that stand twice stand once; the client is told."""
-    owners = obj["metadata"].get("ownerReferences")
-    if not owners or len(owners) < 2:
-        return
-    kept: list[Json] = []
-    doubled: list[str] = []
-    for owner in owners:
-        if owner in kept:
-            doubled.append(owner.get("uid", ""))
-        else:
-            kept.append(owner)
-    if doubled:
-        obj["metadata"]["ownerReferences"] = kept
-        when = " after mutating admission happens" if patched else ""
-        warn(
-            f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner "
-            "references in 1.20+, and may reject such requests as early as 1.24; please fix your "
-            f"requests; duplicate UID(s) observed: {', '.join(doubled)}"
-        )

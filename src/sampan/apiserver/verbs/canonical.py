@@ -9,7 +9,7 @@ from sampan.api.meta import Json
 from sampan.api.patch import undecodable
 from sampan.apiserver.call import Call
 from sampan.apiserver.reading import other_kind
-from sampan.apiserver.registry.metadata import check_namespace, one_of_each_owner
+from sampan.apiserver.registry.metadata import check_namespace
 from sampan.apiserver.served import Served
 
 
@@ -35,7 +35,6 @@ def canonical(
     obj["kind"], obj["apiVersion"] = served.id.kind, served.id.api_version
     obj.setdefault("metadata", {})
     check_namespace(served, obj, call.info.namespace)
-    one_of_each_owner(obj, call.warn, patched=True)
     return obj
 
 

@@ -9,7 +9,6 @@ from sampan.apiserver.options import write_options
 from sampan.apiserver.reading import read_object
 from sampan.apiserver.registry import create as registry
 from sampan.apiserver.registry.base import Parts
-from sampan.apiserver.registry.metadata import one_of_each_owner
 from sampan.apiserver.served import Served
 from sampan.std.http import Response
 
@@ -18,7 +17,6 @@ async def create(served: Served, call: Call, parts: Parts) -> Response:
     call.check_form(served, listing=False)
     options = write_options(call.query, "CreateOptions")
     obj = read_object(call, served, options.validation)
-    one_of_each_owner(obj, call.warn, patched=False)
     done = await registry.create(parts, served, call, obj, options)
     return written(served, call, done, 201)
 

@@ -14,7 +14,7 @@ from sampan.apiserver.reading import read_object
 from sampan.apiserver.registry import create as creating
 from sampan.apiserver.registry import update as registry
 from sampan.apiserver.registry.base import Parts
-from sampan.apiserver.registry.metadata import check_name, check_namespace, one_of_each_owner
+from sampan.apiserver.registry.metadata import check_name, check_namespace
 from sampan.apiserver.registry.update import Change
 from sampan.apiserver.served import Served
 from sampan.apiserver.verbs.create import written
@@ -25,7 +25,6 @@ async def update(served: Served, call: Call, parts: Parts) -> Response:
     call.check_form(served, listing=False)
     options = write_options(call.query, "UpdateOptions")
     obj = read_object(call, served, options.validation)
-    one_of_each_owner(obj, call.warn, patched=False)
     check_namespace(served, obj, call.info.namespace)
     check_name(obj, call.info.name)
     meta = obj["metadata"]
