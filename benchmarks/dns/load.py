@@ -120,6 +120,17 @@ def mixed(services: int, count: int = 5000) -> list[bytes]:
     return found
 
 
+def never_asked(count: int = 100000) -> list[bytes]:
+    """Names that do not exist, each once: what no memory of answers helps with."""
+    names = (f"x{i}.bench.svc.cluster.local." for i in range(count))
+    return [_query(i, name, 1) for i, name in enumerate(names)]
+
+
+def outside(count: int = 1000) -> list[bytes]:
+    """Names of the zone that is forwarded."""
+    return [_query(i, f"host-{i}.outside.test.", 1) for i in range(count)]
+
+
 def _query(ident: int, name: str, kind: int) -> bytes:
     labels = b"".join(bytes((len(p),)) + p.encode() for p in name.rstrip(".").split("."))
     edns = b"\0" + struct.pack("!HHIH", 41, 1232, 0, 0)

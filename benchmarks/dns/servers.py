@@ -1,9 +1,8 @@
-"""The servers: each with the same names, on one port of loopback, on one core."""
+"""The servers: each with the same names, on a port of loopback, on one core."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -17,25 +16,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
-PORTS = {"sampan native": 5500, "sampan mmsg": 5501, "sampan plain": 5502, "knot": 5503, "unbound": 5504, "coredns": 5505}
-COREFILE = """.:{port} {{
+API_PORT, FIRST_PORT = 5599, 5500
+LOOPS = ("native", "mmsg", "plain")
+KUBERNETES = """.:{port} {{
     errors
     ready 127.0.0.1:{ready}
+    prometheus 127.0.0.1:{metrics}
+    {more}
     kubernetes cluster.local in-addr.arpa ip6.arpa {{
-        endpoint http://127.0.0.1:1
+        endpoint http://127.0.0.1:5599
         pods insecure
         fallthrough in-addr.arpa ip6.arpa
         ttl 30
-        snapshot {folder}/snapshot
-        startup_timeout 1ms
-    }}
-    prometheus 127.0.0.1:{metrics}
-    forward . 127.0.0.9
-    cache 30 {{
-        disable success cluster.local
-        disable denial cluster.local
     }}
     loadbalance
+}}
+"""
+CHAIN = """rewrite name exact never.example.org cluster.local
+    template IN A never.example.org {
+        rcode NXDOMAIN
+    }"""
+FORWARD = """.:{port} {{
+    errors
+    ready 127.0.0.1:{ready}
+    prometheus 127.0.0.1:{metrics}
+    forward . 127.0.0.1:{origin}
+    cache 3600
 }}
 """
 KNOT = """server:
@@ -50,6 +56,9 @@ zone:
   - domain: cluster.local
     file: {folder}/zone
     zonefile-sync: -1
+  - domain: outside.test
+    file: {folder}/outside
+    zonefile-sync: -1
 """
 UNBOUND = """server:
     num-threads: 1
@@ -58,14 +67,32 @@ UNBOUND = """server:
     username: ""
     pidfile: ""
     do-daemonize: no
+    do-not-query-localhost: no
+    module-config: iterator
     use-syslog: no
     directory: {folder}
-auth-zone:
+"""
+AS_AUTHORITY = """auth-zone:
     name: cluster.local
     zonefile: {folder}/zone
     for-downstream: yes
     for-upstream: no
 """
+AS_CACHE = """forward-zone:
+    name: .
+    forward-addr: 127.0.0.1@{origin}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How to start one; `program` finds its processes."""
+
+    name: str
+    command: tuple[str, ...]
+    port: int
+    ready: int = 0
+    """A port of HTTP that says when the server has everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +100,7 @@ class Running:
     name: str
     port: int
     pid: int
+    ready_s: float
 
     def cpu_s(self) -> float:
         """Seconds that the process and its children have computed."""
@@ -92,11 +120,13 @@ def _family(pid: int) -> list[int]:
 
 
 def _cpu_s(pid: int) -> float:
+    """Nanoseconds of the scheduler where they are told, else ticks."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        tasks = os.listdir(f"/proc/{pid}/task")
+        times = (Path(f"/proc/{pid}/task/{task}/schedstat").read_text() for task in tasks)
+        return sum(int(text.split()[0]) for text in times) / 1e9
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 def _pss_kb(pid: int) -> int:
@@ -107,55 +137,76 @@ def _pss_kb(pid: int) -> int:
     return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
 
 
-def prepare(folder: Path, services: int) -> None:
-    """The names: as a snapshot of a cluster, and as a zone file."""
-    rows: list[object] = [["n", ["bench"]]]
-    lines = ["$ORIGIN cluster.local.", "$TTL 30"]
-    lines += ["@ IN SOA ns.dns hostmaster 1 7200 1800 86400 5", "@ IN NS ns.dns"]
-    lines.append("ns.dns IN A 127.0.0.1")
-    for i in range(services):
-        ip = f"10.{96 + i // 65536}.{i // 256 % 256}.{i % 256}"
-        port = ["http", "tcp", 80]
-        rows.append(["s", ["bench", f"svc-{i}", "ClusterIP", [ip], [port], "", []]])
-        lines.append(f"svc-{i}.bench.svc IN A {ip}")
-    (folder / "snapshot").write_text(json.dumps([1, rows]))
+def zones(folder: Path, services: int) -> None:
+    """The same names for the peers, as zone files."""
+    head = ["$TTL 30", "@ IN SOA ns hostmaster 1 7200 1800 86400 5", "@ IN NS ns"]
+    lines = ["$ORIGIN cluster.local.", *head, "ns IN A 127.0.0.1"]
+    lines += (f"svc-{i}.bench.svc IN A 10.96.{i >> 8}.{i & 255}" for i in range(1, services))
     (folder / "zone").write_text("\n".join(lines) + "\n")
+    lines = ["$ORIGIN outside.test.", "$TTL 86400", *head[1:], "ns IN A 127.0.0.1"]
+    lines += (f"host-{i} IN A 10.7.{i >> 8}.{i & 255}" for i in range(1000))
+    (folder / "outside").write_text("\n".join(lines) + "\n")
     (folder / "knot").mkdir(exist_ok=True)
 
 
-def commands(folder: Path) -> dict[str, list[str]]:
-    """How to start those that this machine has."""
-    found: dict[str, list[str]] = {}
-    for name, receive in (("sampan native", "native"), ("sampan mmsg", "mmsg"), ("sampan plain", "plain")):
-        port = PORTS[name]
-        path = folder / f"Corefile.{receive}"
-        path.write_text(
-            COREFILE.format(port=port, folder=folder, ready=port + 100, metrics=port + 200)
-        )
-        found[name] = [
-            sys.executable, "-m", "sampan", "dns", "-conf", str(path), "-receive", receive,
-        ]  # fmt: skip
-    for name, binary, text, option in (
-        ("knot", "knotd", KNOT, "-c"),
-        ("unbound", "unbound", UNBOUND, "-c"),
-    ):
-        if program := shutil.which(binary) or shutil.which(f"/usr/sbin/{binary}"):
-            path = folder / f"{binary}.conf"
-            path.write_text(text.format(folder=folder, port=PORTS[name]))
-            found[name] = [program, *(["-d"] if name == "unbound" else []), option, str(path)]
-    return found
+class Commands:
+    """Gives every server ports and a configuration of its own."""
+
+    def __init__(self, folder: Path, coredns: str) -> None:
+        self.folder = folder
+        self.coredns = coredns
+        self.port = FIRST_PORT
+
+    def _corefile(self, name: str, text: str, **words: object) -> tuple[Path, int]:
+        self.port += 1
+        path = self.folder / f"Corefile.{name.replace(' ', '-')}-{self.port}"
+        words |= {"port": self.port, "ready": self.port + 100, "metrics": self.port + 200}
+        path.write_text(text.format(**words))
+        return path, self.port
+
+    def sampan(self, loop: str, text: str, **words: object) -> Server:
+        path, port = self._corefile(loop, text, **words)
+        command = (sys.executable, "-m", "sampan", "dns", "-conf", str(path), "-receive", loop)
+        return Server(f"sampan {loop}", command, port, port + 100)
+
+    def core(self, text: str, **words: object) -> list[Server]:
+        """CoreDNS where a path to it is given."""
+        if not self.coredns:
+            return []
+        path, port = self._corefile("coredns", text, **words)
+        return [Server("coredns", (self.coredns, "-conf", str(path)), port, port + 100)]
+
+    def knot(self) -> list[Server]:
+        return self._peer("knot", "knotd", KNOT, ("-c",))
+
+    def unbound(self, more: str, **words: object) -> list[Server]:
+        return self._peer("unbound", "unbound", UNBOUND + more, ("-d", "-c"), **words)
+
+    def _peer(
+        self, name: str, binary: str, text: str, options: tuple[str, ...], **words: object
+    ) -> list[Server]:
+        program = shutil.which(binary) or shutil.which(f"/usr/sbin/{binary}")
+        if not program:
+            return []
+        self.port += 1
+        path = self.folder / f"{name}-{self.port}.conf"
+        path.write_text(text.format(folder=self.folder, port=self.port, **words))
+        return [Server(name, (program, *options, str(path)), self.port)]
 
 
 @contextmanager
-def started(name: str, command: list[str], cores: set[int]) -> Iterator[Running]:
-    """Running, pinned, and answering."""
-    pin: Callable[[], None] = lambda: os.sched_setaffinity(0, cores)  # noqa: E731
+def started(server: Server, core: int, query: bytes) -> Iterator[Running]:
+    """Running on one core, and answering this query."""
+    pin: Callable[[], None] = lambda: os.sched_setaffinity(0, {core})  # noqa: E731
+    environment = {**os.environ, "GOMAXPROCS": "1"}
+    began = time.monotonic()
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=pin
-    )
+        server.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=pin,
+        env=environment,
+    )  # fmt: skip
     try:
-        _wait(PORTS[name], process)
-        yield Running(name, PORTS[name], process.pid)
+        _wait(server, process, query)
+        yield Running(server.name, server.port, process.pid, time.monotonic() - began)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -165,18 +216,33 @@ def started(name: str, command: list[str], cores: set[int]) -> Iterator[Running]
             process.wait()
 
 
-def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    from benchmarks.dns.load import _query
+def _wait(server: Server, process: subprocess.Popen[bytes], query: bytes) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise SystemExit(f"{server.name} ended with {process.returncode}")
+        if _is_ready(server.ready) and _answers(server.port, query):
+            return
+        time.sleep(0.02)
+    raise SystemExit(f"{server.name} does not answer")
 
+
+def _is_ready(port: int) -> bool:
+    if not port:
+        return True
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as sock:
+            sock.sendall(b"GET /ready HTTP/1.0\r\nhost: x\r\n\r\n")
+            return b" 200 " in sock.recv(200)
+    except OSError:
+        return False
+
+
+def _answers(port: int, query: bytes) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(0.1)
-        for _ in range(600):
-            if process.poll() is not None:
-                raise SystemExit(f"the server ended with {process.returncode}")
-            sock.sendto(_query(1, "svc-0.bench.svc.cluster.local.", 1), ("127.0.0.1", port))
-            try:
-                if sock.recv(4096)[7] == 1:
-                    return
-            except OSError:
-                time.sleep(0.05)
-    raise SystemExit("the server does not answer")
+        sock.settimeout(0.2)
+        sock.sendto(query, ("127.0.0.1", port))
+        try:
+            return sock.recv(4096)[7] >= 1
+        except OSError:
+            return False
