@@ -42,7 +42,7 @@ def line(record: Record) -> str:
 def from_words(kind: int, words: Sequence[str], origin: str = ".") -> bytes:
     """Data from a zone file's words; quoted ones keep their quotes. Raises BadData."""
     if words[:1] == ["\\#"]:
-        return bytes.fromhex("".join(words[2:]))
+        return _generic(words[1:])
     read, rare = _READ.get(kind), rdata_rare.READ.get(kind)
     try:
         if read:
@@ -54,6 +54,17 @@ def from_words(kind: int, words: Sequence[str], origin: str = ".") -> bytes:
     except (ValueError, IndexError, struct.error, OSError) as bad:
         raise BadData(f"bad {codes.type_name(kind)} data: {' '.join(words)}") from bad
     raise BadData(f"type {codes.type_name(kind)} has no text form here; write it as \\# LENGTH HEX")
+
+
+def _generic(words: Sequence[str]) -> bytes:
+    """A length and as many bytes in hexadecimal digits (RFC 3597)."""
+    try:
+        data, size = bytes.fromhex("".join(words[1:])), int(words[0])
+    except (ValueError, IndexError) as bad:
+        raise BadData(f"bad generic data: {' '.join(words)}") from bad
+    if len(data) != size:
+        raise BadData(f"bad generic data: {len(data)} bytes instead of {size}")
+    return data
 
 
 def absolute(name: str, origin: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 
 _CLASSES = {
@@ -29,7 +30,10 @@ def compiled(text: str) -> re.Pattern[str]:
     if found := _BACK_REFERENCE.search(text):
         raise BadPattern(f"invalid escape sequence: `{found[1]}`")
     try:
-        return re.compile(_translated(text))
+        with warnings.catch_warnings():
+            # `[[` and `&&` are plain characters, as in Go; Python only says that they may not stay.
+            warnings.simplefilter("ignore", FutureWarning)
+            return re.compile(_translated(text))
     except re.error as bad:
         raise BadPattern(_explained(bad, text)) from bad
 
