@@ -128,7 +128,7 @@ def never_asked(count: int = 100000) -> list[bytes]:
 
 def outside(count: int = 1000) -> list[bytes]:
     """Names of the zone that is forwarded."""
-    return [_query(i, f"host-{i}.outside.test.", 1) for i in range(count)]
+    return [_query(i, f"host-{i}.outside.example.net.", 1) for i in range(count)]
 
 
 def _query(ident: int, name: str, kind: int) -> bytes:

@@ -36,7 +36,7 @@ from benchmarks.dns.servers import (
 
 Rows = dict[str, list[dict[str, float]]]
 ASKED = _query(1, "svc-1.bench.svc.cluster.local.", 1)
-ELSEWHERE = _query(1, "host-1.outside.test.", 1)
+ELSEWHERE = _query(1, "host-1.outside.example.net.", 1)
 MANY = 50000
 FORMULA_MB, FORMULA_KB = 54, 1
 

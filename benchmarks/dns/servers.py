@@ -56,7 +56,7 @@ zone:
   - domain: cluster.local
     file: {folder}/zone
     zonefile-sync: -1
-  - domain: outside.test
+  - domain: outside.example.net
     file: {folder}/outside
     zonefile-sync: -1
 """
@@ -143,7 +143,7 @@ def zones(folder: Path, services: int) -> None:
     lines = ["$ORIGIN cluster.local.", *head, "ns IN A 127.0.0.1"]
     lines += (f"svc-{i}.bench.svc IN A 10.96.{i >> 8}.{i & 255}" for i in range(1, services))
     (folder / "zone").write_text("\n".join(lines) + "\n")
-    lines = ["$ORIGIN outside.test.", "$TTL 86400", *head[1:], "ns IN A 127.0.0.1"]
+    lines = ["$ORIGIN outside.example.net.", "$TTL 86400", *head[1:], "ns IN A 127.0.0.1"]
     lines += (f"host-{i} IN A 10.7.{i >> 8}.{i & 255}" for i in range(1000))
     (folder / "outside").write_text("\n".join(lines) + "\n")
     (folder / "knot").mkdir(exist_ok=True)

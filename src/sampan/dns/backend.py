@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import NamedTuple, Protocol
 
@@ -45,7 +46,9 @@ class Found(NamedTuple):
         return codes.TXT if kind == codes.CNAME and self.text else kind
 
 
+@lru_cache(maxsize=1 << 16)
 def kind_of_host(host: str) -> int:
+    """A or AAAA for an address, CNAME for a name."""
     if ":" in host:
         return codes.AAAA if _is_ipv6(host) else codes.CNAME
     parts = host.split(".")
@@ -150,12 +153,12 @@ def reply_from(source: Source, asked: Asked, answer: Answer) -> Reply:
     """The records as a reply; without any, NODATA with the zone's SOA."""
     if not answer.records:
         return denial(source, asked, codes.NOERROR)
-    reply = reply_to(asked.query)
-    flags = reply.flags | (codes.TC if asked.truncated else 0)
-    return reply._replace(
-        answer=tuple(answer.records),
+    flags = codes.QR | codes.AA | asked.query.message.flags & (codes.RD | codes.CD)
+    return Reply(
+        codes.NOERROR,
+        tuple(answer.records),
         additional=tuple(answer.extra),
-        flags=flags,
+        flags=flags | (codes.TC if asked.truncated else 0),
         validity=None if asked.outside else Validity(tuple(asked.tags)),
     )
 

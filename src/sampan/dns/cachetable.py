@@ -115,6 +115,8 @@ def settle(reply: Reply, ttl: int, *, signed: bool) -> dict[str, Any]:
 
 
 def _settled(records: tuple[Record, ...], ttl: int, signed: bool) -> tuple[Record, ...]:
+    if signed and all(record.ttl == ttl for record in records):
+        return records
     return tuple(
         record._replace(ttl=ttl) for record in records if signed or record.type not in SIGNATURES
     )

@@ -35,8 +35,9 @@ class Routes:
         for site in self._candidates(query):
             if site.handler is None:
                 return refusal()
-            asked = query._replace(zone=site.zone, view=site.settings.view)
-            asked = asked._replace(metadata=_metadata(site, asked))
+            asked = query._replace(zone=site.zone, view=site.settings.view, metadata=None)
+            if "metadata" in site.settings.plugins:
+                asked = asked._replace(metadata=_metadata(site, asked))
             if site.settings.filter is None or site.settings.filter(asked):
                 return self._alone(await site.handler(asked), query.name)
         return refusal()
@@ -76,9 +77,7 @@ def refusal() -> Reply:
     return failure(codes.REFUSED)._replace(plugin="dropped")
 
 
-def _metadata(site: Site, query: Query) -> Mapping[str, Callable[[], str]] | None:
-    if "metadata" not in site.settings.plugins:
-        return None
+def _metadata(site: Site, query: Query) -> Mapping[str, Callable[[], str]]:
     facts: dict[str, Callable[[], str]] = {}
     for plugin in site.settings.all_plugins():
         for part in plugin.parts():
