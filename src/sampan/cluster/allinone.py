@@ -69,4 +69,5 @@ def _control_plane(config: ClusterConfig, paths: Paths, node: str) -> int:
 def _agent(config: ClusterConfig, paths: Paths, node: str) -> int:
     from sampan.cluster import agent
 
-    return agent.main(config, paths, node)
+    # 'sampan up --proxy-mode' changes what is saved, and has agents started again.
+    return agent.main(ClusterConfig.load(paths.config), paths, node)

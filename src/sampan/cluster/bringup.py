@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import time
 import traceback
@@ -35,6 +36,10 @@ class Milestone:
     at_s: float
 
 
+AGENTS_S = 30.0
+"""An agent that died often of late waits a few seconds before it is started again."""
+
+
 def is_running(paths: Paths) -> bool:
     return any(p.component == supervisor.SUPERVISOR for p in processes.living(paths.processes))
 
@@ -52,7 +57,7 @@ def settle_config(asked: ClusterConfig, given: set[str], paths: Paths) -> Cluste
                 f"'sampan delete --name {made.name}' first, or leave {flag} out"
             )
     changes = {f: getattr(asked, f) for f in given & {"proxy_mode", "egress"}}
-    if changes and is_running(paths) and any(getattr(made, f) != v for f, v in changes.items()):
+    if "egress" in changes and changes["egress"] != made.egress and is_running(paths):
         raise Busy(
             f"cluster {made.name!r} is running with other settings; 'sampan down' first: its "
             "objects are kept"
@@ -85,6 +90,10 @@ def up(
                     check_machine(config)
                     network.check_ranges(config)
                 _start(config, paths)
+            elif config.proxy_mode != ClusterConfig.load(paths.config).proxy_mode:
+                with step(report, f"Proxies change to {config.proxy_mode} mode"):
+                    check_machine(config)
+                    _restart_agents(config, paths)
             return config, asyncio.run(_wait(config, paths, begun, begun + wait_s, report))
     except network.Locked:
         raise Busy(f"another 'sampan up' of {config.name!r} is at work; wait for it") from None
@@ -120,6 +129,29 @@ def _start(config: ClusterConfig, paths: Paths) -> None:
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def _restart_agents(config: ClusterConfig, paths: Paths) -> None:
+    """The supervisor starts them again, with the configuration that is saved now; pods go on."""
+    config.save(paths.config)
+    ending = []
+    for process in processes.living(paths.processes):
+        if process.component == "agent":
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+            ending.append(process)
+    limit = time.monotonic() + AGENTS_S
+    while any(processes.is_alive(process) for process in ending) or _agents(paths) != set(
+        config.node_names
+    ):
+        if time.monotonic() > limit:
+            raise TimeoutError(f"agents do not come back; see {paths.log(supervisor.SUPERVISOR)}")
+        time.sleep(0.01)
+
+
+def _agents(paths: Paths) -> set[str]:
+    """The nodes whose agent runs."""
+    return {one.node for one in processes.living(paths.processes) if one.component == "agent"}
 
 
 async def _wait(
