@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import platform
+import shutil
+import subprocess
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
+
+import pytest
 
 from sampan.api.meta import Key
 from sampan.linux.base.bpf import SocketService
@@ -95,6 +102,33 @@ def test_the_listing_is_readable() -> None:
     assert listing({VIP: (("10.244.1.11", 8080), ("10.244.2.11", 8080))}) == (
         "socket tcp 10.96.0.1:80 -> 10.244.1.11:8080, 10.244.2.11:8080\n"
     )
+
+
+def test_the_prebuilt_object_was_made_from_the_source_beside_it() -> None:
+    """Whoever changes one must make the other: `sha256sum sockets.c sockets.o > sockets.sum`."""
+    folder = resources.files("sampan.proxy.backends.ebpf")
+    wanted = dict(
+        reversed(line.split()) for line in folder.joinpath("sockets.sum").read_text().splitlines()
+    )
+    for name in ("sockets.c", "sockets.o"):
+        found = hashlib.sha256(folder.joinpath(name).read_bytes()).hexdigest()
+        assert found == wanted[name], name
+
+
+@pytest.mark.skipif(not shutil.which("clang"), reason="clang is missing: apt install clang")
+def test_the_source_makes_the_prebuilt_object(tmp_path: Path) -> None:
+    folder = Path(str(resources.files("sampan.proxy.backends.ebpf")))
+    headers = f"/usr/include/{platform.machine()}-linux-gnu"
+    command = ["clang", "-O2", "-g0", "-target", "bpf", f"-I{headers}", "-c", "sockets.c", "-o"]
+    subprocess.run([*command, str(tmp_path / "made.o")], cwd=folder, check=True)
+    made = elf.read((tmp_path / "made.o").read_bytes())
+    kept = elf.read((folder / "sockets.o").read_bytes())
+    assert made.maps == kept.maps
+    assert made.programs.keys() == kept.programs.keys()
+    version = subprocess.run(["clang", "--version"], check=True, capture_output=True, text=True)
+    if "version 14." in version.stdout:
+        # Other compilers write other code, which is no fault of ours.
+        assert made == kept
 
 
 def test_the_prebuilt_object_has_all_programs_and_maps() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 
-from sampan.api.meta import Key
+import pytest
+
+from sampan.api.meta import Json, Key
 from sampan.proxy.config import configuration
 from sampan.proxy.health import HealthPorts, Wellbeing, health_pages
 from sampan.proxy.metrics import Metrics
@@ -58,6 +60,70 @@ def test_healthz_has_the_node_and_livez_has_not() -> None:
         assert json.loads(await healthz.read())["nodeEligible"] is False
         assert "nodeEligible" not in json.loads(await livez.read())
         assert counted == [("healthz", 503), ("livez", 200)]
+
+    run_jumping(main())
+
+
+@pytest.mark.parametrize(
+    ("node", "eligible"),
+    [
+        ({"metadata": {}}, True),
+        ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, False),
+        ({"metadata": {}, "spec": {"taints": [{"key": "node.kubernetes.io/not-ready"}]}}, True),
+        ({"metadata": {}, "spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler"}]}}, False),
+        (None, False),
+    ],
+)
+def test_a_node_that_goes_is_not_eligible(node: Json | None, eligible: bool) -> None:
+    async def main() -> None:
+        state = Wellbeing(JumpingClock())
+        state.done()
+        state.see_node(node)
+        assert state.report(with_node=True)[0] == (200 if eligible else 503)
+        assert state.report(with_node=True)[1]["nodeEligible"] is eligible
+        assert state.report(with_node=False)[0] == 200
+
+    run_jumping(main())
+
+
+def test_health_ports_are_refused_when_the_proxy_is_not_well() -> None:
+    async def main() -> None:
+        pages: list[Handler] = []
+
+        async def opens(handler: Handler, address: str, port: int) -> NoServer:
+            pages.append(handler)
+            return NoServer()
+
+        well = True
+        ports = HealthPorts(lambda: well, ("192.168.77.1",), open=opens)  # type: ignore[arg-type]
+        await ports.sync({KEY: Health(32080, 2)})
+        assert (await pages[0](Request("GET", "/"))).status == 200
+        well = False
+        answer = await pages[0](Request("GET", "/"))
+        assert answer.status == 503
+        assert json.loads(await answer.read()) == {
+            "service": {"namespace": "default", "name": "web"},
+            "localEndpoints": 2,
+            "serviceProxyHealthy": False,
+        }
+
+    run_jumping(main())
+
+
+def test_other_addresses_are_opened_and_those_of_before_closed() -> None:
+    async def main() -> None:
+        opened: dict[str, NoServer] = {}
+
+        async def opens(_: Handler, address: str, port: int) -> NoServer:
+            opened[address] = NoServer()
+            return opened[address]
+
+        ports = HealthPorts(lambda: True, ("192.0.2.1",), open=opens)  # type: ignore[arg-type]
+        await ports.sync({KEY: Health(32080, 2)})
+        ports.addresses = ("192.0.2.2",)
+        await ports.sync({KEY: Health(32080, 2)})
+        assert opened["192.0.2.1"].closed
+        assert not opened["192.0.2.2"].closed
 
     run_jumping(main())
 

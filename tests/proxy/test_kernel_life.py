@@ -358,6 +358,74 @@ def test_a_restart_cuts_no_flow_and_a_change_only_those_that_lead_nowhere(
         talk.close()
 
 
+@pytest.mark.parametrize("mode", ["nftables", "iptables", "ebpf"])
+def test_no_connection_fails_while_the_proxy_is_killed_and_restarted(
+    mode: str, lab: ModuleType, api: Api, start: Start
+) -> None:
+    api.put(service(), endpoints("b1", "b2"))
+    proxy = start(mode)
+    with Load(lab, f"tcp {VIP}:80", "tcp 192.168.77.1:30080") as load:
+        for end in (Process.kill, Process.stop, Process.kill):
+            end(proxy)
+            time.sleep(0.2)
+            proxy = start(mode)
+            time.sleep(0.2)
+    note(f"{mode}: 3 restarts, {load.count} connections, {len(load.failures)} failed")
+    assert load.failures == []
+    assert proxy.said("repairing") == 0
+
+
+@pytest.mark.parametrize("v6", [False, True])
+def test_sockets_are_translated_without_a_proxy_and_without_rules(
+    v6: bool, lab: ModuleType, api: Api, start: Start
+) -> None:
+    """What pins the programs is the control group, not a process and not nftables."""
+    vip = f"[{VIP6}]" if v6 else VIP
+    api.put(service(v6=v6), endpoints("b1", v6=v6))
+    proxy = start("ebpf")
+    proxy.kill()
+    sh("nft flush ruleset")
+    flow = lab.Flow("pod", f"tcp {vip}:80").connect()
+    assert flow.sock.getpeername()[:2] == (vip.strip("[]"), 80)
+    assert flow.ask()[0] == "b1"
+    flow.close()
+    start("ebpf")
+    assert asked(lab, f"tcp {vip}:80", client="remote-pod") == "b1"
+
+
+@pytest.mark.parametrize("v6", [False, True])
+def test_datagrams_of_unconnected_sockets_follow_the_endpoints(
+    v6: bool, lab: ModuleType, api: Api, start: Start
+) -> None:
+    vip = (VIP6 if v6 else VIP, 80)
+    api.put(service(protocol="UDP", v6=v6), endpoints("b1", protocol="UDP", v6=v6))
+    start("ebpf")
+    with lab.inside("rp-c"):
+        sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(0.1)
+
+    def ask() -> str:
+        try:
+            sock.sendto(b"hello", vip)
+            data, peer = sock.recvfrom(100)
+        except OSError as error:
+            return str(lab.why(error))
+        # The program never learns who it was.
+        assert peer[:2] == vip
+        return data.decode().split()[0]
+
+    until(lambda: ask() == "b1")
+    api.put(endpoints("b2", protocol="UDP", v6=v6, leaving=("b1",)))
+    until(lambda: ask() == "b2")
+    api.put(endpoints("b3", protocol="UDP", v6=v6))
+    until(lambda: ask() == "b3")
+    api.put(endpoints(protocol="UDP", v6=v6))
+    until(lambda: ask() not in ("b1", "b2", "b3"))
+    api.put(endpoints("b1", protocol="UDP", v6=v6))
+    until(lambda: ask() == "b1")
+    sock.close()
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_established_tcp_is_left_alone(
     mode: str, lab: ModuleType, run: Callable[[str], Running]

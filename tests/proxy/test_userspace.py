@@ -323,6 +323,50 @@ def test_bytes_are_moved_both_ways_and_dead_endpoints_are_skipped() -> None:
     asyncio.run(main())
 
 
+def test_a_half_closed_connection_goes_on_the_other_way() -> None:
+    async def main() -> None:
+        over = asyncio.Event()
+
+        async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard = await reader.read()
+            for part in (b"you said ", heard):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0)
+            writer.close()
+            await writer.wait_closed()
+            over.set()
+
+        server = await asyncio.start_server(late, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        mover = Mover()
+        number = mover.answer(question(portal("tcp", port)))["numbers"]["p/tcp"]
+        assert await said(number, b"hello") == b"you said hello"
+        await asyncio.wait_for(over.wait(), 5)
+        server.close()
+        mover.answer({"only": []})
+
+    asyncio.run(main())
+
+
+def test_many_connections_at_once_are_all_served() -> None:
+    async def main() -> None:
+        servers = [Echo("a"), Echo("b")]
+        ports = [await server.start() for server in servers]
+        mover = Mover()
+        number = mover.answer(question(portal("tcp", *ports)))["numbers"]["p/tcp"]
+        answers = await asyncio.gather(*(said(number, b"%d" % n) for n in range(200)))
+        assert [answer.partition(b":")[2] for answer in answers] == [b"%d" % n for n in range(200)]
+        names = [answer[:1] for answer in answers]
+        # In turn: none has more than its share.
+        assert names.count(b"a") == names.count(b"b") == 100
+        for server in servers:
+            await server.finish()
+        mover.answer({"only": []})
+
+    asyncio.run(main())
+
+
 def test_open_connections_outlive_their_portal() -> None:
     async def main() -> None:
         server = Echo("a")

@@ -89,7 +89,8 @@ FLAGS: tuple[Flag, ...] = (
         "string",
         "",
         "",
-        "In ebpf mode: the control group whose sockets are translated; the root if empty.",
+        "In ebpf mode: the control group whose sockets are translated (made if there is none); the "
+        "root if empty.",
     ),
     Flag(
         "feature-gates",

@@ -173,6 +173,12 @@ class Proxy:
             async with asyncio.timeout(CIDR_PATIENCE_S):
                 await self._cidrs.synced.wait()
         await self._wait_for_node()
+        if self._node is None:
+            _LOG.warning(
+                "there is no Node of this name; see --hostname-override", node=self.node_name
+            )
+        elif not any(one.node_ips for one in self._current().families):
+            _LOG.warning("the Node has no address; see --bind-address", node=self.node_name)
 
     async def _wait_for_node(self) -> None:
         """NodeCIDR needs the range that the control plane gives the Node a little later."""

@@ -74,7 +74,8 @@ class RealSocketBalancer:
         if platform.machine() not in SYSCALL:
             return f"eBPF mode does not know the machine {platform.machine()}"
         try:
-            with Directory(self._cgroup):
+            # The group itself is made at the start if there is none.
+            with Directory(""):
                 pass
             maps = self._make_maps()
         except BpfError as error:

@@ -5,7 +5,8 @@
 // process in it. What it does not translate goes its way to the nftables rules.
 //
 // Build (the result is committed, so that no user needs a compiler):
-//   clang -O2 -g0 -target bpf -c sockets.c -o sockets.o
+//   clang -O2 -g0 -target bpf -I/usr/include/$(uname -m)-linux-gnu -c sockets.c -o sockets.o
+//   sha256sum sockets.c sockets.o > sockets.sum
 //
 // Not translated on purpose: connected UDP (conntrack must be able to move such a flow), Services
 // with session affinity (the memory of clients is nftables'), external addresses and node ports
