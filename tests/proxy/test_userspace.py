@@ -188,9 +188,12 @@ class Inside:
 def test_a_port_that_somebody_else_has_is_told_once_and_tried_again() -> None:
     refused: list[tuple[Key, str]] = []
 
+    nobody = (Target("127.0.0.1", closed_port(), True),)
+
     def with_port(number: int) -> Rules:
         made = rules("127.0.0.1")
-        return made._replace(ports=tuple(p._replace(node_port=number) for p in made.ports))
+        changes = {"node_port": number, "cluster": nobody}
+        return made._replace(ports=tuple(port._replace(**changes) for port in made.ports))
 
     async def main() -> None:
         backend = LocalhostNodePorts(NftablesBackend(FakeNft(), LISTENING), Inside())
@@ -204,9 +207,10 @@ def test_a_port_that_somebody_else_has_is_told_once_and_tried_again() -> None:
                 await backend.resync(model)
             assert [key for key, _ in refused] == [KEY]
             assert f"127.0.0.1:{taken}" in refused[0][1]
-            socket.create_connection(("127.0.0.1", free)).close()
+            # Served: the connection ends because nobody is behind it.
+            assert await said(free, b"") == b""
         await backend.resync(model)
-        socket.create_connection(("127.0.0.1", taken)).close()
+        assert await said(taken, b"") == b""
         await backend.resync({})
         with socket.socket() as sock:
             assert sock.connect_ex(("127.0.0.1", taken)) != 0

@@ -109,6 +109,9 @@ async def _dial(target: tuple[str, int]) -> socket.socket | None:
     except (OSError, TimeoutError):
         sock.close()
         return None
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 
