@@ -312,9 +312,13 @@ class Mover:
         sock = socket.socket(FAMILIES[portal["family"]], kind)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((address, portal.get("number", 0)))
-        if tcp:
-            sock.listen(1024)
+        try:
+            sock.bind((address, portal.get("number", 0)))
+            if tcp:
+                sock.listen(1024)
+        except OSError:
+            sock.close()
+            raise
         made: TcpPortal | UdpPortal = (TcpPortal if tcp else UdpPortal)(sock, Choice(self._stays))
         self._portals[portal["name"]] = made
         self._numbers[portal["name"]] = sock.getsockname()[1]
