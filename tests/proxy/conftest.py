@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.proxy.life import Api, Process, cleanup, sh
+from tests.proxy.life import Api, Process, Running, cleanup, sh
 
 LAB = Path(__file__).parents[1] / "recorded" / "proxy"
 REPO = Path(__file__).parents[2]
@@ -119,3 +119,18 @@ def start(api: Api, cgroup: str, tmp_path: Path) -> Iterator[Callable[..., Proce
     done = cleanup(f"--ebpf-cgroup={cgroup}")
     assert done.returncode == 0, done.stderr
     assert "kube-proxy" not in sh("nft list ruleset")
+
+
+@pytest.fixture
+def run(lab: ModuleType, cgroup: str) -> Iterator[Callable[[str], Running]]:
+    """`run(mode)` gives a proxy in this process, to know when a change is in force."""
+    made: list[Running] = []
+
+    def one(mode: str) -> Running:
+        made.append(Running(lab, mode, cgroup))
+        return made[-1]
+
+    yield one
+    for proxy in made:
+        proxy.stop()
+        proxy.clean()

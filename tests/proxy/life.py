@@ -235,6 +235,30 @@ class Process:
             self._popen.wait(20)
 
 
+class Talk:
+    """One UDP flow: the same socket, again and again."""
+
+    def __init__(self, lab: ModuleType, client: str, target: str, timeout: float = 0.03) -> None:
+        self._lab = lab
+        self._flow = lab.Flow(client, target, timeout=timeout)
+        self._flow.connect()
+
+    def ask(self) -> str:
+        try:
+            return str(self._flow.ask()[0])
+        except OSError as error:
+            return str(self._lab.why(error))
+
+    def until(self, *wanted: str) -> float:
+        return until(lambda: self.ask() in wanted)
+
+    def until_nobody(self) -> float:
+        return until(lambda: self.ask() not in ("b1", "b2", "b3"))
+
+    def close(self) -> None:
+        self._flow.close()
+
+
 def cleanup(*flags: str) -> subprocess.CompletedProcess[str]:
     """`sampan proxy --cleanup` in the node's namespace."""
     return subprocess.run(
