@@ -144,6 +144,27 @@ def test_crossing_a_thousand_services_divides_and_going_back_undivides() -> None
     asyncio.run(follow())
 
 
+def test_on_nf_tables_many_chains_are_written_and_deleted_in_portions() -> None:
+    """The fake refuses, as the kernel, a rule that leads to a chain which is not there."""
+    portioned = tools()
+    whole = [FakeIptables(4, "1.8.9 legacy"), FakeIptables(6, "1.8.9 legacy")]
+    model = {one.key: one for one in map(_plain, range(700))}
+    for made in (portioned, whole):
+        asyncio.run(IptablesBackend(made, Settings("n1")).resync(model))
+    assert portioned[0].tables == whole[0].tables
+    assert portioned[0].writes > 1 == whole[0].writes
+
+    async def shrink() -> None:
+        backend = IptablesBackend(portioned, Settings("n1"))
+        await backend.resync(model)
+        await backend.load([backend.render(key, one, None) for key, one in model.items()])
+
+    asyncio.run(shrink())
+    empty = tools()
+    asyncio.run(IptablesBackend(empty, Settings("n1")).resync({}))
+    assert portioned[0].tables == empty[0].tables
+
+
 def test_above_a_thousand_endpoints_what_each_has_goes_without_comments() -> None:
     made = tools()
     backend = IptablesBackend(made, Settings("n1"))

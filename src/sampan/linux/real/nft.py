@@ -379,6 +379,10 @@ def _listed(body: bytes) -> Iterator[Element]:
     for kind, value in _attributes(body):
         if kind != 3:
             continue
+        alike = _alike(value)
+        if alike is not None:
+            yield from alike
+            continue
         for _, item in _attributes(value):
             parts = dict(_attributes(item))
             if KEY not in parts:
@@ -386,6 +390,39 @@ def _listed(body: bytes) -> Iterator[Element]:
             yield Element(
                 *(_value(parts.get(part)) for part in (KEY, DATA, KEY_END)),
             )
+
+
+def _alike(value: bytes) -> list[Element] | None:
+    """Elements that all have the first one's shape, key and perhaps data and nothing else, cut at
+    fixed places: several times faster than reading every attribute. None where they differ.
+    """
+    form = _shape(value)
+    if not form or len(value) % struct.calcsize(form):
+        return None
+    parts = list(struct.iter_unpack(form, value))
+    if len({one[::2] for one in parts}) != 1:
+        # Other lengths or other attributes somewhere.
+        return None
+    if len(parts[0]) == 2:
+        return [Element(one[1]) for one in parts]
+    return [Element(one[1], one[3]) for one in parts]
+
+
+def _shape(value: bytes) -> str:
+    """The form of the first element: headers and key, and headers and data if it has these. Nothing
+    if it has more.
+    """
+    if len(value) < 12:
+        return ""
+    stride, key = (struct.unpack_from("=H", value, at)[0] for at in (0, 8))
+    stride, key = (stride + 3) & ~3, key - 4
+    form = f"=12s{key}s{-key % 4}x"
+    size = struct.calcsize(form)
+    if size + 8 <= stride <= len(value):
+        kind, data = struct.unpack_from("=2xHH", value, size)
+        if kind & 0x3FFF == DATA:
+            form += f"8s{data - 4}s{-data % 4}x"
+    return form if struct.calcsize(form) == stride else ""
 
 
 def _value(nested: bytes | None) -> bytes:

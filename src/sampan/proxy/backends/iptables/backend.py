@@ -23,6 +23,8 @@ from sampan.proxy.backends.iptables.layout import (
     division,
     fixed,
     hub_chains,
+    portions,
+    removals,
 )
 from sampan.proxy.backends.iptables.rules import (
     HUBS,
@@ -40,6 +42,8 @@ from sampan.std import log
 
 _LOG = log.get("proxy")
 SLOW_FROM = 1000
+PORTION = 1000
+"""So many chains at once on nf_tables: its program takes time by their number squared."""
 TERSE_ABOVE = 1000
 """With more endpoints than this, what each of them has goes without comments, as upstream's."""
 Result = TypeVar("Result")
@@ -229,9 +233,7 @@ class IptablesBackend:
     def _restore(
         self, one: _Family, write: Sequence[Chain], remove: Sequence[tuple[str, str]]
     ) -> None:
-        made = text.script(write, remove, {})
-        if made:
-            one.tool.restore(made)
+        if _tell(one.tool, write, remove, {}):
             one.fingerprint = one.tool.fingerprint()
             self._note(one, write)
 
@@ -297,9 +299,7 @@ class IptablesBackend:
         write = [chain for chain in wanted if known.get((chain.table, chain.name)) != chain.rules]
         gone = [where for where in known if where not in names and _removable(where)]
         stale = text.jump_removals(_others(have), gone)
-        made = text.script(write, gone, text.both(stale, text.missing_jumps(have, JUMPS)))
-        if made:
-            one.tool.restore(made)
+        _tell(one.tool, write, gone, text.both(stale, text.missing_jumps(have, JUMPS)))
         one.fingerprint = one.tool.fingerprint()
         self._note(one, write)
 
@@ -332,6 +332,29 @@ class IptablesBackend:
             if gone or jumps:
                 tool.restore(text.script([], gone, jumps))
         self._families = []
+
+
+def _tell(
+    tool: Iptables,
+    write: Sequence[Chain],
+    remove: Sequence[tuple[str, str]],
+    jumps: Mapping[str, Sequence[str]],
+) -> bool:
+    """Restore chains, in portions where the nf_tables variant would be slow; whether there was
+    anything to do.
+    """
+    size = PORTION if "nf_tables" in tool.version() else 0
+    *first, last = portions(write, size)
+    gone, *later = removals(remove, size)
+    scripts = [
+        *(text.script(some, [], {}) for some in first),
+        text.script(last, gone, jumps),
+        *(text.script([], some, {}) for some in later),
+    ]
+    for made in scripts:
+        if made:
+            tool.restore(made)
+    return any(scripts)
 
 
 def _part_of(name: str) -> Hub | None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sampan.api.meta import Key
 from sampan.linux.base.iptables_text import TABLES, Chain, Jump
-from sampan.proxy.backends.iptables.rules import NODEPORTS, SERVICES, Entry, Hub, hashed
+from sampan.proxy.backends.iptables.rules import HUBS, NODEPORTS, SERVICES, Entry, Hub, hashed
 from sampan.proxy.settings import FamilySettings
 
 DIVIDE_FROM = 1000
@@ -202,6 +202,45 @@ def hub_chains(
     tail = node_port_rules(settings) if hub == SERVICES else ()
     made = [Chain(table, part, tuple(rules)) for part, (_, rules) in sorted(parts.items())]
     return [*made, Chain(table, name, (*plain, *jumps, *tail))]
+
+
+RANKS = ("KUBE-SEP-", "KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-")
+"""Chains in the order in which they may be written one after another: targets come first."""
+
+
+def portions(chains: Sequence[Chain], size: int) -> list[list[Chain]]:
+    """Chains in lists of at most `size`, each of which leaves rules that lead nowhere false; the
+    last one, with all hubs, is what puts them in force. One list where `size` is 0.
+    """
+    if not size or len(chains) <= size:
+        return [list(chains)]
+    hubs = {name for _, name in HUBS}
+    own: list[list[Chain]] = [[] for _ in RANKS]
+    fixed: list[Chain] = []
+    last: list[Chain] = []
+    for chain in chains:
+        rank = _rank(chain.name)
+        if rank >= 0:
+            own[rank].append(chain)
+        elif chain.name in hubs or chain.name.startswith(PARTS):
+            last.append(chain)
+        else:
+            fixed.append(chain)
+    ordered = [*fixed, *(chain for some in own for chain in some)]
+    return [*(ordered[at : at + size] for at in range(0, len(ordered), size)), last]
+
+
+def removals(gone: Sequence[tuple[str, str]], size: int) -> list[list[tuple[str, str]]]:
+    """Chains to delete in lists of at most `size`: those that lead to others go first."""
+    if not size or len(gone) <= size:
+        return [list(gone)]
+    hubs = [where for where in gone if _rank(where[1]) < 0]
+    own = sorted((where for where in gone if _rank(where[1]) >= 0), key=lambda w: -_rank(w[1]))
+    return [hubs, *(own[at : at + size] for at in range(0, len(own), size))]
+
+
+def _rank(name: str) -> int:
+    return next((n for n, prefix in enumerate(RANKS) if name.startswith(prefix)), -1)
 
 
 def _jumps(hub: Hub, part: str, match: str, rules: list[str]) -> list[str]:
