@@ -72,10 +72,9 @@ class Rig:
             new["status"] = copy.deepcopy(old.get("status", {}))
         self.resource.prepare(new, old, sub)
         self._allocate(new, old)
-        rule = {"namespaced": self.resource.id.namespaced, "name_rule": self.resource.name_rule}
         checks = self.resource.status_metadata_checks if sub else self.resource.metadata_checks
-        errors = metadata.validate_update(new, old, checks=checks, **rule)
-        self._refuse(new, errors + self.resource.validate(new, old, sub))
+        own = self.resource.validate(new, old, sub)
+        self._refuse(new, metadata.validate_update(new, old, own, self.resource, checks))
         self.objects[new["metadata"]["name"]] = new
         return copy.deepcopy(new)
 

@@ -8,6 +8,7 @@ no dict or list with what was handed in, except below fields of any shape.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,8 @@ class Mismatch(Exception):
         self.go = go
         self.struct = ""
         self.path: list[str] = []
+        self.place: tuple[Json, str] | None = None
+        """The field that is to blame, in the object that has it."""
 
     def text(self) -> str:
         if not self.path:
@@ -61,10 +64,30 @@ def decode(obj: Any, name: str) -> Decoded:
     try:
         out = _struct(obj, schema.of(name), unknown)
     except Mismatch as error:
-        raise DecodeError(error.text()) from None
+        raise DecodeError(_worse(obj, name) or error.text()) from None
     except RecursionError:
         raise DecodeError("exceeded max depth") from None
     return Decoded(out, tuple(unknown[:UNKNOWN_MAX]))
+
+
+def _worse(obj: Any, name: str) -> str:
+    """A value that is of another type is only complained of when nothing else is wrong: a time
+    that cannot be one ends the reading at once.
+    """
+    obj = copy.deepcopy(obj)
+    for _ in range(UNKNOWN_MAX):
+        try:
+            _struct(obj, schema.of(name), [])
+        except Mismatch as error:
+            if error.place is None:
+                break
+            holder, key = error.place
+            holder[key] = None
+        except DecodeError as error:
+            return str(error)
+        else:
+            break
+    return ""
 
 
 def normal(obj: Json, name: str) -> Json:
@@ -99,6 +122,7 @@ def _struct(value: Any, kind: Type, unknown: list[str]) -> Json:
                 out[key] = plain if plain or not known.null else None
     except Mismatch as error:
         error.struct = error.struct or shape.go
+        error.place = error.place or (value, key)
         error.path += [key, *embedding(shape.name, key)]
         raise
     for known in shape.filled:

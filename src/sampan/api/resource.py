@@ -149,6 +149,8 @@ class Resource:
     subresources: tuple[Subresource, ...] = ()
     generation: bool = True
     """Whether metadata.generation is kept for this kind."""
+    generation_metadata: tuple[str, ...] = ()
+    """Fields of the metadata whose changes count like those of the spec."""
     create_on_update: bool = False
     """PUT of an absent name creates it (Endpoints, Leases, RBAC kinds, ... as upstream)."""
     unconditional_update: bool = True
@@ -170,7 +172,9 @@ class Resource:
     metadata_checks: str = "both"
     """What the kind itself asks of metadata on update, beside what is asked of every kind (each
     mistake is told as often as it is asked after): "whole" the rules of create, "changes" what may
-    not change, "both", "twice" the rules of create two times, or "none".
+    not change, "both" (first the changes), "reversed" (both, but first the whole), "twice" the
+    rules of create two times, or "none". The second part stands before the kind's own errors, or
+    where those say `rules.METADATA`.
     """
     status_metadata_checks: str = "changes"
     """Likewise on writes of status."""

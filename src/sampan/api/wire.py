@@ -41,9 +41,17 @@ def embedding(name: str, field: str) -> list[str]:
     if any(slot.name == field for slot in slots):
         return []
     for slot in slots:
-        if not slot.name and any(inner.name == field for inner in message(slot.kind).values()):
-            return [slot.kind.rpartition(".")[2]]
+        if not slot.name and slot.kind and (inner := _within(slot.kind, field)):
+            return inner
     return []
+
+
+def _within(name: str, field: str) -> list[str]:
+    short = name.rpartition(".")[2]
+    if any(slot.name == field for slot in message(name).values()):
+        return [short]
+    deeper = embedding(name, field)
+    return [*deeper, short] if deeper else []
 
 
 def message_name(api_version: str, kind: str) -> str:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sampan.api import names
 from sampan.api.meta import Json
+from sampan.api.resource import Resource
 from sampan.resources.rules import (
+    METADATA,
     Errors,
     each,
     forbidden,
@@ -65,26 +67,30 @@ def validate_create(
 def validate_update(
     new: Json,
     old: Json,
-    *,
-    namespaced: bool,
-    name_rule: NameRule | None = None,
-    free_finalizers: bool = False,
+    own: Errors,
+    kind: Resource,
     checks: str = "both",
 ) -> Errors:
     """What is asked of every kind, and then what the kind asks (`Resource.metadata_checks`): a
-    mistake is a cause each time that somebody asks after it; the message shows it once.
+    mistake is a cause each time that somebody asks after it; the message shows it once. `own` are
+    the mistakes in the rest of the object.
     """
+    namespaced, free = kind.id.namespaced, kind.free_finalizers
     errors = validate_common(new, namespaced=namespaced) + _changes(new, old)
     whole = validate_create(
-        new, namespaced=namespaced, name_rule=name_rule, free_finalizers=free_finalizers
+        new, namespaced=namespaced, name_rule=kind.name_rule, free_finalizers=free
     )
     changes = _changes(new, old)
-    if not free_finalizers:
+    if not free:
         changes += _standard("metadata.finalizers", new["metadata"].get("finalizers") or ())
-    return errors + {
-        "none": [], "changes": changes, "whole": whole, "both": changes + whole,
-        "twice": whole + whole,
+    none: Errors = []
+    first, second = {
+        "none": (none, none), "changes": (changes, none), "whole": (whole, none),
+        "both": (changes, whole), "reversed": (whole, changes), "twice": (whole, whole),
     }[checks]  # fmt: skip
+    at = own.index(METADATA) if METADATA in own else 0
+    between, rest = own[:at], [error for error in own[at:] if error != METADATA]
+    return errors + first + between + second + rest
 
 
 def validate_common(obj: Json, *, namespaced: bool) -> Errors:

@@ -25,6 +25,9 @@ IMMUTABLE = "field is immutable"
 WHOLE = "[]"
 """The path of what is wrong with an object as a whole."""
 
+METADATA = FieldError("Required", "<metadata>")
+"""In the errors of an update: here the kind asks after the metadata for the second time."""
+
 
 def none() -> Errors:
     """Nothing wrong so far: where a sum begins."""

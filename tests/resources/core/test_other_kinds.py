@@ -351,7 +351,7 @@ def test_metadata_is_checked(name: str, rig: Any) -> None:
 def test_nothing_new_holds_up_what_is_deleted() -> None:
     old = named(meta={"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b"]})
     new = named(meta={"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["a/b", "c/d"]})
-    errors = metadata.validate_update(new, old, namespaced=False)
+    errors = metadata.validate_update(new, old, [], PERSISTENTVOLUME)
     assert str(errors[-1]) == (
         "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being "
         'deleted, found new finalizers []string{"c/d"}'

@@ -111,16 +111,21 @@ def keep_all_but_status(served: Served, new: Json, old: Json) -> None:
 
 def count_generation(served: Served, new: Json, old: Json, subresource: str) -> None:
     """One more when anything but metadata and status changed."""
-    before = old["metadata"].get("generation")
-    meta = new["metadata"]
-    if before is None:
-        meta.pop("generation", None)
-    else:
-        meta["generation"] = before
     if subresource == "status" or not served.resource.generation:
         return
-    if spec_of(new) != spec_of(old):
-        meta["generation"] = (before or 0) + 1
+    meta, before = new["metadata"], old["metadata"]
+    counted = served.resource.generation_metadata
+    same = all((meta.get(field) or {}) == (before.get(field) or {}) for field in counted)
+    if not same or spec_of(new) != spec_of(old):
+        meta["generation"] = (before.get("generation") or 0) + 1
+
+
+def keep_generation(new: Json, old: Json) -> None:
+    before = old["metadata"].get("generation")
+    if before is None:
+        new["metadata"].pop("generation", None)
+    else:
+        new["metadata"]["generation"] = before
 
 
 def spec_of(obj: Json) -> Json:

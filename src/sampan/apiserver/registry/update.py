@@ -17,6 +17,7 @@ from sampan.apiserver.registry.metadata import (
     check_name,
     count_generation,
     keep_all_but_status,
+    keep_generation,
     keep_status,
     one_of_each_owner,
 )
@@ -162,6 +163,7 @@ def settle(served: Served, new: Json, old: Json, subresource: str) -> None:
         keep_all_but_status(served, new, old)
     elif served.resource.has_status and not subresource:
         keep_status(served, new, old)
+    keep_generation(new, old)
     served.resource.prepare(new, old, subresource)
     count_generation(served, new, old, subresource)
     meta = new["metadata"]
@@ -172,15 +174,9 @@ def validate(served: Served, new: Json, old: Json, subresource: str) -> None:
     """Raises Invalid with everything that is wrong."""
     rid = served.id
     resource = served.resource
-    errors = rules.validate_update(
-        new,
-        old,
-        namespaced=rid.namespaced,
-        name_rule=resource.name_rule,
-        free_finalizers=resource.free_finalizers,
-        checks=resource.status_metadata_checks if subresource else resource.metadata_checks,
-    )
-    errors += resource.validate(new, old, subresource)
+    checks = resource.status_metadata_checks if subresource else resource.metadata_checks
+    own = resource.validate(new, old, subresource)
+    errors = rules.validate_update(new, old, own, resource, checks)
     if errors:
         raise Invalid.of(resource.storage or rid, old["metadata"]["name"], errors)
 

@@ -201,7 +201,7 @@ def _mutation(path: str, mutation: Json) -> Errors:
     if errors:
         return errors
     fields = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
-    for patch, field in fields.items():
+    for patch, field in sorted(fields.items(), key=lambda each: each[0] != kind):
         given = mutation.get(field)
         here = f"{path}.{field}"
         if patch == kind and given is None:

@@ -61,7 +61,10 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         return _status(new, old)
     spec = new["spec"]
     wanted, template = spec.get("selector"), spec.get("template") or {}
-    errors = rules.label_selector("spec.selector", wanted)
+    errors: Errors = []
+    if old is not None:
+        errors += rules.immutable("spec.selector", wanted, old["spec"].get("selector"))
+    errors += rules.label_selector("spec.selector", wanted)
     errors += workload.selects_template("spec.template", wanted, template, None)
     if wanted is not None and rules.is_empty_selector(wanted):
         says = "empty selector is invalid for daemonset"
@@ -71,8 +74,6 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     errors += rules.nonnegative("spec.minReadySeconds", spec.get("minReadySeconds"))
     errors += _strategy(spec.get("updateStrategy") or {})
     errors += rules.nonnegative("spec.revisionHistoryLimit", spec.get("revisionHistoryLimit"))
-    if old is not None:
-        errors += rules.immutable("spec.selector", wanted, old["spec"].get("selector"))
     return errors
 
 

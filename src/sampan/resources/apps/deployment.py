@@ -42,7 +42,8 @@ def _spec(spec: Json, old: Json | None) -> Errors:
     errors += workload.selector("spec.selector", wanted, "deployment")
     errors += workload.selects_template("spec.template", wanted, template)
     before = old.get("template") if old else None
-    errors += workload.template("spec.template", template, before, "ReplicaSet")
+    if workload.selects(wanted):
+        errors += workload.template("spec.template", template, before, "ReplicaSet")
     errors += _strategy(spec.get("strategy") or {})
     errors += rules.all_nonnegative("spec", spec, ("minReadySeconds", "revisionHistoryLimit"))
     deadline = spec.get("progressDeadlineSeconds")
@@ -95,6 +96,7 @@ DEPLOYMENT = Resource(
     id=kinds.DEPLOYMENTS,
     schema="io.k8s.api.apps.v1.Deployment",
     singular="deployment",
+    generation_metadata=("annotations",),
     metadata_checks="changes",
     status_keeps=("labels",),
     short=("deploy",),

@@ -28,7 +28,8 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     errors += workload.selector("spec.selector", wanted, "deployment")
     errors += workload.selects_template("spec.template", wanted, template)
     before = old["spec"].get("template") if old else None
-    errors += workload.template("spec.template", template, before, "ReplicaSet")
+    if workload.selects(wanted):
+        errors += workload.template("spec.template", template, before, "ReplicaSet")
     if old is not None:
         errors += rules.immutable("spec.selector", wanted, old["spec"].get("selector"))
     return errors

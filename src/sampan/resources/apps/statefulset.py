@@ -87,7 +87,7 @@ def _spec(spec: Json, old: Json | None) -> Errors:
     start = (spec.get("ordinals") or {}).get("start")
     errors += rules.nonnegative("spec.ordinals.start", start)
     service = spec.get("serviceName")
-    if service and (old is None or not names.dns1123_label(old.get("serviceName") or "")):
+    if service and old is None:
         errors += rules.each("spec.serviceName", service, names.dns1123_label(service))
     wanted, template = spec.get("selector"), spec.get("template") or {}
     errors += workload.selector("spec.selector", wanted, "statefulset")

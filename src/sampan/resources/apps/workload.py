@@ -46,6 +46,11 @@ def selects_template(
     return rules.invalid(f"{path}.metadata.labels", rules.ordered(of_template) or None, says)
 
 
+def selects(wanted: Json | None) -> bool:
+    """Whether it is a selector at all; the template of one that is not is not looked at."""
+    return not wanted or not rules.label_selector("", wanted)
+
+
 def template(path: str, new: Json, old: Json | None, owner: str) -> Errors:
     """A pod template whose pods run for ever."""
     errors = pods.validate_template(new, path, old)

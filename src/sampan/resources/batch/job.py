@@ -73,13 +73,12 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if subresource == "status":
         return _status(new.get("status") or {})
     spec = new["spec"]
-    errors = _selector_is_own(new) if old is None else rules.none()
     before = old["spec"] if old is not None else None
-    errors += jobspec.validate(spec, "spec", before)
-    if old is None:
-        errors += _hostname(new)
-    errors += _selector(spec)
-    return errors if before is None else errors + _update(new, before, old)
+    of_spec = jobspec.validate(spec, "spec", before) + _selector(spec)
+    errors = _selector_is_own(new) + of_spec + _hostname(new)
+    if before is None:
+        return errors
+    return [*errors, rules.METADATA, *of_spec, *_update(new, before, old)]
 
 
 def _hostname(job: Json) -> Errors:
@@ -98,11 +97,13 @@ def _hostname(job: Json) -> Errors:
 
 def _selector(spec: Json) -> Errors:
     wanted = spec.get("selector")
-    if wanted is None:
-        return rules.required("spec.selector")
-    errors = rules.label_selector("spec.selector", wanted)
+    errors = (
+        rules.required("spec.selector")
+        if wanted is None
+        else rules.label_selector("spec.selector", wanted)
+    )
     of_pods = spec["template"].get("metadata", {}).get("labels") or {}
-    if not errors and not labels.matches(wanted, of_pods):
+    if wanted is None or (not errors and not labels.matches(wanted, of_pods)):
         says = "`selector` does not match template `labels`"
         path = "spec.template.metadata.labels"
         errors += rules.invalid(path, rules.ordered(of_pods) or None, says)
@@ -152,16 +153,35 @@ def _completions(spec: Json, before: Json) -> Errors:
 
 def _template_update(spec: Json, before: Json, status: Json) -> Errors:
     """A suspended Job that never started may still be told where its pods should go."""
+    """A suspended Job none of whose pods run may still be told where they should go, and with
+    how much.
+    """
     new, old = spec["template"], before["template"]
-    if before.get("suspend") and not status.get("startTime"):
-        new, old = _without_scheduling(new), _without_scheduling(old)
-    return [] if new == old else rules.invalid("spec.template", spec["template"], rules.IMMUTABLE)
+    if not before.get("suspend"):
+        return rules.immutable("spec.template", new, old)
+    path, now, was = "spec.template.spec", new.get("spec") or {}, old.get("spec") or {}
+    true = {each["type"] for each in status.get("conditions") or () if each["status"] == "True"}
+    rests = not status.get("startTime") or "Suspended" in true
+    if not rests or status.get("active"):
+        return rules.immutable("spec.template", new, old)
+    same = _fixed(now, was) == _fixed(was, now)
+    return [] if same else rules.invalid(path, now, rules.IMMUTABLE)
 
 
-def _without_scheduling(template: Json) -> Json:
-    meta = {k: v for k, v in template.get("metadata", {}).items() if k == "name"}
-    pod = {k: v for k, v in template.get("spec", {}).items() if k not in _SCHEDULING}
-    return {"metadata": meta, "spec": pod}
+def _fixed(pod: Json, other: Json) -> Json:
+    """What of a pod's spec never changes, next to what it was or is to be."""
+    kept = {k: v for k, v in pod.items() if k not in _SCHEDULING}
+    affinity = {k: v for k, v in (pod.get("affinity") or {}).items() if k != "nodeAffinity"}
+    if affinity:
+        kept["affinity"] = affinity
+    for field in ("containers", "initContainers"):
+        mine, theirs = pod.get(field) or [], other.get(field) or []
+        if len(mine) == len(theirs):
+            kept[field] = [
+                {k: v for k, v in a.items() if k != "resources" or a.get("name") != b.get("name")}
+                for a, b in zip(mine, theirs, strict=True)
+            ]
+    return kept
 
 
 def _status(status: Json) -> Errors:
@@ -218,6 +238,7 @@ JOB = Resource(
     id=kinds.JOBS,
     schema="io.k8s.api.batch.v1.Job",
     singular="job",
+    metadata_checks="reversed",
     categories=("all",),
     defaults=defaults,
     prepare=prepare,

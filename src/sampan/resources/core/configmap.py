@@ -6,14 +6,14 @@ from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import cells
-from sampan.resources.rules import WHOLE, Errors, each, forbidden, invalid, too_long
+from sampan.resources.rules import METADATA, WHOLE, Errors, each, forbidden, invalid, too_long
 
 SIZE_LIMIT = 1024 * 1024
 FROZEN = "field is immutable when `immutable` is set"
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
-    errors = frozen(new, old, ("data", "binaryData")) if old else []
+    errors = [*frozen(new, old, ("data", "binaryData")), METADATA] if old else []
     text, binary = new.get("data") or {}, new.get("binaryData") or {}
     size = 0
     for key, value in text.items():

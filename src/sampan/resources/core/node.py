@@ -11,7 +11,7 @@ from sampan.api.resource import Resource, Subresource
 from sampan.resources import addresses, cells, resource_names
 from sampan.resources.core.pod.scheduling import taint_effect
 from sampan.resources.options import NODE_PROXY_OPTIONS, PROXY_VERBS
-from sampan.resources.rules import Errors, duplicate, each, forbidden, invalid, required
+from sampan.resources.rules import METADATA, Errors, duplicate, each, forbidden, invalid, required
 
 ROLE = "node-role.kubernetes.io/"
 OLD_ROLE = "kubernetes.io/role"
@@ -40,7 +40,10 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     amounts = _amounts(status)
     if old is None:
         return taints + amounts + _pod_cidrs(spec.get("podCIDRs") or [])
-    return amounts + _addresses(status) + _fixed(spec, old["spec"]) + taints
+    changes = amounts + _addresses(status) + _fixed(spec, old["spec"]) + taints + _id(spec, old)
+    if subresource == "status":
+        return changes
+    return [*taints, *amounts, *_pod_cidrs(spec.get("podCIDRs") or []), METADATA, *changes]
 
 
 def _amounts(status: Json) -> Errors:
@@ -85,9 +88,18 @@ def _fixed(new: Json, old: Json) -> Errors:
     provider = old.get("providerID")
     if provider and provider != new.get("providerID"):
         errors += forbidden("spec.providerID", ONCE.format("providerID"))
-    if (new.get("externalID") or "") != (old.get("externalID") or ""):
-        errors += forbidden("spec.externalID", "may not be updated")
     return errors
+
+
+def _id(spec: Json, old: Json) -> Errors:
+    same = (spec.get("externalID") or "") == (old["spec"].get("externalID") or "")
+    return [] if same else forbidden("spec.externalID", "may not be updated")
+
+
+def warnings(new: Json, old: Json | None) -> list[str]:
+    if not new["spec"].get("externalID"):
+        return []
+    return ["spec.externalID: this field is deprecated, and is unused by Kubernetes"]
 
 
 def _taints(path: str, taints: Sequence[Json]) -> Errors:
@@ -156,9 +168,11 @@ NODE = Resource(
     id=kinds.NODES,
     schema="io.k8s.api.core.v1.Node",
     singular="node",
+    metadata_checks="reversed",
     short=("no",),
     defaults=defaults,
     validate=validate,
+    warnings=warnings,
     columns=(
         cells.NAME,
         cells.column("Status", status_text),

@@ -18,6 +18,7 @@ from sampan.resources.core.pod.volumes import SECOND
 from sampan.resources.core.pod.warnings import OLD_LABELS, OLD_VOLUMES
 from sampan.resources.file_paths import no_backsteps
 from sampan.resources.rules import (
+    METADATA,
     Errors,
     each,
     forbidden,
@@ -70,7 +71,9 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         return []
     spec = new["spec"]
     errors = _spec(spec, new["metadata"].get("name") or "")
-    return errors + (_changes(spec, old["spec"]) if old else [])
+    if old is None:
+        return errors
+    return [*errors, METADATA, *errors, *_changes(spec, old["spec"])]
 
 
 def warnings(new: Json, old: Json | None) -> list[str]:

@@ -8,7 +8,7 @@ from sampan.api import kinds
 from sampan.api.meta import Json
 from sampan.api.resource import Resource, Subresource
 from sampan.resources import cells, resource_names
-from sampan.resources.rules import Errors, immutable, invalid, required
+from sampan.resources.rules import IMMUTABLE, Errors, invalid, required
 
 BY_CLASS = ("PriorityClass", "VolumeAttributesClass")
 SCOPES = (
@@ -38,7 +38,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         before = (old.get("spec") or {}).get("scopes") or []
         now = spec.get("scopes") or []
         if set(now) != set(before):
-            errors += immutable("spec.scopes", now, None)
+            errors += invalid("spec.scopes", now or None, IMMUTABLE)
     return errors
 
 

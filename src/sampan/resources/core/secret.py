@@ -14,7 +14,7 @@ from sampan.api.resource import Resource
 from sampan.resources import cells
 from sampan.resources.core.configmap import SIZE_LIMIT, decoded_size, frozen
 from sampan.resources.core.key_pairs import key_pair_fault
-from sampan.resources.rules import Errors, each, immutable, invalid, required, too_long
+from sampan.resources.rules import METADATA, Errors, each, immutable, invalid, required, too_long
 
 REDACTED = "<secret contents redacted>"
 ACCOUNT = "kubernetes.io/service-account.name"
@@ -39,7 +39,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     errors: Errors = []
     if old is not None:
         errors += immutable("type", new.get("type"), old.get("type"))
-        errors += frozen(new, old, ("data",))
+        errors += [*frozen(new, old, ("data",)), METADATA]
     data = new.get("data") or {}
     size = 0
     for key, value in data.items():
@@ -54,8 +54,6 @@ def warnings(new: Json, old: Json | None) -> list[str]:
     """A TLS secret that no server could use is stored all the same."""
     data = new.get("data") or {}
     if new.get("type") != "kubernetes.io/tls":
-        return []
-    if old is not None and old.get("data") == data:
         return []
     certificate, key = (base64.b64decode(data.get(f"tls.{part}") or "") for part in ("crt", "key"))
     fault = key_pair_fault(certificate, key)

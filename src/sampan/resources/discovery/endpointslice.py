@@ -8,6 +8,7 @@ from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import addresses, cells, rules
+from sampan.resources.address_warnings import ip_warnings
 from sampan.resources.rules import Errors
 
 MAX_ENDPOINTS = 1000
@@ -15,6 +16,8 @@ MAX_ADDRESSES = 100
 MAX_PORTS = 20000
 MAX_HINTS = 8
 MAX_TOPOLOGY = 16
+_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+_CONTROLLERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
 _HOSTNAME = "kubernetes.io/hostname"
 SHOWN = 3
 """So many ports and endpoints are named in a table cell."""
@@ -51,14 +54,14 @@ def prepare(new: Json, old: Json | None, subresource: str) -> None:
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     kind = new.get("addressType")
     errors = rules.one_of("addressType", kind, ["FQDN", "IPv4", "IPv6"])
+    errors += _ports(new.get("ports") or ())
     endpoints = new.get("endpoints") or ()
     if len(endpoints) > MAX_ENDPOINTS:
         errors += rules.too_many("endpoints", len(endpoints), MAX_ENDPOINTS)
-    else:
+    elif old is None or endpoints != (old.get("endpoints") or ()):
         known = _addresses(old)
         for at, endpoint in enumerate(endpoints):
             errors += _endpoint(f"endpoints[{at}]", endpoint, str(kind), known)
-    errors += _ports(new.get("ports") or ())
     if old is not None:
         errors += rules.immutable("addressType", kind, old.get("addressType"))
     return errors
@@ -91,7 +94,8 @@ def _endpoint(path: str, endpoint: Json, kind: str, known: frozenset[str]) -> Er
 
 def _address(path: str, at: int, ip: str, kind: str, known: frozenset[str]) -> Errors:
     if kind == "FQDN":
-        return rules.each(f"{path}[{at}]", ip, names.fully_qualified_name(ip))
+        here = f"{path}[{at}]"
+        return rules.each(here, ip, names.fully_qualified_name(ip)) if ip else rules.required(here)
     if kind not in ("IPv4", "IPv6"):
         return []
     errors = addresses.ip(f"{path}[{at}]", ip, known)
@@ -149,9 +153,15 @@ def _ports(ports: Sequence[Json]) -> Errors:
 
 
 def warnings(new: Json, old: Json | None) -> list[str]:
-    if new.get("addressType") == "FQDN":
-        return ["spec.addressType: FQDN endpoints are deprecated"]
-    return []
+    found = []
+    if new.get("addressType") == "FQDN" and old is None:
+        found.append("spec.addressType: FQDN endpoints are deprecated")
+    if (new["metadata"].get("labels") or {}).get(_MANAGED_BY) in _CONTROLLERS:
+        return found
+    for at, endpoint in enumerate(new.get("endpoints") or ()):
+        for nth, ip in enumerate(endpoint.get("addresses") or ()):
+            found += ip_warnings(f"endpoints[{at}].addresses[{nth}]", ip)
+    return found
 
 
 def _port_cell(obj: Json) -> str:
@@ -179,6 +189,7 @@ ENDPOINTSLICE = Resource(
     id=kinds.ENDPOINTSLICES,
     schema="io.k8s.api.discovery.v1.EndpointSlice",
     singular="endpointslice",
+    generation_metadata=("labels",),
     metadata_checks="whole",
     defaults=defaults,
     prepare=prepare,

@@ -26,8 +26,16 @@ _FROM_CORE = {core: new for new, core in _RENAMED}
 
 _UNCHANGING = (
     "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count",
-    "type", "eventTime", "action", "related", "reportingComponent", "reportingInstance",
+    "reason", "type", "eventTime", "action", "related", "reportingComponent", "reportingInstance",
 )  # fmt: skip
+
+_ABSENT = {
+    "count": 0,
+    "firstTimestamp": None,
+    "lastTimestamp": None,
+    "eventTime": None,
+    "related": None,
+}
 
 
 def to_storage(event: Json) -> Json:
@@ -76,7 +84,8 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         errors += _series(event)
     for field in _UNCHANGING:
         path = "reportingController" if field == "reportingComponent" else field
-        errors += rules.immutable(path, event.get(field), before.get(field))
+        now, was = (each.get(field, _ABSENT.get(field, "")) for each in (event, before))
+        errors += rules.immutable(path, now, was)
     return errors
 
 

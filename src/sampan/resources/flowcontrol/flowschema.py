@@ -43,7 +43,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     method = spec.get("distinguisherMethod")
     if method is not None and method.get("type") not in _METHODS:
         kind = method.get("type", "")
-        errors += rules.not_supported("spec.distinguisherMethod.type", kind, _METHODS)
+        errors += rules.not_supported("spec.distinguisherMethod.type", {"Type": kind}, _METHODS)
     level = (spec.get("priorityLevelConfiguration") or {}).get("name")
     errors += rules.named(
         "spec.priorityLevelConfiguration.name",
@@ -122,7 +122,7 @@ def _subject(path: str, subject: Json) -> Errors:
     if kind not in _SUBJECTS:
         return rules.not_supported(f"{path}.kind", kind, sorted(_SUBJECTS))
     errors: Errors = []
-    for other, field in _SUBJECTS.items():
+    for other, field in sorted(_SUBJECTS.items(), key=lambda each: each[0] != kind):
         given = subject.get(field)
         if other != kind and given is not None:
             detail = f"{field} is forbidden when subject kind is not '{other}'"

@@ -14,7 +14,7 @@ CONTROLLER_LIMIT = 250
 
 def defaults(obj: Json) -> None:
     parameters = obj.setdefault("spec", {}).get("parameters")
-    if parameters is not None and not parameters.get("scope"):
+    if parameters is not None and parameters.get("scope") is None:
         parameters["scope"] = "Cluster"
 
 
@@ -23,7 +23,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     controller = spec.get("controller", "")
     if old is not None:
         before = (old.get("spec") or {}).get("controller", "")
-        errors += rules.immutable("spec.controller", controller, before)
+        errors += [*rules.immutable("spec.controller", controller, before), rules.METADATA]
     if len(controller) > CONTROLLER_LIMIT:
         errors += rules.too_long("spec.controller", CONTROLLER_LIMIT)
     errors += rules.domain_prefixed_path("spec.controller", controller)
@@ -35,7 +35,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
 def _parameters(path: str, parameters: Json) -> Errors:
     errors = reference.typed_local(path, parameters)
     scope, namespace = parameters.get("scope"), parameters.get("namespace")
-    if not scope:
+    if scope is None:
         return errors + rules.required(f"{path}.scope")
     if scope not in ("Cluster", "Namespace"):
         return errors + rules.not_supported(f"{path}.scope", scope, ["Cluster", "Namespace"])

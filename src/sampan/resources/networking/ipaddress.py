@@ -21,11 +21,11 @@ def name_rule(name: str, prefix: bool) -> list[str]:
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     parent = (new.get("spec") or {}).get("parentRef")
-    errors = rules.none()
+    errors = rules.required("spec.parentRef") if parent is None else _parent(parent)
     if old is not None:
         before = (old.get("spec") or {}).get("parentRef")
-        errors += rules.immutable("spec.parentRef", parent, before)
-    return errors + (rules.required("spec.parentRef") if parent is None else _parent(parent))
+        errors += [rules.METADATA, *rules.immutable("spec.parentRef", parent, before)]
+    return errors
 
 
 def _parent(parent: Json) -> Errors:
@@ -52,6 +52,7 @@ IPADDRESS = Resource(
     id=kinds.IPADDRESSES,
     schema="io.k8s.api.networking.v1.IPAddress",
     singular="ipaddress",
+    metadata_checks="reversed",
     short=("ip",),
     validate=validate,
     columns=(cells.NAME, cells.column("ParentRef", _parent_cell)),

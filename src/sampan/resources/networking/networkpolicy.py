@@ -18,7 +18,7 @@ def defaults(obj: Json) -> None:
     spec.setdefault("podSelector", {})
     for rule in (*(spec.get("ingress") or ()), *(spec.get("egress") or ())):
         for port in rule.get("ports") or ():
-            if not port.get("protocol"):
+            if port.get("protocol") is None:
                 port["protocol"] = "TCP"
     if not spec.get("policyTypes"):
         spec["policyTypes"] = ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]

@@ -18,7 +18,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     before = (old.get("spec") or {}).get("cidrs") or []
     if len(before) == 1 and len(cidrs) == 2 and cidrs[0] == before[0]:
         return _cidrs(cidrs)  # One family may become two.
-    return rules.immutable("spec.cidrs", cidrs, before)
+    return rules.immutable("spec.cidrs", cidrs or None, before or None)
 
 
 def _cidrs(cidrs: list[str]) -> Errors:
@@ -30,9 +30,9 @@ def _cidrs(cidrs: list[str]) -> Errors:
     if len(cidrs) == 2 and addresses.is_ipv6(cidrs[0]) == addresses.is_ipv6(cidrs[1]):
         says = (
             "may specify no more than one IP for each IP family, "
-            "i.e 192.168.0.0/24 and 2001:db8::/96"
+            "i.e 192.168.0.0/24 and 2001:db8::/64"
         )
-        errors += rules.invalid("spec", cidrs, says)
+        errors += rules.invalid("spec.cidrs", cidrs, says)
     for at, cidr in enumerate(cidrs):
         errors += addresses.canonical_cidr(f"spec.cidrs[{at}]", cidr)
     return errors

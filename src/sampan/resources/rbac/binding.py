@@ -45,6 +45,8 @@ def _validate(new: Json, old: Json | None, may_name: Sequence[str], *, namespace
     errors += rules.named("roleRef.name", name, names.path_segment)
     for at, subject in enumerate(new.get("subjects") or ()):
         errors += _subject(f"subjects[{at}]", subject, namespaced)
+    if old is not None:
+        errors.append(rules.METADATA)
     if old is not None and reference != old.get("roleRef"):
         value = {"APIGroup": group, "Kind": kind, "Name": name}
         errors += rules.invalid("roleRef", value, "cannot change roleRef")
@@ -99,6 +101,7 @@ ROLEBINDING = Resource(
     id=kinds.ROLEBINDINGS,
     schema="io.k8s.api.rbac.v1.RoleBinding",
     singular="rolebinding",
+    metadata_checks="reversed",
     defaults=defaults,
     validate=validate_namespaced,
     columns=_COLUMNS,
@@ -111,6 +114,7 @@ CLUSTERROLEBINDING = Resource(
     id=kinds.CLUSTERROLEBINDINGS,
     schema="io.k8s.api.rbac.v1.ClusterRoleBinding",
     singular="clusterrolebinding",
+    metadata_checks="reversed",
     defaults=defaults,
     validate=validate_cluster,
     columns=_COLUMNS,

@@ -13,8 +13,13 @@ from sampan.resources.rules import Errors
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     errors = rule.policy_rules(new, namespaced=False)
     aggregation = new.get("aggregationRule")
-    if aggregation is None:
-        return errors
+    if aggregation is not None:
+        errors += _aggregation(aggregation)
+    return errors if old is None else [*errors, rules.METADATA]
+
+
+def _aggregation(aggregation: Json) -> Errors:
+    errors: Errors = []
     path, selectors = (
         "aggregationRule.clusterRoleSelectors",
         aggregation.get("clusterRoleSelectors"),
@@ -34,6 +39,7 @@ CLUSTERROLE = Resource(
     id=kinds.CLUSTERROLES,
     schema="io.k8s.api.rbac.v1.ClusterRole",
     singular="clusterrole",
+    metadata_checks="reversed",
     defaults=rule.defaults,
     validate=validate,
     columns=(cells.NAME, cells.CREATED_AT),

@@ -27,6 +27,7 @@ DEVICECLASS = Resource(
     id=kinds.DEVICECLASSES,
     schema="io.k8s.api.resource.v1.DeviceClass",
     singular="deviceclass",
+    metadata_checks="reversed",
     validate=validate,
     name_rule=names.long_name,
     columns=(cells.NAME, cells.AGE),

@@ -65,6 +65,7 @@ RESOURCECLAIM = Resource(
     id=kinds.RESOURCECLAIMS,
     schema="io.k8s.api.resource.v1.ResourceClaim",
     singular="resourceclaim",
+    metadata_checks="reversed",
     status_keeps=METADATA_OF_STATUS,
     defaults=defaults,
     validate=validate,

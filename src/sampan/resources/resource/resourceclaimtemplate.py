@@ -19,16 +19,18 @@ def defaults(obj: Json) -> None:
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     spec = new.get("spec") or {}
+    errors = template_metadata("spec.metadata", spec.get("metadata") or {})
+    errors += device.claim_spec("spec.spec", spec.get("spec") or {})
     if old is None:
-        errors = template_metadata("spec.metadata", spec.get("metadata") or {})
-        return errors + device.claim_spec("spec.spec", spec.get("spec") or {})
-    return rules.immutable("spec", spec, old.get("spec") or {})
+        return errors
+    return [*errors, rules.METADATA, *rules.immutable("spec", spec, old.get("spec") or {})]
 
 
 RESOURCECLAIMTEMPLATE = Resource(
     id=kinds.RESOURCECLAIMTEMPLATES,
     schema="io.k8s.api.resource.v1.ResourceClaimTemplate",
     singular="resourceclaimtemplate",
+    metadata_checks="reversed",
     defaults=defaults,
     validate=validate,
     columns=(cells.NAME, cells.AGE),

@@ -15,8 +15,14 @@ _POLICIES = ["PreemptLowerPriority", "Never"]
 
 def defaults(obj: Json) -> None:
     obj.setdefault("value", 0)
-    if not obj.get("preemptionPolicy"):
+    if obj.get("preemptionPolicy") is None:
         obj["preemptionPolicy"] = "PreemptLowerPriority"
+
+
+def prepare(new: Json, old: Json | None, subresource: str) -> None:
+    """The generation is never counted."""
+    if old is None:
+        new["metadata"]["generation"] = 1
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
@@ -30,7 +36,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         says = f"maximum allowed value of a user defined priority is {HIGHEST_OF_USERS}"
         errors += rules.forbidden("value", says)
     policy = new.get("preemptionPolicy")
-    return errors + rules.one_of("preemptionPolicy", policy, _POLICIES)
+    return errors + rules.choice("preemptionPolicy", policy, _POLICIES)
 
 
 def _system(name: str, value: int) -> Errors:
@@ -63,6 +69,7 @@ PRIORITYCLASS = Resource(
     metadata_checks="changes",
     short=("pc",),
     defaults=defaults,
+    prepare=prepare,
     validate=validate,
     columns=(
         cells.NAME,
@@ -71,4 +78,5 @@ PRIORITYCLASS = Resource(
         cells.AGE,
         cells.column("PreemptionPolicy", cells.field("preemptionPolicy")),
     ),
+    generation=False,
 )

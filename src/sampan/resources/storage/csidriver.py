@@ -9,9 +9,10 @@ from sampan.resources import cells, rules
 from sampan.resources.rules import Errors
 
 DRIVER_NAME_LIMIT = 63
-_MODES = ["Ephemeral", "Persistent"]
+_MODES = ["Persistent", "Ephemeral"]
 _FS_GROUP = ["File", "None", "ReadWriteOnceWithFSType"]
 _FIXED = ("attachRequired", "volumeLifecycleModes")
+_SHOWN = {"attachRequired": "attachedRequired"}  # Upstream's slip.
 _USUAL: Json = {
     "attachRequired": True,
     "podInfoOnMount": False,
@@ -55,7 +56,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
             errors += rules.required(f"spec.{field}")
     policy = spec.get("fsGroupPolicy")
     if policy is not None:
-        errors += rules.one_of("spec.fsGroupPolicy", policy, _FS_GROUP)
+        errors += rules.choice("spec.fsGroupPolicy", policy, _FS_GROUP)
     errors += _audiences(spec.get("tokenRequests") or ())
     for mode in spec.get("volumeLifecycleModes") or ():
         if mode not in _MODES:
@@ -67,7 +68,8 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if old is not None:
         for field in _FIXED:
             before = old["spec"].get(field)
-            errors += rules.immutable(f"spec.{field}", spec.get(field), before)
+            shown = _SHOWN.get(field, field)
+            errors += rules.immutable(f"spec.{shown}", spec.get(field), before)
     return errors
 
 

@@ -47,13 +47,13 @@ def _unchanged(drivers: list[Json] | tuple[()], before: list[Json] | tuple[()]) 
     """A driver that stays keeps its particulars; only the allocatable count may follow."""
     old = {driver.get("name"): driver for driver in before}
     errors: Errors = []
-    for at, driver in enumerate(drivers):
+    for driver in drivers:
         was = old.get(driver.get("name"))
         if was is None:
             continue
         same = {k: v for k, v in driver.items() if k != "allocatable"}
         if same != {k: v for k, v in was.items() if k != "allocatable"}:
-            errors += rules.invalid(f"spec.drivers[{at}]", driver, rules.IMMUTABLE)
+            errors += rules.invalid("spec.drivers", driver, rules.IMMUTABLE)
     return errors
 
 

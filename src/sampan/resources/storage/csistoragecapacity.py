@@ -18,6 +18,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         if amount is not None and quantity.parse_json(amount) < quantity.parse("0"):
             errors += rules.invalid(field, amount, "must be greater than or equal to 0")
     if old is not None:
+        errors.append(rules.METADATA)
         for field in ("nodeTopology", "storageClassName"):
             errors += rules.immutable(field, new.get(field), old.get(field))
     return errors
@@ -27,6 +28,7 @@ CSISTORAGECAPACITY = Resource(
     id=kinds.CSISTORAGECAPACITIES,
     schema="io.k8s.api.storage.v1.CSIStorageCapacity",
     singular="csistoragecapacity",
+    metadata_checks="reversed",
     validate=validate,
     columns=(cells.NAME, cells.CREATED_AT),
     generation=False,

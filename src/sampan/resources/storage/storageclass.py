@@ -29,15 +29,14 @@ def defaults(obj: Json) -> None:
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
-    if old is not None:
-        return _update(new, old)
     errors = provisioner("provisioner", new.get("provisioner", ""))
     errors += parameters("parameters", new.get("parameters") or {}, needed=False)
     policy = new.get("reclaimPolicy")
     if policy and policy not in _RECLAIM:
         errors += rules.not_supported("reclaimPolicy", policy, _RECLAIM)
-    errors += rules.one_of("volumeBindingMode", new.get("volumeBindingMode"), _BINDING_MODES)
-    return errors + _topologies(new.get("allowedTopologies") or ())
+    errors += rules.choice("volumeBindingMode", new.get("volumeBindingMode"), _BINDING_MODES)
+    errors += _topologies(new.get("allowedTopologies") or ())
+    return errors if old is None else [*errors, rules.METADATA, *_update(new, old)]
 
 
 def provisioner(path: str, name: str) -> Errors:
@@ -79,18 +78,18 @@ def _topologies(terms: list[Json] | tuple[()]) -> Errors:
                 errors += rules.duplicate(f"{path}.key", key)
             seen[key] = set(values)
         path = f"allowedTopologies[{at}].matchLabelExpressions"
-        errors += rules.duplicate(path, "") * before.count(seen)
+        # An empty term is a duplicate of the places that upstream keeps for all of them.
+        places = 0 if seen else len(terms)
+        errors += rules.duplicate(path, "") * (places + before.count(seen))
         before.append(seen)
     return errors
 
 
 def _update(new: Json, old: Json) -> Errors:
     errors: Errors = []
-    for field in ("parameters", "provisioner", "reclaimPolicy"):
-        if new.get(field) != old.get(field):
-            errors += rules.forbidden(field, f"updates to {field} are forbidden.")
-    mode, before = new.get("volumeBindingMode"), old.get("volumeBindingMode")
-    return errors + rules.immutable("volumeBindingMode", mode, before)
+    for field in ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"):
+        errors += rules.immutable(field, new.get(field), old.get(field))
+    return errors
 
 
 def _name(obj: Json) -> str:
@@ -101,6 +100,7 @@ STORAGECLASS = Resource(
     id=kinds.STORAGECLASSES,
     schema="io.k8s.api.storage.v1.StorageClass",
     singular="storageclass",
+    metadata_checks="reversed",
     short=("sc",),
     defaults=defaults,
     validate=validate,

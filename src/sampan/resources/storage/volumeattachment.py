@@ -25,9 +25,8 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if subresource == "status":
         return errors
     spec = new.get("spec") or {}
-    if old is not None:
-        return rules.immutable("spec", spec, old.get("spec") or {}) + errors
-    return _spec(spec) + errors
+    errors = _spec(spec) + errors
+    return errors if old is None else errors + rules.immutable("spec", spec, old.get("spec") or {})
 
 
 def _spec(spec: Json) -> Errors:

@@ -13,12 +13,13 @@ DEFAULT_ANNOTATION = "storageclass.kubernetes.io/is-default-class"
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
-    errors = provisioner("driverName", new.get("driverName", ""))
-    errors += parameters("parameters", new.get("parameters") or {}, needed=True)
+    errors: Errors = []
     if old is not None:
         for field in ("driverName", "parameters"):
-            errors += rules.immutable(field, new.get(field), old.get(field))
-    return errors
+            if new.get(field) != old.get(field):
+                errors += rules.forbidden(field, f"updates to {field} are forbidden.")
+    errors += provisioner("driverName", new.get("driverName", ""))
+    return errors + parameters("parameters", new.get("parameters") or {}, needed=True)
 
 
 VOLUMEATTRIBUTESCLASS = Resource(

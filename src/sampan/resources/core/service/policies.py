@@ -28,12 +28,7 @@ def validate_policies(spec: Json) -> Errors:
         errors += forbidden("spec.allocateLoadBalancerNodePorts", ONLY_BALANCERS)
     if allocate is None and balanced:
         errors += required("allocateLoadBalancerNodePorts")
-    if (name := spec.get("loadBalancerClass")) is not None:
-        here = "spec.loadBalancerClass"
-        if balanced:
-            errors += each(here, name, names.qualified_name(name))
-        else:
-            errors += forbidden(here, ONLY_BALANCERS)
+    errors += balancer_class(spec)
     errors += _external(spec)
     errors += _internal(spec)
     distribution = spec.get("trafficDistribution")
@@ -69,3 +64,12 @@ def _internal(spec: Json) -> Errors:
     if policy in TRAFFIC:
         return []
     return not_supported("spec.internalTrafficPolicy", policy, TRAFFIC)
+
+
+def balancer_class(spec: Json) -> Errors:
+    name, here = spec.get("loadBalancerClass"), "spec.loadBalancerClass"
+    if name is None:
+        return []
+    if spec.get("type") == "LoadBalancer":
+        return each(here, name, names.qualified_name(name))
+    return forbidden(here, ONLY_BALANCERS)

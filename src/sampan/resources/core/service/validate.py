@@ -10,7 +10,7 @@ from sampan.resources import addresses
 from sampan.resources.core.pod.probes import port_number_or_name
 from sampan.resources.core.service import traits
 from sampan.resources.core.service.ips import validate_ip_changes, validate_ips
-from sampan.resources.core.service.policies import validate_policies
+from sampan.resources.core.service.policies import balancer_class, validate_policies
 from sampan.resources.core.service.status import validate_status
 from sampan.resources.rules import (
     Errors,
@@ -186,12 +186,13 @@ def _source_ranges(spec: Json, notes: Json, before: Json | None) -> Errors:
 
 
 def _changed_class(new: Json, old: Json) -> Errors:
-    if new.get("type") != "LoadBalancer" or old.get("type") != "LoadBalancer":
-        return []
+    """And what is always asked of a class."""
     now = new.get("loadBalancerClass")
-    if now == old.get("loadBalancerClass"):
-        return []
-    return invalid("spec.loadBalancerClass", now, "may not change once set")
+    errors: Errors = []
+    both = new.get("type") == old.get("type") == "LoadBalancer"
+    if both and now != old.get("loadBalancerClass"):
+        errors += invalid("spec.loadBalancerClass", now, "may not change once set")
+    return errors + balancer_class(new)
 
 
 def _changed_health_check(new: Json, old: Json) -> Errors:
