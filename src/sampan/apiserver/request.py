@@ -37,6 +37,8 @@ class RequestInfo:
     """`watch` or `proxy` where the path itself says so (the old forms)."""
     named: bool = False
     """The path goes on to one object; a field selector may give a name, too."""
+    fields: str = ""
+    """The field selector of a list, watch or deletion of a collection, as it was sent."""
 
     @property
     def qualified(self) -> str:
@@ -95,15 +97,18 @@ def _resource(
     if legacy == "proxy" and name:
         subresource, rest = "proxy", "/".join(tail[2:])
     named = bool(name)
+    fields = ""
     if not named:
         verb = {"get": "list", "delete": "deletecollection"}.get(verb, verb)
         if verb == "list" and query and _watching(query):
             verb = "watch"
+        if "fieldSelector" in query:
+            fields = parse_qs(query).get("fieldSelector", [""])[0]
         if verb in ("list", "watch"):
-            name = _single_name(query)
+            name = _single_name(fields)
     return RequestInfo(
         path, verb, True, group_version[0], group_version[1], namespace, resource, subresource,
-        name, rest, legacy, named,
+        name, rest, legacy, named, fields,
     )  # fmt: skip
 
 
@@ -114,12 +119,11 @@ def _watching(query: str) -> bool:
     return value.lower() not in ("false", "0")
 
 
-def _single_name(query: str) -> str:
+def _single_name(fields: str) -> str:
     """`fieldSelector=metadata.name=x` asks for one object, so a rule that names x allows it."""
-    if "metadata.name" not in query:
+    if "metadata.name" not in fields:
         return ""
-    selector = parse_qs(query).get("fieldSelector", [""])[0]
-    for term in selector.split(","):
+    for term in fields.split(","):
         label, _, value = term.partition("=")
         if label == "metadata.name":
             return value.removeprefix("=")

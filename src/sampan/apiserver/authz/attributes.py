@@ -23,6 +23,8 @@ class Attributes:
     name: str = ""
     path: str = ""
     version: str = ""
+    fields: str = ""
+    """The field selector, as it was sent."""
 
     @property
     def full_resource(self) -> str:
@@ -43,7 +45,7 @@ def attributes_of(user: User, info: RequestInfo) -> Attributes:
         return Attributes(user, info.verb, path=info.path)
     return Attributes(
         user, info.verb, info.group, info.resource, info.subresource, info.namespace, info.name,
-        version=info.version,
+        version=info.version, fields=info.fields,
     )  # fmt: skip
 
 

@@ -60,10 +60,37 @@ class NodeAuthorizer:
             ("storage.k8s.io", "volumeattachments"): self._attachment,
             ("coordination.k8s.io", "leases"): self._own,
             ("storage.k8s.io", "csinodes"): self._own,
+            ("", "pods"): self._pod,
+            ("", "nodes"): self._node,
         }
         special = graph.get((asked.group, asked.resource))
         if special is not None:
             return special(asked, node)
+        return self._by_rules(asked)
+
+    def _pod(self, asked: Attributes, node: str) -> Decision:
+        """Its own ones; what it may change of them is for NodeRestriction."""
+        if asked.subresource or asked.verb not in ("get", "list", "watch"):
+            return self._by_rules(asked)
+        if asked.verb != "get" and not asked.name:
+            terms = asked.fields.split(",")
+            if f"spec.nodeName={node}" in terms or f"spec.nodeName=={node}" in terms:
+                return _ALLOWED
+            return Decision(False, "can only list/watch pods with spec.nodeName field selector")
+        mine = self._node_of.get((asked.namespace, asked.name)) == node
+        return _ALLOWED if mine else self._unrelated(node)
+
+    def _node(self, asked: Attributes, node: str) -> Decision:
+        """Of single Nodes only its own. Unlike upstream's, a node may list all of them: the pod
+        network on it speaks with the same credential.
+        """
+        reading = asked.verb in ("get", "list", "watch") and not asked.subresource
+        if reading and asked.name not in ("", node):
+            text = f"node '{node}' cannot read '{asked.name}', only its own Node object"
+            return Decision(False, text)
+        return self._by_rules(asked)
+
+    def _by_rules(self, asked: Attributes) -> Decision:
         return _ALLOWED if any(rule.allows(asked) for rule in NODE_RULES) else NO_OPINION
 
     def _read(self, asked: Attributes, node: str) -> Decision:

@@ -133,6 +133,18 @@ def _asked(spec: Json, user: User) -> Attributes:
         wanted.get("namespace", ""),
         wanted.get("name", ""),
         version=wanted.get("version", ""),
+        fields=_fields(wanted.get("fieldSelector") or {}),
+    )
+
+
+def _fields(selector: Json) -> str:
+    """A review's field selector as a request would bring it."""
+    if selector.get("rawSelector"):
+        return str(selector["rawSelector"])
+    return ",".join(
+        f"{term['key']}={term['values'][0]}"
+        for term in selector.get("requirements") or ()
+        if term.get("operator") == "In" and len(term.get("values") or ()) == 1
     )
 
 
