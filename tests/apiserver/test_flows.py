@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sampan.api.meta import Json
+from sampan.apiserver.app import Limits
 
 if TYPE_CHECKING:
     from tests.apiserver.conftest import Asker
@@ -80,3 +81,17 @@ async def test_an_answer_has_the_id_of_its_request(server: Asker) -> None:
     assert own.headers["audit-id"] == "mine"
     made = await server.raw("GET", "/absent", token="")
     assert len(made.headers["audit-id"]) == 36
+
+
+async def test_too_many_requests_at_a_time_are_refused_but_not_administrators(
+    server: Asker,
+) -> None:
+    server.api.app.limits = Limits(reading=1, writing=1)
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    review = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
+    with server.api.app.meters.in_flight(False):
+        refused = await server.raw("POST", path, review, token="alice")
+        assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+        assert await refused.read() == b"Too many requests, please try again later.\n"
+        assert (await server.ask("POST", path, review))[0] == 201
+    assert (await server.ask("POST", path, review, token="alice"))[0] == 201

@@ -75,6 +75,13 @@ def page_not_found() -> Response:
     return text_answer("404 page not found\n", 404)
 
 
+def too_many() -> Response:
+    """As upstream's filters refuse, before there is anything to negotiate."""
+    response = text_answer("Too many requests, please try again later.\n", 429)
+    response.headers["retry-after"] = "1"
+    return response
+
+
 def error_answer(error: ApiError, request: Request, warnings: list[str] | None = None) -> Response:
     """A Status in the form that the client asked for, or in JSON if we have none such."""
     status = error.status()
