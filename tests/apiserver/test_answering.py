@@ -127,3 +127,22 @@ async def test_discovery_comes_in_every_form(server: Asker, path: str) -> None:
     assert content.startswith(b"k8s\0")
     assert plain["kind"].encode() in content
     assert (await server.raw("GET", path, accept="text/html")).status == 406
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("..", "may not be '..'"),
+        ("%2E", "may not be '.'"),
+        ("a%25b", "may not contain '%'"),
+        ("a%2Fb%25", "may not contain '/';may not contain '%'"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+async def test_a_name_is_one_part_of_a_path(
+    server: Asker, method: str, name: str, why: str
+) -> None:
+    status, answer = await server.ask(method, f"{MAPS}/{name}")
+    assert status == 400
+    assert answer["message"].startswith("Name parameter invalid: ")
+    assert answer["message"].endswith(why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,3 +96,32 @@ async def test_too_many_requests_at_a_time_are_refused_but_not_administrators(
         assert await refused.read() == b"Too many requests, please try again later.\n"
         assert (await server.ask("POST", path, review))[0] == 201
     assert (await server.ask("POST", path, review, token="alice"))[0] == 201
+
+
+async def test_a_schema_says_whether_its_level_is_there(server: Asker) -> None:
+    running = asyncio.create_task(server.api.dangling.run())
+    body: Json = {
+        "metadata": {"name": "mine"},
+        "spec": {"matchingPrecedence": 5, "priorityLevelConfiguration": {"name": "late"}},
+    }
+    path = f"{FLOWS}/flowschemas/mine"
+    await server.make(f"{FLOWS}/flowschemas", body)
+
+    async def told() -> tuple[str, str]:
+        for _ in range(50):
+            await asyncio.sleep(0)
+        _, found = await server.ask("GET", path)
+        (condition,) = found["status"]["conditions"]
+        return condition["status"], condition["reason"]
+
+    try:
+        assert await told() == ("True", "NotFound")
+        limited = {"nominalConcurrencyShares": 1, "limitResponse": {"type": "Reject"}}
+        spec = {"type": "Limited", "limited": limited}
+        level = {"metadata": {"name": "late"}, "spec": spec}
+        await server.make(f"{FLOWS}/prioritylevelconfigurations", level)
+        assert await told() == ("False", "Found")
+    finally:
+        running.cancel()
+    _, exempt = await server.ask("GET", f"{FLOWS}/flowschemas/exempt")
+    assert exempt["status"]["conditions"][0]["reason"] == "Found"

@@ -27,6 +27,7 @@ from sampan.apiserver.authz.rbac import Rbac
 from sampan.apiserver.bootstrap import Cluster, Kept, bootstrap
 from sampan.apiserver.cacher.cacher import Cacher
 from sampan.apiserver.custom import CustomResources
+from sampan.apiserver.dangling import Dangling
 from sampan.apiserver.discovery import Discovery
 from sampan.apiserver.flows import Flows
 from sampan.apiserver.health import Check
@@ -85,6 +86,7 @@ class ApiServer:
     custom: CustomResources
     housekeeping: Housekeeping
     kept: Kept
+    dangling: Dangling
     follower: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -95,6 +97,7 @@ class ApiServer:
             group.create_task(self.housekeeping.run())
             group.create_task(self.kept.run())
             group.create_task(self.app.aggregator.run())
+            group.create_task(self.dangling.run())
             await self.follower
 
 
@@ -130,7 +133,8 @@ async def assemble(
     )  # fmt: skip
     housekeeping = Housekeeping(parts, event_ttl_s=options.event_ttl_s)
     kept = Kept(parts, catalog, options.cluster)
-    server = ApiServer(app, parts, catalog, cacher, custom, housekeeping, kept)
+    dangling = Dangling(parts, catalog)
+    server = ApiServer(app, parts, catalog, cacher, custom, housekeeping, kept, dangling)
     app.checks = checks(server)
     app.pages = pages(app, authenticator.accounts, catalog, options.about)
     server.follower = asyncio.create_task(cacher.run(), name="cacher")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sampan.api import facts
 from sampan.api.meta import Json
 from sampan.apiserver.cacher.item import value_of
+from sampan.apiserver.dangling import condition
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.metadata import fill
 from sampan.apiserver.served import Catalog, Served
@@ -112,6 +113,9 @@ def made(parts: Parts, served: Served, obj: Json) -> Json:
         new["metadata"]["generation"] = 1
     if served.id.plural == "apiservices":
         new["status"] = {"conditions": [local_condition(parts.timestamp())]}
+    if served.id.plural == "flowschemas":
+        level = new["spec"]["priorityLevelConfiguration"]["name"]
+        new["status"] = {"conditions": [condition(level, parts.timestamp(), found=True)]}
     return new
 
 

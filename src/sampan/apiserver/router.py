@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from sampan.api.errors import BadRequest
 from sampan.apiserver.call import Call
 from sampan.apiserver.handlers import Special
 from sampan.apiserver.refusals import no_such_method, no_such_resource
@@ -51,6 +52,8 @@ class Router:
         if info.subresource:
             return await self._subresource(served, call)
         verb = self._verb(served, call, in_place=in_place)
+        if info.named:
+            check_segment(info.name)
         handler = self.special.get((rid.group, rid.plural, f"*{verb}")) or self.special.get(
             (rid.group, rid.plural, "")
         )
@@ -94,6 +97,8 @@ class Router:
         streaming = info.subresource in ("exec", "attach", "portforward", "proxy")
         if verb not in sub.verbs and not (streaming and info.subresource == "proxy"):
             raise no_such_method()
+        if info.subresource != "proxy":
+            check_segment(info.name)
         handler = self.special.get((rid.group, rid.plural, info.subresource)) or self.special.get(
             ("*", "*", info.subresource)
         )
@@ -102,6 +107,16 @@ class Router:
         if verb == "get":
             return await get(served, call, self.parts.cacher)
         return await WRITES[verb](served, call, self.parts)
+
+
+def check_segment(name: str) -> None:
+    """A name must be one part of a path. Raises BadRequest."""
+    if name in (".", ".."):
+        why = f"may not be '{name}'"
+    else:
+        why = ";".join(f"may not contain '{char}'" for char in "/%" if char in name)
+    if why:
+        raise BadRequest(f'Name parameter invalid: "{name}": {why}')
 
 
 WRITES: dict[str, Callable[[Served, Call, Parts], Awaitable[Response]]] = {
