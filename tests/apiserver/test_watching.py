@@ -11,6 +11,7 @@ import pytest
 
 from sampan.api.protobuf import decode_request
 from sampan.apiserver.framed import MEDIA_TYPE
+from sampan.apiserver.verbs.watch import next_bookmark
 from sampan.std.http import Feed, Sink
 from sampan.std.websocket import PING, PONG, TEXT, Decoder, Frame, close, encode
 from tests.apiserver.test_reads import MAPS, fill, watching
@@ -78,6 +79,24 @@ async def test_the_bookmark_of_a_table_is_a_table_for_every_kind(server: Asker) 
         (row,) = mark["rows"]
         notes = row["object"]["metadata"]["annotations"]
         assert (mark["kind"], notes) == ("Table", {"k8s.io/initial-events-end": "true"}), rid
+
+
+@pytest.mark.parametrize(
+    ("now", "deadline", "due"),
+    [
+        (0, 1, None),
+        (0, 2, None),
+        (0, 5, 3),
+        (0, 62, 60),
+        (0, 1800, 60),
+        (60, 100, 98),
+        (98, 100, None),
+    ],
+)
+def test_a_bookmark_comes_each_minute_and_before_the_end(
+    now: float, deadline: float, due: float | None
+) -> None:
+    assert next_bookmark(now, deadline) == due
 
 
 async def test_who_reads_no_json_gets_protobuf_frames(server: Asker) -> None:

@@ -30,6 +30,7 @@ from sampan.store.base import Change, Compacted
 
 TIMEOUT_S = 1800.0
 BOOKMARK_EVERY_S = 60.0
+LAST_BOOKMARK_S = 2.0
 
 
 @dataclass(slots=True)
@@ -120,29 +121,53 @@ def _attach(watcher: Watcher, plan: Plan, cacher: Cacher) -> Detach:
             watcher.take(event)
     watcher.start()
     loop = asyncio.get_running_loop()
-    timers = [loop.call_later(plan.timeout_s, _end, watcher, plan, cacher)]
-    if plan.options.bookmarks:
-        timers.append(loop.call_later(BOOKMARK_EVERY_S, _bookmark, watcher, cacher, timers))
+    deadline = loop.time() + plan.timeout_s
+    ending = loop.call_at(deadline, _end, watcher)
+    marking = Bookmarks(watcher, cacher, deadline) if plan.options.bookmarks else None
 
     def detach() -> None:
         watcher.stop()
-        for timer in timers:
-            timer.cancel()
+        ending.cancel()
+        if marking is not None:
+            marking.stop()
 
     return detach
 
 
-def _bookmark(watcher: Watcher, cacher: Cacher, timers: list[asyncio.TimerHandle]) -> None:
-    watcher.take_progress(cacher.revision)
-    loop = asyncio.get_running_loop()
-    timers[1] = loop.call_later(BOOKMARK_EVERY_S, _bookmark, watcher, cacher, timers)
+class Bookmarks:
+    """One each minute, and one shortly before the watch ends: who begins anew has then missed as
+    little as possible.
+    """
+
+    def __init__(self, watcher: Watcher, cacher: Cacher, deadline: float) -> None:
+        self._watcher = watcher
+        self._cacher = cacher
+        self._deadline = deadline
+        self._timer: asyncio.TimerHandle | None = None
+        self._plan()
+
+    def _plan(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = next_bookmark(loop.time(), self._deadline)
+        self._timer = loop.call_at(due, self._send) if due is not None else None
+
+    def _send(self) -> None:
+        self._watcher.take_progress(self._cacher.revision)
+        self._plan()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
-def _end(watcher: Watcher, plan: Plan, cacher: Cacher) -> None:
-    """The time is over; a last bookmark saves the client from listing again."""
+def next_bookmark(now: float, deadline: float) -> float | None:
+    """When the next one is due; None when there is no time for another."""
+    due = min(now + BOOKMARK_EVERY_S, deadline - LAST_BOOKMARK_S)
+    return due if due > now else None
+
+
+def _end(watcher: Watcher) -> None:
     watcher.stop()
-    if plan.options.bookmarks:
-        watcher.take_progress(cacher.revision)
     watcher.sink.end()
 
 
