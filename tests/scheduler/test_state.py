@@ -27,7 +27,10 @@ TERM = PodTerm("zone", selectors.parse("app=web"), frozenset(("d",)))
 @given(STEPS)
 def test_sums_follow_every_change(steps: list[tuple[str, str, str, str]]) -> None:
     state = ClusterState()
+    web, some = selectors.parse("app=web"), selectors.parse("app")
     state.matching((TERM,))  # counted from the beginning
+    state.in_namespace("d", web)
+    state.in_namespace("d", some)
     for action, name, where, app in steps:
         view = pod(name, {"app": app}, requests={"cpu": "100m"})
         if action == "place":
@@ -44,6 +47,9 @@ def test_sums_follow_every_change(steps: list[tuple[str, str, str, str]]) -> Non
     for view in state.placed.values():
         fresh.place(view, view.node)
     assert dict(state.matching((TERM,))) == dict(fresh.matching((TERM,)))
+    for selector in (web, some):
+        counts = fresh.in_namespace("d", selector)
+        assert dict(state.in_namespace("d", selector)) == dict(counts)
     for name, found in state.nodes.items():
         assert found.pods.keys() == fresh.nodes[name].pods.keys()
         assert {k: v for k, v in found.used.items() if v} == fresh.nodes[name].used

@@ -6,7 +6,7 @@ that a term or selector finds, change with the one pod that comes or goes.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -16,12 +16,10 @@ from sampan.api.selectors import Selector
 from sampan.scheduler import terms
 from sampan.scheduler.pod import Amounts, PodView, Port, amounts
 from sampan.scheduler.storage import Storage
+from sampan.scheduler.tallies import Mark, Tallies
 from sampan.scheduler.terms import PodTerm, Taint, Weighted
 
 T = TypeVar("T", PodTerm, Weighted)
-
-TRACKED_MAX = 512
-"""So many selectors are counted all the time; the one not asked for longest is forgotten."""
 
 
 class NodeState:
@@ -87,20 +85,6 @@ class NodeState:
             self.ports[port] += sign
 
 
-@dataclass(slots=True)
-class Tally:
-    """How many pods on each node are found by a predicate."""
-
-    finds: Callable[[PodView], bool]
-    nodes: Counter[str] = field(default_factory=Counter)
-
-    def change(self, pod: PodView, node: str, sign: int) -> None:
-        if self.finds(pod):
-            self.nodes[node] += sign
-            if not self.nodes[node]:
-                del self.nodes[node]
-
-
 @dataclass
 class ClusterState:
     """All nodes and pods; the facts that filters and scores look at."""
@@ -121,7 +105,7 @@ class ClusterState:
         """What finds the pods of the same Service or workload; None for a pod of none."""
         self.claims: Counter[Key] = Counter()
         """How many placed pods use a claim."""
-        self._tallies: OrderedDict[object, Tally] = OrderedDict()
+        self._tallies = Tallies()
         self.images: Counter[str] = Counter()
 
     # Nodes.
@@ -171,8 +155,7 @@ class ClusterState:
         self._note(pod, pod.node, -1)
 
     def _note(self, pod: PodView, node: str, sign: int) -> None:
-        for tally in self._tallies.values():
-            tally.change(pod, node, sign)
+        self._tallies.change(pod, node, sign)
         for name, _ in pod.claims:
             self.claims[Key(pod.namespace, name)] += sign
         for term in pod.anti_affinity:
@@ -203,7 +186,7 @@ class ClusterState:
             return all(self.term_finds(term, pod) for term in wanted)
 
         marks = tuple((t.selector, t.namespaces, t.namespace_selector) for t in wanted)
-        return self._tally(marks, finds).nodes
+        return self._tallies.count(marks, finds, self._mark_of(wanted), self.placed)
 
     def in_namespace(self, namespace: str, selector: Selector) -> Mapping[str, int]:
         """node -> how many of its pods in that namespace the selector finds. The selector of
@@ -216,7 +199,17 @@ class ClusterState:
             living = pod.namespace == namespace and not pod.terminating
             return living and selector.matches(pod.labels)
 
-        return self._tally((namespace, selector), finds).nodes
+        mark = self._tallies.mark_of(namespace, selector)
+        return self._tallies.count((namespace, selector), finds, mark, self.placed)
+
+    def _mark_of(self, wanted: tuple[PodTerm, ...]) -> Mark | None:
+        """A label that all pods have which the terms find, where they look into one namespace."""
+        for term in wanted:
+            if term.namespace_selector is None and len(term.namespaces) == 1:
+                mark = self._tallies.mark_of(next(iter(term.namespaces)), term.selector)
+                if mark is not None:
+                    return mark
+        return None
 
     def term_finds(self, term: PodTerm, pod: PodView) -> bool:
         labels = self.namespaces.get(pod.namespace, {})
@@ -229,17 +222,6 @@ class ClusterState:
         elif self.namespaces.get(name) != labels:
             self.namespaces[name] = labels
             self._tallies.clear()
-
-    def _tally(self, key: object, finds: Callable[[PodView], bool]) -> Tally:
-        tally = self._tallies.get(key)
-        if tally is None:
-            tally = self._tallies[key] = Tally(finds)
-            for pod in self.placed.values():
-                tally.change(pod, pod.node, 1)
-            if len(self._tallies) > TRACKED_MAX:
-                self._tallies.popitem(last=False)
-        self._tallies.move_to_end(key)
-        return tally
 
     def by_topology(self, counts: Mapping[str, int], key: str) -> Counter[str]:
         """Counts per node summed up by a label of the nodes."""
