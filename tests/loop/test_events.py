@@ -6,7 +6,9 @@ from collections.abc import Callable
 from sampan.api import kinds
 from sampan.api.meta import Json
 from sampan.client.client import Client
+from sampan.client.transport import Unreachable
 from sampan.loop.events import Recorder
+from sampan.std.http import Request, Response
 from sampan.testing.api import FakeApi
 from sampan.testing.clock import JumpingClock, run_jumping
 
@@ -74,3 +76,30 @@ def test_a_storm_about_one_object_is_cut_off() -> None:
             recorder.event(POD, "Warning", f"R{number}", "x")
 
     assert len(recorded(say)) == 25
+
+
+def test_what_happened_while_the_server_was_away_is_told_later() -> None:
+    class Away(FakeApi):
+        """Out of reach until told otherwise."""
+
+        here = False
+
+        async def request(self, request: Request, *, timeout_s: float = 30) -> Response:
+            if not self.here:
+                raise Unreachable("refused")
+            return await super().request(request, timeout_s=timeout_s)
+
+    async def main() -> None:
+        api = Away()
+        recorder = Recorder(Client(api), "tester", JumpingClock())
+        task = asyncio.create_task(recorder.run())
+        recorder.event(POD, "Normal", "Started", "up")
+        await asyncio.sleep(60)
+        assert api.all(kinds.EVENTS) == []
+        api.here = True
+        await asyncio.sleep(11)
+        assert [event["reason"] for event in api.all(kinds.EVENTS)] == ["Started"]
+        task.cancel()
+        await asyncio.wait((task,))
+
+    run_jumping(main())

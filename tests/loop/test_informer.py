@@ -97,7 +97,7 @@ def test_an_unreachable_server_is_asked_less_and_less_often() -> None:
         informer = Informer(Client(api), kinds.PODS, clock=JumpingClock())
         task = asyncio.create_task(informer.run())
         await asyncio.sleep(300)
-        assert 10 < len(api.requests) < 30
+        assert 30 < len(api.requests) < 80
         api.fail = lambda request: None
         await informer.synced.wait()
         task.cancel()
@@ -141,5 +141,24 @@ def test_informers_share_one_watch_and_grow_while_running() -> None:
         assert sum("watch=true" in r.query and "/pods" in r.path for r in api.requests) == 1
         task.cancel()
         await asyncio.wait((task,))
+
+    run_jumping(main())
+
+
+def test_lost_history_after_an_outage_is_listed_anew_at_once() -> None:
+    async def main() -> None:
+        api, clock = FakeApi(), JumpingClock()
+        informer = Informer(Client(api), kinds.PODS, clock=clock)
+        async with running(informer):
+            api.fail = lambda request: ServiceUnavailable("away")
+            api.cut()
+            await clock.sleep(600)
+            asked = len(api.requests)
+            assert asked > 600 / 8  # it goes on asking every few seconds
+            api.put(kinds.PODS, pod("new"))
+            api.oldest = api.revision
+            api.fail = lambda request: None
+            await clock.sleep(8)
+            assert informer.get(Key("default", "new")) is not None
 
     run_jumping(main())

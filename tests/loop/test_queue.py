@@ -120,3 +120,18 @@ def test_raising_means_back_off_and_ask_again() -> None:
 
 def test_terminal_means_never_again() -> None:
     assert outcome([Terminal("spec is impossible")]) == [0]
+
+
+def test_a_pause_can_have_a_limit() -> None:
+    async def main() -> None:
+        clock = JumpingClock()
+        queue: Queue[str] = Queue(clock)
+        for _ in range(20):
+            queue.retry("a", 5.0)
+            begun = clock.monotonic()
+            assert await queue.get() == "a"
+            assert clock.monotonic() - begun <= 5.1
+            queue.done("a")
+        assert queue.failures("a") == 20
+
+    run_jumping(main())

@@ -9,6 +9,7 @@ five minutes.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ SIMILAR_WITHIN_S = 600
 BURST = 25
 REFILL_S = 300.0
 MESSAGE_LIMIT = 1024
+TRIES = 12
+PAUSE_S = 10.0
+"""An event that cannot be sent is tried again for two minutes (as client-go)."""
 _LOG = log.get("events")
 
 Identity = tuple[str, ...]
@@ -108,15 +112,21 @@ class Recorder:
         started()
         while True:
             identity, body = await self._queue.get()
-            try:
-                await self._send(identity, body)
-            except Forbidden as error:
-                if not self._forbidden:
-                    _LOG.warning("events cannot be told", error=error)
-                self._forbidden = True
-            except (ApiError, Unreachable) as error:
-                # An event is worth one try: it is news, not state.
-                _LOG.debug("not recorded", reason=body["reason"], error=error)
+            for attempt in range(TRIES):
+                try:
+                    await self._send(identity, body)
+                except Forbidden as error:
+                    if not self._forbidden:
+                        _LOG.warning("events cannot be told", error=error)
+                    self._forbidden = True
+                except ApiError as error:
+                    # What is refused once is refused again: it is news, not state.
+                    _LOG.debug("not recorded", reason=body["reason"], error=error)
+                except Unreachable as error:
+                    _LOG.debug("not recorded yet", reason=body["reason"], error=error)
+                    await self._clock.sleep(PAUSE_S if attempt else random.random() * PAUSE_S)
+                    continue
+                break
 
     async def _send(self, identity: Identity, body: Json) -> None:
         seen = self._seen.get(identity)

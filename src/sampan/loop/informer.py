@@ -27,7 +27,10 @@ SILENCE_S = 180.0
 """A server sends a bookmark about every minute where nothing happens; a watch that hears nothing
 for longer than this is begun again."""
 SETTLE_S = 5.0
-BACKOFF = Backoff(first_s=0.05, factor=2, cap_s=30, jitter=0.5)
+BACKOFF = Backoff(first_s=0.05, factor=2, cap_s=5, jitter=0.5)
+"""Not longer: a connection that is refused costs next to nothing, and a server that is back after
+an hour should not be waited out.
+"""
 
 Handler = Callable[[Json | None, Json | None], None]
 Indexer = Callable[[Json], Iterable[str]]
@@ -104,10 +107,12 @@ class Informer:
                 self.synced.set()
                 await self._watch_for_ever()
             except (Expired, Gone) as error:
-                # The normal end of a watch that was cut off for long; at once after a list it
-                # is a server in trouble.
-                if self._failures or self.clock.monotonic() - self._listed_at < 1:
+                # The normal end of a watch that was cut off for long, from a server that is well;
+                # at once after a list it is a server in trouble.
+                if self.clock.monotonic() - self._listed_at < 1:
                     await self._pause(error)
+                else:
+                    self._failures = 0
             except (ApiError, Unreachable) as error:
                 await self._pause(error)
 

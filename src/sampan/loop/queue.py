@@ -91,12 +91,12 @@ class Queue(Generic[Item]):
             self._waiting.append(item)
             self._wake()
 
-    def retry(self, item: Item) -> None:
-        """Again after a pause that doubles with every failure since `forget`."""
+    def retry(self, item: Item, most_s: float = float("inf")) -> None:
+        """Again after a pause that doubles with every failure since `forget`, up to `most_s`."""
         failures = self._failures.get(item, 0)
         self._failures[item] = failures + 1
         self.retries += 1
-        self.add_after(item, self._backoff.delay(failures))
+        self.add_after(item, min(most_s, self._backoff.delay(failures)))
 
     def forget(self, item: Item) -> None:
         """It went well: the next failure starts with the shortest pause."""

@@ -20,6 +20,9 @@ from sampan.loop.queue import Item, Queue
 from sampan.std import log
 from sampan.std.metrics import Distribution, Registry
 
+AWAY_S = 5.0
+"""The longest pause of an item while the API server cannot be reached."""
+
 Item_contra = TypeVar("Item_contra", contravariant=True)
 
 
@@ -112,7 +115,8 @@ class Controller(Generic[Item]):
             tell = self._log.debug if namespace_is_leaving(error) else self._log.error
             tell("refused", key=item, error=error)
         except Unreachable as error:
-            self._queue.retry(item)
+            # Nothing is wrong with the item: it must not wait long once the server is back.
+            self._queue.retry(item, AWAY_S)
             self._log.warning("no API server", key=item, error=error)
         except Exception as error:  # noqa: BLE001 - the loop must outlive any one key
             self._queue.retry(item)
