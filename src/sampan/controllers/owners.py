@@ -71,8 +71,6 @@ class Claims:
                 (kept if matches else strays).append(child)
         if not owner["metadata"].get("deletionTimestamp"):
             await asyncio.gather(*(self._release(owner, stray) for stray in strays))
-        else:
-            kept += strays
         if orphans and await self._still_there(owner):
             adopted = await asyncio.gather(*(self._adopt(owner, orphan) for orphan in orphans))
             kept += [child for child in adopted if child is not None]

@@ -110,8 +110,18 @@ class ReplicaSets:
             self._echo.forget(key)
             return None
         selector = self._variant.selector(owner)
-        pods = await self._claims.claim(owner, selector, self._candidates(owner))
-        active = [pod for pod in pods if is_active(pod)]
+        own = self.pods.by("controller", owner["metadata"]["uid"])
+        orphans = self.pods.by("controller", f"orphan:{key.namespace}")
+        living = [pod for pod in (*own, *orphans) if is_active(pod)]
+        claimed = await self._claims.claim(owner, selector, living)
+        active = [pod for pod in claimed if is_active(pod)]
+        # Those that end keep their owner, also where it selects them no longer.
+        ending = [
+            pod
+            for pod in own
+            if not is_active(pod) and selector.matches(pod["metadata"].get("labels"))
+        ]
+        pods = [*active, *ending]
         problem = None
         if self._echo.settled(key) and not owner["metadata"].get("deletionTimestamp"):
             problem = await self._manage(owner, key, active)
@@ -121,11 +131,6 @@ class ReplicaSets:
         return self._next_available(owner, active)
 
     # Deciding and doing.
-
-    def _candidates(self, owner: Json) -> list[Json]:
-        uid, namespace = owner["metadata"]["uid"], owner["metadata"]["namespace"]
-        orphans = self.pods.by("controller", f"orphan:{namespace}")
-        return [*self.pods.by("controller", uid), *(pod for pod in orphans if is_active(pod))]
 
     async def _manage(self, owner: Json, key: Key, active: Sequence[Json]) -> Exception | None:
         missing = _wanted(owner) - len(active)
