@@ -16,6 +16,7 @@ from sampan.api.quantity import Quantity
 from sampan.controllers.deps import Deps
 from sampan.controllers.discovery import discover
 from sampan.controllers.pods import is_terminal
+from sampan.controllers.stamps import seconds
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
@@ -43,6 +44,7 @@ class ResourceQuotas:
     def __init__(self, deps: Deps) -> None:
         self.queue: Queue[Key] = Queue(deps.clock)
         self._deps = deps
+        self._clock = deps.clock
         self._client = deps.client_of(ACCOUNT)
         self._watched: set[ResourceId] = set()
         self.quotas = deps.informers.of(
@@ -61,7 +63,9 @@ class ResourceQuotas:
             self._watch(rid)
             page = await self._client.list(rid, key.namespace)
             items = [item for item in page.get("items") or () if _matches(full, rid, item)]
-            amounts = usage.total(usage.usage(rid.group, rid.plural, item) for item in items)
+            now = self._clock.now()
+            seen = (_stuck_as_over(rid, item, now) for item in items)
+            amounts = usage.total(usage.usage(rid.group, rid.plural, item) for item in seen)
             for name in usage.covered(full, rid.group, rid.plural):
                 used[name] = amounts.get(name, used[name])
         status = {"hard": hard, "used": {name: str(value) for name, value in used.items()}}
@@ -122,6 +126,17 @@ class ResourceQuotas:
 
 def _matches(quota: Json, rid: ResourceId, item: Json) -> bool:
     return usage.matches(quota, rid.group, rid.plural, item)
+
+
+def _stuck_as_over(rid: ResourceId, item: Json, now: float) -> Json:
+    """A pod that should have ended long ago (its node is lost) must not keep others from room."""
+    meta = item["metadata"]
+    grace = meta.get("deletionGracePeriodSeconds")
+    if rid != kinds.PODS or grace is None or not meta.get("deletionTimestamp"):
+        return item
+    if now <= seconds(meta["deletionTimestamp"]) + float(grace):
+        return item
+    return {**item, "status": {**(item.get("status") or {}), "phase": "Failed"}}
 
 
 def _uses_less(old: Json, new: Json) -> bool:

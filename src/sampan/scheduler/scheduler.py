@@ -130,6 +130,7 @@ class Scheduler:
         if new is None:
             if old is not None:
                 self.state.remove_node(old["metadata"]["name"])
+                self.queue.wake(BY_NEWCOMERS)  # domains may be fewer
             return
         self.state.set_node(new)
         if old is None or _differs(old, new):
