@@ -14,7 +14,7 @@ from sampan.controllers import deployment_rules as rules
 from sampan.controllers.deployment_round import Round
 from sampan.controllers.deps import Deps
 from sampan.controllers.echo import Echo
-from sampan.controllers.owners import BY_CONTROLLER, Claims, controller_of, controller_uid
+from sampan.controllers.owners import BY_CONTROLLER, Claims, controller_of
 from sampan.controllers.pods import is_terminal
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
@@ -138,13 +138,16 @@ class Deployments:
     def _pod_changed(self, old: Json | None, new: Json | None) -> None:
         # Only the last pod's end matters, and only to Recreate: everything else shows in the
         # ReplicaSet's status.
-        if new is None and old is not None:
-            uid = controller_uid(old)
-            for found in self.deployments.by("namespace", old["metadata"]["namespace"]):
-                if not rules.is_rolling(found):
-                    for rs in self.replicasets.by("controller", found["metadata"]["uid"]):
-                        if rs["metadata"]["uid"] == uid:
-                            self.queue.add(key_of(found))
+        reference = controller_of(old) if new is None and old is not None else None
+        if old is None or reference is None or reference["kind"] != kinds.REPLICASETS.kind:
+            return
+        namespace = old["metadata"]["namespace"]
+        rs = self.replicasets.get(Key(namespace, reference["name"]))
+        above = controller_of(rs) if rs is not None else None
+        if above is not None:
+            found = self.deployments.get(Key(namespace, above["name"]))
+            if found is not None and not rules.is_rolling(found):
+                self.queue.add(key_of(found))
 
 
 def _namespace(obj: Json) -> Sequence[str]:

@@ -13,6 +13,7 @@ from sampan.controllers.deployment_rules import scaled
 from sampan.controllers.deps import Deps
 from sampan.controllers.disruption_scale import BadScale, Scales, shown
 from sampan.controllers.pods import is_ready, is_terminal, is_terminating
+from sampan.controllers.selecting import by_label, by_match_labels
 from sampan.controllers.stamps import seconds, stamp
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
@@ -50,9 +51,11 @@ class Disruptions:
         self._recorder = deps.recorder("controllermanager", ACCOUNT)
         self._scales = Scales(self._client, deps.client)
         self.budgets = deps.informers.of(
-            kinds.PODDISRUPTIONBUDGETS, indexers={"namespace": _namespace}
+            kinds.PODDISRUPTIONBUDGETS, indexers={"pair": by_match_labels}
         )
-        self.pods = deps.informers.of(kinds.PODS, indexers={"namespace": _namespace})
+        self.pods = deps.informers.of(
+            kinds.PODS, indexers={"namespace": _namespace, "label": by_label}
+        )
         self.budgets.on_change(lambda old, new: self.queue.add(key_of(new or old or {})))
         self.pods.on_change(self._pod_changed)
 
@@ -60,12 +63,7 @@ class Disruptions:
         budget = self.budgets.get(key)
         if budget is None:
             return None
-        selector = selectors.from_object(budget["spec"].get("selector"))
-        pods = [
-            pod
-            for pod in self.pods.by("namespace", key.namespace)
-            if selector.matches(pod["metadata"].get("labels"))
-        ]
+        pods = self._pods_of(budget)
         if not pods:
             self._recorder.event(budget, "Normal", "NoPods", "No matching pods found")
         try:
@@ -181,11 +179,21 @@ class Disruptions:
         if new is not None:
             self._tell_several(new)
 
+    def _pods_of(self, budget: Json) -> list[Json]:
+        selector = selectors.from_object(budget["spec"].get("selector"))
+        (pair,) = by_match_labels(budget)
+        namespace = budget["metadata"]["namespace"]
+        is_any = pair == f"{namespace}|"
+        found = self.pods.by("namespace", namespace) if is_any else self.pods.by("label", pair)
+        return [pod for pod in found if selector.matches(pod["metadata"].get("labels"))]
+
     def _budgets_of(self, pod: Json) -> list[Json]:
         labels = pod["metadata"].get("labels")
+        pairs = [*by_label(pod), f"{pod['metadata']['namespace']}|"]
         return [
             budget
-            for budget in self.budgets.by("namespace", pod["metadata"]["namespace"])
+            for pair in pairs
+            for budget in self.budgets.by("pair", pair)
             if selectors.from_object(budget["spec"].get("selector")).matches(labels)
         ]
 

@@ -33,6 +33,18 @@ def by_label(pod: Json) -> Iterable[str]:
     return [f"{meta['namespace']}|{name}={value}" for name, value in labels.items()]
 
 
+def by_match_labels(obj: Json) -> Iterable[str]:
+    """For an index of objects with a label selector: namespace and one of the pairs that it asks
+    for, or the namespace alone where it asks for none.
+    """
+    namespace = obj["metadata"]["namespace"]
+    wanted = (obj["spec"].get("selector") or {}).get("matchLabels")
+    if not wanted:
+        return (f"{namespace}|",)
+    name = min(wanted)
+    return (f"{namespace}|{name}={wanted[name]}",)
+
+
 class Selecting:
     """Services and Pods, joined by selectors; `wake` is called with the key of a Service whose
     endpoints may have changed.
