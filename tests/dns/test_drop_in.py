@@ -217,6 +217,7 @@ def test_a_corefile_from_the_standard_input_a_pid_file_and_a_port(tmp_path: Path
 
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "dns.yaml"
+NODE_LOCAL = DEPLOY.with_name("node-local-dns.yaml")
 ACCOUNT = "system:serviceaccount:kube-system:coredns"
 RIGHTS: list[tuple[str, str, bool]] = [
     ("GET", "/api/v1/services", True),
@@ -249,6 +250,8 @@ def test_the_manifest_s_rights_are_enough_and_no_more(tmp_path: Path) -> None:
                 if obj["kind"] == "Service":
                     obj["spec"]["clusterIP"] = "10.0.0.10"
                 world.send("POST", f"{collection(obj)}?dryRun=All", obj)
+        for obj in yaml.safe_load_all(NODE_LOCAL.read_text()):
+            world.send("POST", f"{collection(obj)}?dryRun=All", obj)
         for method, path, allowed in RIGHTS:
             assert (status(world.api, "least", method, path) not in (401, 403)) == allowed, path
         demo = namespace("demo")

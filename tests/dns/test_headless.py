@@ -95,7 +95,7 @@ async def test_every_answer_is_the_whole_set_of_its_moment(seed: int) -> None:
     cluster = (namespace("demo"), service("db"), *sets.every())
     async with desk(COREFILE, *cluster) as server:
         steps = sets.steps()
-        for turn in range(40):
+        for turn in range(20):
             numbers = next(steps)
             server.put(*(named(number, sets.slices[number]) for number in numbers))
             whole = await server.ask(NAME, client=TCP)

@@ -4,8 +4,8 @@
 
 Every other query has a socket of its own, as the C library's have; the rest share a few sockets for
 ever, as some clients do, which is where a stale entry of connection tracking would show. When such
-an entry is cut off, an answer that is under way finds its way back no more: from a shared socket a
-query is asked once more after a second, as every resolver does, and counted.
+an entry is cut off, an answer that is under way finds its way back no more (a fresh socket may meet
+one, too: ports are used again). So a query is asked once more after a second, and that is counted.
 """
 
 from __future__ import annotations
@@ -88,13 +88,13 @@ class Load:
         self.poll.unregister(fd)
         self.sockets.pop(fd).close()
 
-    def ask_again(self, shared: set[int]) -> None:
+    def ask_again(self) -> None:
         now = time.monotonic()
         late = []
         for key, began in self.waiting.items():
             if now - began < AGAIN_S:
                 break
-            if key[0] in shared and key not in self.again:
+            if key not in self.again and key[0] in self.sockets:
                 late.append(key)
         for key in late:
             self.again[key] = self.waiting.pop(key)
@@ -126,12 +126,12 @@ def main(server: str, name: str, rate: float, stop: str) -> None:
             fresh = load.sent % 2
             load.send(load.open() if fresh else kept[load.sent // 2 % SHARED])
         load.take(0.002, shared)
-        load.ask_again(shared)
+        load.ask_again()
         load.give_up(shared)
     ended = time.monotonic()
     while load.waiting and time.monotonic() < ended + PATIENCE_S:
         load.take(0.05, shared)
-        load.ask_again(shared)
+        load.ask_again()
     load.lost += [(at, key[0] in shared) for key, at in load.waiting.items()]
     told = {
         "sent": load.sent, "lost": len(load.lost), "wrong": load.wrong,

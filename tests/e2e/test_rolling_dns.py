@@ -63,7 +63,7 @@ def test_no_query_is_lost_in_rolling_restarts(cluster: Machine) -> None:
     assert told["sent"] > ROUNDS * RATE
     assert told["rate"] > RATE * 0.9
     assert (told["lost"], told["wrong"]) == (0, 0), told
-    # On sockets that live for ever, an answer that was under way when its flow was moved.
+    # Answers that were under way when their flow was moved.
     assert len(told["asked_again"]) <= 4 * ROUNDS, told
 
 
