@@ -48,7 +48,7 @@ COREFILE = """.:53 {
     errors
     log
     health {
-       lameduck 2s
+       lameduck 4s
     }
     ready
     hosts /dev/null {
@@ -110,7 +110,7 @@ def sandboxed(folder: Path, flags: str = "-conf /srv/Corefile") -> Iterator[tupl
             assert process.poll() is None, log.read_text()
             time.sleep(0.02)
         yield process.pid, log
-        assert process.wait(10) == 0
+        assert process.wait(20) == 0
     finally:
         process.kill()
         process.wait(10)
@@ -158,14 +158,11 @@ def test_without_root_with_one_capability_and_nothing_to_write_to(tmp_path: Path
         assert answers(ask(53))[0].endswith(" IN A 192.0.2.1")
 
         os.kill(pid, signal.SIGTERM)
-        began = time.monotonic()
-        until(lambda: is_closed(8181), within_s=1.5)
+        until(lambda: is_closed(8181), within_s=3)
         assert page(8080, "/health") == (200, "OK")
-        asked = 0
-        while time.monotonic() - began < 1.5:
+        for _ in range(5):
             assert answers(ask(53))[0].endswith(" IN A 192.0.2.1")
-            asked += 1
-        assert asked > 3
+        assert Path(f"/proc/{pid}").exists()
     said = log.read_text()
     assert "[INFO] SIGTERM: Shutting down servers then terminating" in said
     assert '"A IN a.example.org. udp 31 false 512" NOERROR qr,aa,rd 60 ' in said
