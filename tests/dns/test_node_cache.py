@@ -92,6 +92,42 @@ def test_the_config_map_is_read_and_a_wrong_one_is_told(tmp_path: Path) -> None:
         read_config(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("stubs", "upstreams"),
+    [
+        ({"acme.local": ["not-an-address"]}, []),
+        ({"acme.local": []}, []),
+        ({"acme.local": ["1.1.1.1:99999"]}, []),
+        ({"acme.local:53 {\n whoami\n}\n": ["1.1.1.1"]}, []),
+        ({"": ["1.1.1.1"]}, []),
+        ({"acme.local": ["https://1.1.1.1"]}, []),
+        ({}, ["8.8.8.8 {"]),
+        ({}, [8]),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_served_is_refused_before_it_is_written(
+    tmp_path: Path, stubs: object, upstreams: object
+) -> None:
+    (tmp_path / "stubDomains").write_text(json.dumps(stubs))
+    (tmp_path / "upstreamNameservers").write_text(json.dumps(upstreams))
+    with pytest.raises(BadConfig):
+        read_config(str(tmp_path))
+
+
+def test_servers_have_ports_families_and_transports(tmp_path: Path) -> None:
+    servers = [
+        "1.1.1.1",
+        "1.1.1.1:5353",
+        "fd00::1",
+        "[fd00::1]:5353",
+        "tls://9.9.9.9",
+        "dns://8.8.8.8:53",
+    ]
+    (tmp_path / "stubDomains").write_text(json.dumps({"_tcp.acme.local.": servers}))
+    assert read_config(str(tmp_path)).stubs == {"_tcp.acme.local.": servers}
+
+
 def test_flags_are_upstream_s() -> None:
     flags = flags_from(
         ["-localip", "169.254.20.10,10.96.0.10", "-conf", "/etc/Corefile", "-upstreamsvc",

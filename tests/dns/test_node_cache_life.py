@@ -247,6 +247,18 @@ def test_stub_domains_and_upstreams_of_the_config_map_are_taken_while_it_runs(no
     assert ask(LOCAL, "www.acme.local") == "192.0.2.7"
 
 
+def test_a_config_map_that_collides_at_the_start_is_left_out(node: Node) -> None:
+    node.cluster_dns()
+    (node.folder / "cm" / "stubDomains").write_text('{"cluster.local": ["10.200.0.54"]}')
+    busy = "import socket, time; s = socket.create_server(('127.0.0.1', 9353)); time.sleep(60)"
+    node.running.append(subprocess.Popen([sys.executable, "-c", busy]))
+    until(lambda: ":9353 " in shell("ss", "-ltn"))
+    node.cache()
+    until(lambda: ask(LOCAL) == "10.96.0.1")
+    assert "Invalid config" in node.log()
+    assert "Failed to start metrics handler" in node.log()
+
+
 def test_with_a_proxy_in_ipvs_mode_it_has_the_link_local_address_only(node: Node) -> None:
     """The Service's address is on kube-ipvs0 there; pods are told of 169.254.20.10 by kubelets."""
     node.cluster_dns()

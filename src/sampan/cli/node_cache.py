@@ -7,8 +7,10 @@ from dataclasses import fields
 from ipaddress import ip_address
 
 from sampan.cli.goflags import BadFlags, read
+from sampan.cluster.parts.dns import banner
 from sampan.cluster.parts.node_cache import Flags
 from sampan.cluster.parts.node_cache import run as serve
+from sampan.dns.plugins import PLUGINS
 
 USAGE = """Usage of sampan-node-cache:
   -basecorefile string
@@ -33,6 +35,10 @@ USAGE = """Usage of sampan-node-cache:
     \taddress to serve metrics on (default "0.0.0.0:9353")
   -pidfile string
     \tPath to write pid file
+  -plugins
+    \tList installed plugins
+  -quiet
+    \tQuiet mode (no initialization output)
   -reloadwithsignal
     \treload by itself when the configuration changed
   -rules string
@@ -49,6 +55,8 @@ USAGE = """Usage of sampan-node-cache:
     \tinterval (in seconds) to check for rules (default 60)
   -upstreamsvc string
     \tService name whose cluster IP is upstream for node-cache (default "kube-dns")
+  -version
+    \tShow version
 """
 VALUES = {
     "localip": "ips", "conf": "corefile", "corefile": "corefile", "basecorefile": "base_corefile",
@@ -59,7 +67,8 @@ VALUES = {
 }  # fmt: skip
 SWITCHES = {
     "setupinterface": "setup_interface", "setupiptables": "setup_rules", "setupebtables": "",
-    "skipteardown": "skip_teardown", "reloadwithsignal": "reload_now",
+    "skipteardown": "skip_teardown", "reloadwithsignal": "reload_now", "quiet": "quiet",
+    "version": "", "plugins": "",
 }  # fmt: skip
 
 
@@ -67,6 +76,10 @@ def run(argv: list[str]) -> int:
     """Run the command; 2 for bad usage."""
     if any(word in ("-h", "-help", "--help", "--h") for word in argv):
         print(USAGE, file=sys.stderr, end="")
+        return 0
+    plain = {word.lstrip("-") for word in argv}
+    if plain & {"version", "plugins"}:
+        print(banner().strip() if "version" in plain else "\n".join(sorted(PLUGINS)))
         return 0
     try:
         flags = flags_from(argv)

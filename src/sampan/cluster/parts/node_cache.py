@@ -47,6 +47,7 @@ class Flags:
     rules: str = "auto"
     skip_teardown: bool = False
     reload_now: bool = False
+    quiet: bool = False
     sync_s: float = 60.0
     pidfile: str = ""
     domain: str = "cluster.local"
@@ -107,13 +108,17 @@ async def _serve(flags: Flags, cache: NodeCache) -> int:
         body = cache.failures.registry.render().encode()
         return Response(200, {"content-type": CONTENT_TYPE}, body)
 
-    await pages.serve(flags.metrics, metrics)
+    try:
+        await pages.serve(flags.metrics, metrics)
+    except OSError as bad:
+        # The node's names come before its figures; the one before us may not be gone yet.
+        cache.log.error(f"Failed to start metrics handler: {bad}")
 
     def make() -> Process:
         world = World(cache.log, pages, SameLoop(), environment=os.environ)
         world.version = __version__
         world.addresses = local_addresses
-        options = Options(flags.corefile, flags.port, banner=banner())
+        options = Options(flags.corefile, flags.port, flags.quiet, banner=banner())
         process = Process(options, world, loop_named("auto"))
         if flags.pidfile:
             with open(flags.pidfile, "w", encoding="ascii") as file:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from sampan.dns.corefile import CorefileError
 from sampan.dns.nodecache.template import BadConfig, DnsConfig, Node, base, corefile, read_config
+from sampan.dns.server.instance import Instance
 from sampan.dns.server.process import Process
 from sampan.dns.setup import Log
 from sampan.linux.base.iptables import IptablesError
@@ -88,7 +90,7 @@ class NodeCache:
         process.ended = asyncio.get_running_loop().create_future()
         work: list[asyncio.Task[None]] = []
         # A wrong Corefile is noticed before anything draws queries to us.
-        instance = process.load()
+        instance = self._loaded(process)
         self.ensure_interface()
         try:
             await process.begin(instance)
@@ -104,6 +106,19 @@ class NodeCache:
                     await task
             self.tear_down()
             await process.close()
+
+    def _loaded(self, process: Process) -> Instance:
+        """With a ConfigMap that cannot be served (a stub domain that is a zone of the template,
+        say) the template alone is better than nothing. Raises CorefileError.
+        """
+        try:
+            return process.load()
+        except CorefileError as bad:
+            if self._written is None or self._written[1] == DnsConfig():
+                raise
+            self._failed("configmap", f"Invalid config: {bad}")
+            self._write(self._written[0], DnsConfig())
+            return process.load()
 
     async def _keep_network(self) -> None:
         while True:
@@ -135,17 +150,22 @@ class NodeCache:
             config = self._written[1] if self._written else DnsConfig()
         if self._written == (template, config):
             return False
-        text = corefile(template, settings.node, config)
-        try:
-            Path(settings.corefile).write_text(text)
-        except OSError as bad:
-            return self._failed("configmap", f"Failed to write config file: {bad}")
+        if not self._write(template, config):
+            return False
         self._written = (template, config)
         upstreams = " ".join(config.upstreams) or "/etc/resolv.conf"
         self.log.info(
             f"Updated Corefile with {len(config.stubs)} custom stubdomains "
             f"and upstream servers {upstreams}"
         )
+        return True
+
+    def _write(self, template: str, config: DnsConfig) -> bool:
+        text = corefile(template, self.settings.node, config)
+        try:
+            Path(self.settings.corefile).write_text(text)
+        except OSError as bad:
+            return self._failed("configmap", f"Failed to write config file: {bad}")
         return True
 
     def _config(self) -> DnsConfig:

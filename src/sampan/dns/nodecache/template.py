@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 LOCAL = "__PILLAR__LOCAL__DNS__"
@@ -13,6 +15,7 @@ DOMAIN = "__PILLAR__DNS__DOMAIN__"
 CLUSTER = "__PILLAR__CLUSTER__DNS__"
 UPSTREAM = "__PILLAR__UPSTREAM__SERVERS__"
 RESOLV_CONF = "/etc/resolv.conf"
+_LABEL = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9])?", re.IGNORECASE)
 STUB_TTL = 30
 
 _CLUSTER_BLOCK = """{zone}:53 {{
@@ -73,7 +76,37 @@ def read_config(folder: str) -> DnsConfig:
         raise BadConfig(f"{folder}/stubDomains is no map of lists")
     if not isinstance(upstreams, list):
         raise BadConfig(f"{folder}/upstreamNameservers is no list")
+    for domain, servers in stubs.items():
+        if not all(map(_LABEL.fullmatch, domain.removesuffix(".").split("."))):
+            raise BadConfig(f"{folder}/stubDomains: invalid domain name: {domain!r}")
+        if not servers:
+            raise BadConfig(f"{folder}/stubDomains: {domain} has no nameserver")
+        _check(servers, f"{folder}/stubDomains: {domain}")
+    _check(upstreams, f"{folder}/upstreamNameservers")
     return DnsConfig(stubs, tuple(upstreams))
+
+
+def _check(servers: Sequence[object], where: str) -> None:
+    """What *forward* takes: addresses with or without a port, of plain DNS or TLS, or a file."""
+    for server in servers:
+        text = str(server).removeprefix("dns://").removeprefix("tls://")
+        if not isinstance(server, str) or not (_is_server(text) or Path(server).is_file()):
+            raise BadConfig(f"{where}: invalid nameserver: {server!r}")
+
+
+def _is_server(text: str) -> bool:
+    for host, port in ((text, "53"), _host_and_port(text)):
+        try:
+            ip_address(host)
+        except ValueError:
+            continue
+        return port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    return False
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), port
 
 
 def _json(path: Path, default: object) -> object:
