@@ -202,3 +202,32 @@ def test_a_frozen_api_server_changes_nothing_and_a_thawed_one_is_followed(tmp_pa
         late["metadata"]["namespace"] = "default"
         world.put(late, services)
         until(lambda: bool(answers(ask(world.port, "late.default.svc.cluster.local."))))
+
+
+def test_a_killed_watching_half_is_made_anew_and_nothing_is_unknown_meanwhile(
+    tmp_path: Path,
+) -> None:
+    with stage(tmp_path) as world:
+        world.start_api()
+        world.start_dns()
+        name = "kubernetes.default.svc.cluster.local."
+        before = answers(ask(world.port, name))
+        dns = world.running["dns"].pid
+
+        def children() -> list[int]:
+            return [int(w) for w in Path(f"/proc/{dns}/task/{dns}/children").read_text().split()]
+
+        for turn in range(3):
+            until(lambda: bool(children()))
+            (child,) = children()
+            os.kill(child, 9)
+            for _ in range(5):
+                assert answers(ask(world.port, name)) == before
+            late = created(f"late{turn}", f"10.0.0.{80 + turn}")
+            late["metadata"]["namespace"] = "default"
+            world.put(late, "/api/v1/namespaces/default/services")
+            fresh = f"late{turn}.default.svc.cluster.local."
+            until(lambda fresh=fresh: bool(answers(ask(world.port, fresh))))
+            assert world.is_ready()
+        world.send("DELETE", "/api/v1/namespaces/default/services/late0")
+        until(lambda: not answers(ask(world.port, "late0.default.svc.cluster.local.")))
