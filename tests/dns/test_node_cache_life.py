@@ -273,6 +273,27 @@ def test_with_a_proxy_in_ipvs_mode_it_has_the_link_local_address_only(node: Node
     assert SHARED in shell("ip", "addr", "show", "lo")
 
 
+@pytest.mark.parametrize("rules", ["nftables", "iptables"])
+def test_over_ipv6(node: Node, rules: str) -> None:
+    for address in ("fd00:53::53", "fd00:53::54"):
+        subprocess.run(["ip", "addr", "add", f"{address}/128", "dev", "lo"], check=True)
+    (node.folder / "cluster").write_text(ZONES.replace(f"bind {CLUSTER}", "bind fd00:53::53"))
+    node.start("cluster", "dns", "-conf", str(node.folder / "cluster"))
+    until(lambda: ask("fd00:53::53") == "10.96.0.1")
+    cache = node.cache(
+        "-rules", rules, "-upstreamsvc", "fd00:53::53", ips="fd00:169::10,fd00:96::a"
+    )
+    until(lambda: ask("fd00:169::10") == "10.96.0.1" and ask("fd00:96::a") == "10.96.0.1")
+    until(lambda: "Added nodelocaldns rules" in node.log())
+    told = shell("nft", "list", "ruleset") + shell("ip6tables-save")
+    assert "fd00:169::10" in told
+    assert "notrack" in told.lower()
+    cache.terminate()
+    assert cache.wait(10) == 0
+    assert "fd00:169::10" not in shell("nft", "list", "ruleset") + shell("ip6tables-save")
+    assert "nodelocaldns" not in shell("ip", "-br", "link")
+
+
 def test_rules_that_somebody_flushed_are_back_after_the_interval(node: Node) -> None:
     node.cluster_dns()
     node.cache("-syncinterval", "1")

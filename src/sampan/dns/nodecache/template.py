@@ -141,7 +141,8 @@ def base(node: Node) -> str:
         for number, zone in enumerate(zones)
     ]
     text = "".join(blocks) + _REST
-    return text.replace(LOCAL_FIRST, node.ips[0]).replace(":53 {", f":{node.port} {{")
+    first = f"[{node.ips[0]}]" if ":" in node.ips[0] else node.ips[0]
+    return text.replace(LOCAL_FIRST, first).replace(":53 {", f":{node.port} {{")
 
 
 LOCAL_FIRST = "__FIRST__"
