@@ -204,7 +204,7 @@ def test_the_image_for_this_machine_is_chosen(tmp_path: Path) -> None:
 
 def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("hello")
-    with pytest.raises(BadArchive, match="is no tar file"):
+    with pytest.raises(BadArchive, match="it is no tar file"):
         load(store(tmp_path), tmp_path / "x")
     (tmp_path / "y").write_bytes(tar(entry("readme", b"x")))
     with pytest.raises(BadArchive, match=r"neither index\.json"):

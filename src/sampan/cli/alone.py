@@ -28,7 +28,6 @@ def begin(flags: FlagSet, argv: list[str]) -> Given | int:
     from sampan import __version__
     from sampan.std import log
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback before there is a loop
     try:
         given = flags.parse(argv)
     except BadFlag as error:

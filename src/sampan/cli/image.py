@@ -44,11 +44,12 @@ def run(argv: list[str]) -> int:
 
 
 def _store(options: argparse.Namespace) -> DiskImages:
-    from sampan.cluster.parts.images import image_store
+    from sampan.cluster.parts.images import image_store, run_dirs_of
     from sampan.cluster.paths import Paths
 
     if options.root_dir:
-        return image_store(f"{options.root_dir}/images")
+        root = os.path.abspath(options.root_dir)
+        return image_store(f"{root}/images", run_dirs=run_dirs_of(root))
     paths = Paths.of(options.name)
     nodes = paths.run / "nodes"
     run_dirs = list(nodes.iterdir()) if nodes.is_dir() else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 CLUSTER: dict[str, str] = {
@@ -58,6 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     if args[0] not in COMMANDS:
         print(f"sampan: unknown command {args[0]!r}; see 'sampan --help'", file=sys.stderr)
         return 2
+    if args[0] in PARTS:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback before there is a loop
     module = importlib.import_module("sampan.cli." + args[0].replace("-", "_"))
     code: int = module.run(args[1:])
     return code

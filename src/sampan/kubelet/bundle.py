@@ -123,6 +123,7 @@ def container(pod: Json, wanted: Json, parts: Ingredients, settings: KubeletSett
             labels.ATTEMPT: str(parts.attempt),
             labels.IMAGE: wanted.get("image", ""),
             labels.IMAGE_ID: parts.image.id,
+            labels.STOP_SIGNAL: parts.image.config.stop_signal,
         },
     )
 

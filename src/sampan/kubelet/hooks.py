@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from sampan.api.meta import Json
 from sampan.kubelet.probes.asking import Answer, Target, ask
 from sampan.linux.base.processes import Runtime
@@ -23,7 +25,14 @@ async def run_hook(
     return await ask(handler, target, runtime, timeout_s)
 
 
-def stop_signal(container: Json) -> str:
-    """The signal that asks it to end."""
-    wanted = (container.get("lifecycle") or {}).get("stopSignal")
-    return str(wanted or "SIGTERM")
+def stop_signal(container: Json, of_image: str = "") -> int:
+    """The signal that asks it to end: what the pod says, else its image (`SIGQUIT`, `QUIT`, `3`,
+    `SIGRTMIN+3`), else SIGTERM.
+    """
+    wanted = str((container.get("lifecycle") or {}).get("stopSignal") or of_image).upper()
+    if wanted.isdigit():
+        return int(wanted) if 0 < int(wanted) < signal.NSIG else signal.SIGTERM
+    base, _, offset = wanted.partition("+")
+    name = base if base.startswith("SIG") else f"SIG{base}"
+    number = getattr(signal, name, signal.SIGTERM)
+    return int(number) + (int(offset) if offset.isdigit() else 0)

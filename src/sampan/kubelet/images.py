@@ -34,6 +34,7 @@ class Config:
     env: tuple[str, ...] = ()
     user: str = ""
     working_dir: str = ""
+    stop_signal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ CONTAINER_HASH = "io.kubernetes.container.hash"
 ATTEMPT = "io.kubernetes.container.restartCount"
 IMAGE = "io.sampan.image"
 IMAGE_ID = "io.sampan.image-id"
+STOP_SIGNAL = "io.sampan.stop-signal"
+"""By which the image wants to be asked to end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 
 from sampan.api.meta import Json
+from sampan.kubelet import observed
 from sampan.kubelet.hooks import hook, run_hook, stop_signal
 from sampan.kubelet.kit import NORMAL, WARNING, Kit
 from sampan.kubelet.probes.asking import Target
@@ -42,7 +43,7 @@ async def stop(
         if not answer.good:
             text = f"PreStopHook failed: {answer.text}"
             kit.tell(pod, WARNING, "FailedPreStopHook", text, name)
-    number = getattr(signal, stop_signal(wanted), signal.SIGTERM)
+    number = stop_signal(wanted, state.spec.labels.get(observed.STOP_SIGNAL, ""))
     await kit.runtime.signal(state.spec.id, number)
     least = clock.monotonic() + (AFTER_HOOK_S if handler is not None else 0.0)
     while not await _ended(kit, state, min(LOOK_S, max(deadline(), least) - clock.monotonic())):

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 from sampan.api.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
 from sampan.client.transport import Unreachable
+from sampan.client.trouble import Trouble, told
 from sampan.loop.informer import Informer
 from sampan.loop.queue import Item, Queue
 from sampan.std import log
@@ -58,6 +59,7 @@ class Controller(Generic[Item]):
         self._wait_for = wait_for
         self._log = log.get(reconciler.name)
         self._took: Distribution | None = None
+        self._trouble = Trouble()
 
     def measure(self, registry: Registry) -> None:
         """Show the queue and the work on a metrics page, by the names that client-go has."""
@@ -112,12 +114,17 @@ class Controller(Generic[Item]):
         except Forbidden as error:
             self._queue.retry(item)
             # Its namespace is being emptied: it is the next to go, and not worth a word.
-            tell = self._log.debug if namespace_is_leaving(error) else self._log.error
-            tell("refused", key=item, error=error)
+            is_news = not namespace_is_leaving(error) and self._trouble.news(
+                error, time.monotonic()
+            )
+            tell = self._log.error if is_news else self._log.debug
+            tell("refused", key=item, error=told(error))
         except Unreachable as error:
             # Nothing is wrong with the item: it must not wait long once the server is back.
             self._queue.retry(item, AWAY_S)
-            self._log.warning("no API server", key=item, error=error)
+            is_news = self._trouble.news(error, time.monotonic())
+            tell = self._log.warning if is_news else self._log.debug
+            tell("no API server", key=item, error=told(error))
         except Exception as error:  # noqa: BLE001 - the loop must outlive any one key
             self._queue.retry(item)
             self._log.error("failed", exc=error, key=item, failures=self._queue.failures(item))

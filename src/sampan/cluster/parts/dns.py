@@ -21,6 +21,7 @@ from sampan.linux.real.addresses import local_addresses
 from sampan.linux.real.datagrams import PlainDatagrams
 from sampan.linux.real.datagrams_mmsg import MmsgDatagrams, is_usable
 from sampan.linux.real.datagrams_native import NativeDatagrams, library
+from sampan.std import log
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Flags:
 
 def run(flags: Flags) -> int:
     """Serve until a signal; the exit code. A bad Corefile is one line on standard error and 1."""
+    log.setup()
     options = Options(flags.conf, flags.port, flags.quiet, banner=banner())
     try:
         receive = loop_named(flags.receive)

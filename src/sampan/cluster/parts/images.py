@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from sampan.kubelet.imagestore.store import DiskImages, Tools
 from sampan.linux.real import zstd
 from sampan.linux.real.machine import ARCHITECTURES
-from sampan.linux.real.records import Records
+from sampan.linux.real.records import Records, read_json
 from sampan.std.clock import Clock, SystemClock
 
 
@@ -26,6 +27,18 @@ def image_store(
         is_used=lambda layer: any(layer in used_layers(str(place)) for place in dirs),
     )
     return DiskImages(folder, tools)
+
+
+def run_dirs_of(root_dir: str) -> list[Path]:
+    """The run-time folders of kubelets that run alone with this state; theirs are those that a
+    launcher has noted it in.
+    """
+    found = []
+    for note in Path("/run/sampan").glob("kubelet-*/launcher.json"):
+        facts = read_json(str(note)) or {}
+        if os.path.abspath(facts.get("state_dir") or "/nowhere") == root_dir:
+            found.append(note.parent)
+    return found
 
 
 def used_layers(run_dir: str) -> set[str]:

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import posixpath
+import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
@@ -21,6 +24,8 @@ from sampan.kubelet.images import BadReference, normalized
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
 MAX_JSON = 8 << 20
+MAX_DEPTH = 8
+"""Of indexes within indexes."""
 Json = dict[str, Any]
 
 
@@ -58,15 +63,30 @@ class Archive:
         self.architecture = architecture
         try:
             self.tar = tarfile.open(path, "r:*")  # noqa: SIM115 - closed with the archive
+        except OSError as error:
+            raise BadArchive(error.strerror or str(error)) from error
+        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+            raise BadArchive("it is no tar file, packed or not") from error
+        try:
             self.members = {posixpath.normpath(m.name): m for m in self.tar.getmembers()}
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise BadArchive(f"{path} is no tar file: {error}") from error
+        except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            self.tar.close()
+            raise BadArchive(f"it is no whole tar file: {error}") from error
 
     def close(self) -> None:
         self.tar.close()
 
     def images(self) -> list[ImageSource]:
         """Raises BadArchive."""
+        try:
+            return self._images()
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            text = f"the field {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise BadArchive(
+                f"its index or a manifest is not as the format has it: {text}"
+            ) from error
+
+    def _images(self) -> list[ImageSource]:
         if "index.json" in self.members:
             found = list(self._of_index(self._json("index.json"), ()))
         elif "manifest.json" in self.members:
@@ -82,14 +102,21 @@ class Archive:
     def open(self, member: str) -> IO[bytes]:
         """The bytes of a member. Raises BadArchive."""
         info = self.members.get(posixpath.normpath(member))
-        stream = self.tar.extractfile(info) if info is not None else None
+        try:
+            stream = self.tar.extractfile(info) if info is not None else None
+        except (KeyError, RecursionError):  # a link to nowhere, or in a circle
+            stream = None
         if stream is None:
             raise BadArchive(f"{member} is missing")
         return stream
 
     # -- OCI layout
 
-    def _of_index(self, index: Json, names: tuple[str, ...]) -> Iterator[ImageSource]:
+    def _of_index(
+        self, index: Json, names: tuple[str, ...], depth: int = 0
+    ) -> Iterator[ImageSource]:
+        if depth > MAX_DEPTH:
+            raise BadArchive("too many indexes within indexes")
         for entry in index.get("manifests") or ():
             own = names_of(entry.get("annotations") or {}) or names
             platform = entry.get("platform") or {}
@@ -97,12 +124,16 @@ class Archive:
                 continue
             document = self._blob_json(entry["digest"])
             if "manifests" in document:
-                yield from self._of_index(document, own)
+                yield from self._of_index(document, own, depth + 1)
             elif "layers" in document and "config" in document:
                 yield from self._of_manifest(entry["digest"], document, own)
 
     def _fits(self, platform: Json) -> bool:
         return platform.get("os") == "linux" and platform.get("architecture") == self.architecture
+
+    def _is_for_us(self, config: Json) -> bool:
+        fits = config.get("architecture") in (self.architecture, None, "")
+        return fits and config.get("os") in ("linux", None, "")
 
     def _of_manifest(
         self, own: str, manifest: Json, names: tuple[str, ...]
@@ -111,7 +142,7 @@ class Archive:
         config = self._blob_json(digest)
         if "rootfs" not in config:
             return  # an attestation or another artifact, no image
-        if config.get("architecture") not in (self.architecture, None, ""):
+        if not self._is_for_us(config):
             return
         diffs = config["rootfs"].get("diff_ids") or []
         layers = manifest["layers"]
@@ -133,11 +164,19 @@ class Archive:
     def _of_docker(self, manifest: Any) -> Iterator[ImageSource]:
         for entry in manifest:
             raw = self.open(entry["Config"]).read(MAX_JSON)
+            stem = posixpath.basename(entry["Config"]).removesuffix(".json")
+            if re.fullmatch("[0-9a-f]{64}", stem):
+                check(f"sha256:{stem}", hashlib.sha256(raw).hexdigest())
             config = json.loads(raw)
+            if not self._is_for_us(config):
+                continue
             diffs = config["rootfs"]["diff_ids"]
             if len(diffs) != len(entry["Layers"]):
                 raise BadArchive(f"{entry['Config']}: layers and diff ids do not agree")
-            names = tuple(normalized(tag) for tag in entry.get("RepoTags") or ())
+            try:
+                names = tuple(normalized(tag) for tag in entry.get("RepoTags") or ())
+            except BadReference as error:
+                raise BadArchive(str(error)) from error
             layers = tuple(
                 LayerSource(self._followed(member), "", diff)
                 for member, diff in zip(entry["Layers"], diffs, strict=True)

@@ -10,17 +10,24 @@ the layers below are followed inside of it, as they would be in the running cont
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import posixpath
 import shutil
 import stat
 import tarfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
+AUFS = ".wh..wh."
+"""Begins the names of what aufs keeps for itself; nobody wants it."""
+OPAQUE_XATTR = "trusted.overlay.opaque"
 PAX_XATTR = "SCHILY.xattr."
+OVERLAYS = ("trusted.overlay.", "user.overlay.")
+"""What overlayfs believes; a layer says such things by whiteouts only."""
 MAX_LINKS = 40
 
 
@@ -47,7 +54,9 @@ def unpack(stream: IO[bytes], target: str, below: Sequence[str]) -> Unpacked:
                 entries += 1
                 size += info.size if info.isreg() else 0
         layer.finish()
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BadLayer(f"damaged layer: {error}") from error
+    except (ValueError, OverflowError) as error:  # a name with a zero byte, an owner beyond 32 bits
         raise BadLayer(f"damaged layer: {error}") from error
     except OSError as error:
         raise BadLayer(f"{error.filename or target}: {error.strerror or error}") from error
@@ -69,13 +78,25 @@ class _Layer:
         parent = self._folder(posixpath.dirname(name))
         base = posixpath.basename(name)
         if base == OPAQUE:
-            os.setxattr(parent, "trusted.overlay.opaque", b"y")
+            os.setxattr(parent, OPAQUE_XATTR, b"y")
+        elif base.startswith(AUFS):
+            return
         elif base.startswith(WHITEOUT):
-            hidden = f"{parent}/{base[len(WHITEOUT) :]}"
-            _clear(hidden)
-            os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0))
+            self._hide(info, parent, base[len(WHITEOUT) :])
         else:
             self._make(tar, info, f"{parent}/{base}")
+
+    def _hide(self, info: tarfile.TarInfo, parent: str, base: str) -> None:
+        """A whiteout is about the layers below alone: what this layer has itself stays, and only
+        stops to be mixed with what is below.
+        """
+        if base in ("", ".", ".."):
+            raise BadLayer(f"{info.name}: a whiteout of nothing")
+        path = f"{parent}/{base}"
+        if not os.path.lexists(path):
+            os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+        elif os.path.isdir(path) and not os.path.islink(path):
+            os.setxattr(path, OPAQUE_XATTR, b"y")
 
     def finish(self) -> None:
         for path, info in reversed(self.folders):
@@ -85,8 +106,7 @@ class _Layer:
     def _make(self, tar: tarfile.TarFile, info: tarfile.TarInfo, path: str) -> None:
         if info.isdir():
             if not os.path.isdir(path) or os.path.islink(path):
-                _clear(path)
-                os.mkdir(path)
+                _fresh_folder(path, 0o700)
         else:
             _clear(path)
         if info.islnk():
@@ -108,13 +128,15 @@ class _Layer:
         name = posixpath.normpath("/" + info.linkname.lstrip("/"))
         parent = self._folder(posixpath.dirname(name))
         source = f"{parent}/{posixpath.basename(name)}"
-        if not os.path.lexists(source):
-            lower = self._find(source[len(self.target) :])
+        if not os.path.lexists(source) or _is_whiteout(source):
+            lower = None if os.path.lexists(source) else self._find(source[len(self.target) :])
             if lower is None or not stat.S_ISREG(os.lstat(lower).st_mode):
                 raise BadLayer(f"{info.name}: link to {info.linkname}, which is not there")
-            shutil.copy2(lower, source, follow_symlinks=False)
+            shutil.copyfile(lower, source, follow_symlinks=False)
             state = os.lstat(lower)
+            # First the owner: changing it takes the setuid bit and capabilities away.
             os.lchown(source, state.st_uid, state.st_gid)
+            shutil.copystat(lower, source, follow_symlinks=False)
         os.link(source, path, follow_symlinks=False)
 
     def _mark(self, path: str, info: tarfile.TarInfo) -> None:
@@ -124,10 +146,11 @@ class _Layer:
             return
         os.chmod(path, info.mode & 0o7777)
         for key, value in info.pax_headers.items():
-            if key.startswith(PAX_XATTR):
+            name = key.removeprefix(PAX_XATTR)
+            if key.startswith(PAX_XATTR) and not name.startswith(OVERLAYS):
                 data = value.encode("utf-8", "surrogateescape")
                 with contextlib.suppress(OSError):  # a file system may know fewer of them
-                    os.setxattr(path, key[len(PAX_XATTR) :], data)
+                    os.setxattr(path, name, data)
         if info.isdir():
             self.folders.append((path, info))
         else:
@@ -163,8 +186,7 @@ class _Layer:
         path = self.target + name
         if os.path.isdir(path):
             return
-        _clear(path)
-        os.mkdir(path, 0o755)
+        _fresh_folder(path, 0o755)
         if like is not None and os.path.isdir(like):
             state = os.stat(like)
             os.chown(path, state.st_uid, state.st_gid)
@@ -198,9 +220,23 @@ def _inside(top: str, name: str) -> tuple[str | None, bool]:
     return path, False
 
 
+def _is_whiteout(path: str) -> bool:
+    state = os.lstat(path)
+    return stat.S_ISCHR(state.st_mode) and state.st_rdev == 0
+
+
+def _fresh_folder(path: str, mode: int) -> None:
+    """In place of whatever has the name; behind a whiteout it shows nothing of the layers below."""
+    hides = os.path.lexists(path) and _is_whiteout(path)
+    _clear(path)
+    os.mkdir(path, mode)
+    if hides:
+        os.setxattr(path, OPAQUE_XATTR, b"y")
+
+
 def _is_opaque(path: str) -> bool:
     try:
-        return os.getxattr(path, "trusted.overlay.opaque") == b"y"
+        return os.getxattr(path, OPAQUE_XATTR) == b"y"
     except OSError:
         return False
 

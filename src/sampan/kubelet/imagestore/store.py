@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -69,7 +70,11 @@ class DiskImages:
         archive = Archive(path, self.tools.architecture)
         try:
             with self._locked():
-                return [self._add(archive, source) for source in archive.images()]
+                try:
+                    return [self._add(archive, source) for source in archive.images()]
+                except BaseException:
+                    self._sweep(self._read())  # layers of an image that came to nothing
+                    raise
         finally:
             archive.close()
 
@@ -77,22 +82,40 @@ class DiskImages:
         """A name, and with its last name the image. False when there is none. Raises InUse."""
         with self._locked():
             index = self._read()
-            key = index["names"].get(normalized(reference), None)
-            key = reference if key is None and reference in index["images"] else key
-            if key is None:
+            name, key = self._named(reference, index)
+            if not key:
                 return False
-            chain = index["images"][key]["chain"]
-            if any(self.tools.is_used(self._layer(layer)) for layer in chain):
-                raise InUse(f"{reference} is used by a container")
-            names = {name: to for name, to in index["names"].items() if to != key}
-            if reference != key:
-                names = {n: to for n, to in index["names"].items() if n != normalized(reference)}
-            index["names"] = names
+            if name:
+                names = {n: to for n, to in index["names"].items() if n != name}
+            else:
+                names = {n: to for n, to in index["names"].items() if to != key}
+            images = dict(index["images"])
             if key not in names.values():
-                del index["images"][key]
+                gone = images.pop(key)["chain"]
+                kept = {layer for image in images.values() for layer in image["chain"]}
+                if any(self.tools.is_used(self._layer(one)) for one in gone if one not in kept):
+                    raise InUse(f"{reference} is used by a container; end its pod first")
+            index = {"names": names, "images": images}
             self._write(index)
             self._sweep(index)
             return True
+
+    @staticmethod
+    def _named(reference: str, index: Json) -> tuple[str, str]:
+        """The name and the image that are meant; without a name it is the image itself, by its id,
+        the beginning of it as `ls` shows it, or its digest. Raises BadReference.
+        """
+        bare = reference.removeprefix("sha256:")
+        if re.fullmatch(r"[0-9a-f]{4,64}", bare):
+            found = [key for key in index["images"] if key.startswith(f"sha256:{bare}")]
+            if len(found) == 1:
+                return "", found[0]
+        name = normalized(reference)
+        if name in index["names"]:
+            return name, index["names"][name]
+        digest = name.partition("@")[2]
+        images = index["images"].items()
+        return "", next((i for i, e in images if digest and digest in (i, e["digest"])), "")
 
     def _add(self, archive: Archive, source: ImageSource) -> Image:
         chain: list[str] = []
@@ -130,10 +153,9 @@ class DiskImages:
         if layer.digest:
             check(layer.digest, outer.hash.hexdigest())
         check(layer.diff_id, inner.hash.hexdigest())
-        with open(f"{partial}.size", "w") as file:
+        with open(self._layer(chain[-1]) + ".size", "w") as file:
             file.write(str(done.size))
         os.rename(partial, self._layer(chain[-1]))
-        os.rename(f"{partial}.size", self._layer(chain[-1]) + ".size")
 
     def _plain(self, stream: _Counted) -> IO[bytes]:
         """The tar inside, whatever it is packed with."""
@@ -161,6 +183,7 @@ class DiskImages:
                 env=tuple(config.get("Env") or ()),
                 user=config.get("User") or "",
                 working_dir=config.get("WorkingDir") or "",
+                stop_signal=config.get("StopSignal") or "",
             ),
             names=tuple(name for name, to in index["names"].items() if to == key),
             size=entry["size"],
@@ -176,10 +199,12 @@ class DiskImages:
         folder = f"{self.folder}/layers"
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
             path = f"{folder}/{name}"
-            if path.removesuffix(".size") not in used and os.path.isdir(path):
+            if path.removesuffix(".size") in used:
+                continue
+            if os.path.isdir(path):
                 shutil.rmtree(path, ignore_errors=True)
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path + ".size")
+            else:
+                os.unlink(path)
 
     def _read(self) -> Json:
         """The index as it is on disk now; another process may have changed it."""

@@ -14,6 +14,7 @@ import fcntl
 import gc
 import os
 import signal
+import stat
 import sys
 import time
 
@@ -128,7 +129,7 @@ def _child(records: Records, ready: int, facts: dict[str, str]) -> None:
     os.setsid()
     sc.set_process_name("sampan-launcher")
     sc.prctl(sc.PR_SET_CHILD_SUBREAPER, 1)
-    ready = _only_stdio(ready)
+    ready = _only_stdio(ready, f"{records.run_dir}/launcher.log")
     lock = os.open(f"{records.run_dir}/launcher.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -150,10 +151,16 @@ def _child(records: Records, ready: int, facts: dict[str, str]) -> None:
     launcher.serve()
 
 
-def _only_stdio(keep: int) -> int:
-    """Let go of whatever the parent had open; `keep` moves to a known place."""
+def _only_stdio(keep: int, log: str) -> int:
+    """Let go of whatever the parent had open; `keep` moves to a known place. A pipe that the
+    parent writes to would stay open as long as we live, and its reader wait for that.
+    """
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
+    for number in (1, 2):
+        if stat.S_ISFIFO(os.fstat(number).st_mode):
+            file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(file, number)
     os.dup2(keep, 3, inheritable=False)
     sc.close_range(4)
     return 3
