@@ -276,6 +276,21 @@ def test_only_layers_that_would_go_keep_an_image(tmp_path: Path) -> None:
 
 
 @ROOT
+def test_an_image_that_runs_stays_though_its_layers_would_too(tmp_path: Path) -> None:
+    running: set[str] = set()
+    tools = Tools(JumpingClock(), "amd64", zstd.decompress, is_running=running.__contains__)
+    images = DiskImages(str(tmp_path / "images"), tools)
+    load(images, docker(tmp_path / "1.tar", [BASE], ["a:1"], Cmd=["a"]))
+    load(images, docker(tmp_path / "2.tar", [BASE], ["b:1"], Cmd=["b"]))
+    found = images.find("docker.io/library/a:1")
+    assert found is not None
+    running.add(found.id)
+    with pytest.raises(InUse):
+        images.remove("a:1")
+    assert images.remove("b:1")
+
+
+@ROOT
 def test_what_a_killed_load_left_is_in_nobodys_way(tmp_path: Path) -> None:
     layers = tmp_path / "images/layers"
     (layers / ".partial/etc").mkdir(parents=True)

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import shutil
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -117,6 +115,9 @@ class FlagSet:
 
     def help(self) -> str:
         """Every flag with its default, section by section, as wide as the terminal."""
+        import shutil
+        import textwrap
+
         width = max(80, min(160, shutil.get_terminal_size((100, 24)).columns))
         parts = [f"{self.about}\n\nUsage:\n  {self.program} [flags]"]
         for section in dict.fromkeys(flag.section for flag in self.flags.values()):
@@ -241,6 +242,8 @@ def _rows(table: str) -> list[Flag]:
 
 
 def _shown(flag: Flag, width: int) -> str:
+    import textwrap
+
     kind = "" if flag.kind == "bool" else f" {flag.kind}"
     short = next((f"-{key}, " for key, name in SHORT.items() if name == flag.name), "    ")
     default = f" (default {flag.default})" if flag.default else ""

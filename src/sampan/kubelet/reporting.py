@@ -11,6 +11,7 @@ from sampan.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from sampan.api.meta import Json
 from sampan.client.client import Client, PatchKind
 from sampan.client.transport import Unreachable
+from sampan.client.trouble import told
 from sampan.kubelet import node
 from sampan.kubelet.images import Image
 from sampan.kubelet.settings import KubeletSettings
@@ -120,7 +121,9 @@ class NodeReporter:
             found = await self.client.find(kinds.LEASES, name, LEASE_NAMESPACE)
             return await self._renew(found) if found else {}
         except (ApiError, Unreachable) as error:
-            _LOG.warning("cannot renew the lease", node=name, error=error)
+            is_news = self.client.trouble.news(error, self.clock.monotonic())
+            tell = _LOG.warning if is_news else _LOG.debug
+            tell("cannot renew the lease", node=name, error=told(error))
             return {} if isinstance(error, NotFound) else lease
 
     def _lease(self, lease: Json) -> Json:
@@ -147,5 +150,7 @@ class NodeReporter:
                 await what()
                 return
             except (ApiError, Unreachable) as error:
-                _LOG.warning(f"cannot {verb} the node", node=self.settings.node_name, error=error)
+                is_news = self.client.trouble.news(error, self.clock.monotonic())
+                tell = _LOG.warning if is_news else _LOG.debug
+                tell(f"cannot {verb} the node", node=self.settings.node_name, error=told(error))
                 await self.clock.sleep(RETRY.delay(attempt))

@@ -7,7 +7,6 @@ One registry per component, handed in; no global one. A metric without labels is
 from __future__ import annotations
 
 import os
-import platform
 import resource
 import time
 from bisect import bisect_left
@@ -203,7 +202,7 @@ class Registry:
             ("git_version", "major", "minor", "platform"),
         )  # fmt: skip
         major, minor, _ = f"{version}..".split(".", 2)
-        info.labels(f"v{version}", major, minor, f"linux/{platform.machine()}").set(1)
+        info.labels(f"v{version}", major, minor, f"linux/{os.uname().machine}").set(1)
 
     def render(self) -> str:
         """The page, in Prometheus' text format 0.0.4."""

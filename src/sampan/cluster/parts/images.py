@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sampan.kubelet.imagestore.store import DiskImages, Tools
+from sampan.kubelet.observed import IMAGE_ID
+from sampan.linux.base.processes import Container
 from sampan.linux.real import zstd
 from sampan.linux.real.machine import ARCHITECTURES
 from sampan.linux.real.records import Records, read_json
@@ -25,6 +27,7 @@ def image_store(
         architecture=ARCHITECTURES.get(machine, machine),
         zstd=zstd.decompress,
         is_used=lambda layer: any(layer in used_layers(str(place)) for place in dirs),
+        is_running=lambda image: any(image in running_images(str(place)) for place in dirs),
     )
     return DiskImages(folder, tools)
 
@@ -43,10 +46,15 @@ def run_dirs_of(root_dir: str) -> list[Path]:
 
 def used_layers(run_dir: str) -> set[str]:
     """Layers under the containers that a node's launcher knows."""
+    return {layer for spec in _running(run_dir) for layer in spec.root.layers}
+
+
+def running_images(run_dir: str) -> set[str]:
+    """The images that those containers were made of, by id."""
+    return {spec.labels.get(IMAGE_ID, "") for spec in _running(run_dir)}
+
+
+def _running(run_dir: str) -> list[Container]:
     records = Records(run_dir)
-    found: set[str] = set()
-    for name in records.names("containers"):
-        spec = records.container(name)
-        if spec is not None and records.exit(name) is None:
-            found.update(spec.root.layers)
-    return found
+    specs = ((name, records.container(name)) for name in records.names("containers"))
+    return [spec for name, spec in specs if spec is not None and records.exit(name) is None]

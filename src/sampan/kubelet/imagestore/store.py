@@ -42,6 +42,8 @@ class Tools:
     zstd: Decompress
     is_used: Callable[[str], bool] = lambda path: False
     """Whether a layer's directory is under some container."""
+    is_running: Callable[[str], bool] = lambda image: False
+    """Whether some container was made of an image, by its id."""
 
 
 class DiskImages:
@@ -93,7 +95,9 @@ class DiskImages:
             if key not in names.values():
                 gone = images.pop(key)["chain"]
                 kept = {layer for image in images.values() for layer in image["chain"]}
-                if any(self.tools.is_used(self._layer(one)) for one in gone if one not in kept):
+                if self.tools.is_running(key) or any(
+                    self.tools.is_used(self._layer(one)) for one in gone if one not in kept
+                ):
                     raise InUse(f"{reference} is used by a container; end its pod first")
             index = {"names": names, "images": images}
             self._write(index)
