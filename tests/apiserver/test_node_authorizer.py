@@ -39,6 +39,8 @@ async def _two_pods(server: Asker) -> None:
         (f"{PODS}?watch=1", ONLY),
         ("/api/v1/nodes/n1", ""),
         ("/api/v1/nodes/n2", "node 'n1' cannot read 'n2', only its own Node object"),
+        ("/api/v1/nodes", "node 'n1' cannot read all nodes, only its own Node object"),
+        ("/api/v1/nodes?fieldSelector=metadata.name%3Dn1", ""),
         ("/api/v1/services", ""),
     ],
 )

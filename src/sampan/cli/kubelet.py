@@ -67,7 +67,9 @@ def _serve(given: Given, node: str, run_dir: str, cgroup: str) -> int:
     try:
         way = connection(given["kubeconfig"], given["master"])
         settings = _settings(given, way, node, run_dir, cgroup)
-        part = Alone(way.client("sampan-kubelet"), settings, device_of(settings.node_ips[0]))
+        device, wider = device_of(settings.node_ips[0]), given["pod-network-kubeconfig"]
+        lister = connection(wider, "").client("sampan-pod-network") if wider else None
+        part = Alone(way.client("sampan-kubelet"), settings, device, lister)
     except (BadKubeconfig, CannotRun, ValueError, OSError) as error:
         return failed(PROGRAM, error)
     return serve(PROGRAM, part.run, (BadKubeconfig, CannotRun, Unreachable, OSError))

@@ -4,6 +4,7 @@ TABLE = """
 = API server
 kubeconfig | string | | how to reach it, and as whom; without it, as a pod does
 master | string | | its address, over the kubeconfig's
+pod-network-kubeconfig | string | | who may list all Nodes, so that their pods are reached
 
 = Node
 config | string | | file with a KubeletConfiguration; flags win over it

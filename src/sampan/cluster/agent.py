@@ -66,7 +66,9 @@ async def _work(config: ClusterConfig, paths: Paths, node: str) -> None:
     await _listening(config.node_address(node), config.api_port)
     server = f"https://{config.node_address(node)}:{config.api_port}"
     client = credentials.connection(paths, credentials.kubelet(node), server).client("kubelet")
-    nodes = Informer(client, NODES, clock=SystemClock())
+    proxying = credentials.connection(paths, credentials.proxy(node), server).client("kube-proxy")
+    # A kubelet may read its own Node only; the pod network needs all, as the proxy may see them.
+    nodes = Informer(proxying, NODES, clock=SystemClock())
     network = PodNet(
         PodNetSettings(
             node, config.node_address(node), UNDERLAY_DEVICE, paths.node_run(node) / "addresses"
@@ -74,7 +76,6 @@ async def _work(config: ClusterConfig, paths: Paths, node: str) -> None:
         client, nodes, NetlinkLinks(), open_links,
     )  # fmt: skip
     ports = NodeHostPorts(RealNft(), paths.node_run(node) / "hostports")
-    proxying = credentials.connection(paths, credentials.proxy(node), server).client("kube-proxy")
     settings = proxy.ProxySettings(node, proxy_config(config, node), pods_cgroup(config, node))
     components: list[Component] = [
         network,

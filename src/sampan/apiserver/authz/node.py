@@ -81,12 +81,11 @@ class NodeAuthorizer:
         return _ALLOWED if mine else self._unrelated(node)
 
     def _node(self, asked: Attributes, node: str) -> Decision:
-        """Of single Nodes only its own. Unlike upstream's, a node may list all of them: the pod
-        network on it speaks with the same credential.
-        """
+        """Only its own is read; a list must say by `metadata.name` that it is."""
         reading = asked.verb in ("get", "list", "watch") and not asked.subresource
-        if reading and asked.name not in ("", node):
-            text = f"node '{node}' cannot read '{asked.name}', only its own Node object"
+        if reading and asked.name != node:
+            what = f"'{asked.name}'" if asked.name else "all nodes"
+            text = f"node '{node}' cannot read {what}, only its own Node object"
             return Decision(False, text)
         return self._by_rules(asked)
 

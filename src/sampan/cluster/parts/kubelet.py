@@ -84,17 +84,25 @@ def _with_certificate(settings: KubeletSettings) -> KubeletSettings:
 
 
 class Alone:
-    """A component: a kubelet with a pod network of its own, for `sampan kubelet`."""
+    """A component: a kubelet with a pod network of its own, for `sampan kubelet`.
+
+    `lister` may list all Nodes, which a kubelet's own credential may not: through it the pods of
+    other nodes are reached. Without it the network ends at this node.
+    """
 
     name = "kubelet"
 
-    def __init__(self, client: Client, settings: KubeletSettings, device: str) -> None:
+    def __init__(
+        self, client: Client, settings: KubeletSettings, device: str, lister: Client | None = None
+    ) -> None:
         self.client, self.settings, self.device = client, settings, device
+        self.lister = lister
 
     async def run(self, started: Callable[[], None]) -> None:
         client, settings = self.client, self.settings
         clock = SystemClock()
-        nodes = Informer(client, NODES, clock=clock)
+        own = "" if self.lister else f"metadata.name={settings.node_name}"
+        nodes = Informer(self.lister or client, NODES, fields=own, clock=clock)
         where = PodNetSettings(
             settings.node_name,
             settings.node_ips[0],
