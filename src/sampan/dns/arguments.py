@@ -38,7 +38,7 @@ def duration(text: str) -> float:
             raise BadDuration(f'time: invalid duration "{text}"')
         total += float(found[1]) * _UNITS[found[2]]
         pos = found.end()
-    if not body:
+    if not body or total >= 1 << 33:
         raise BadDuration(f'time: invalid duration "{text}"')
     return sign * total
 

@@ -319,5 +319,5 @@ class _Parser:
                 return tokens(file.read(), path)
         except IsADirectoryError:
             raise self.error(f"Could not import {path}: is a directory") from None
-        except (OSError, UnicodeDecodeError) as bad:
+        except (OSError, ValueError) as bad:
             raise self.error(f"Could not import {path}: {bad}") from bad

@@ -85,6 +85,8 @@ def compiled(text: str, known: Mapping[str, str]) -> Node:
     found = parser.whole()
     if parser.here.kind:
         raise parser.unexpected()
+    if parser.unknown is not None:
+        raise parser.unknown
     return found
 
 
@@ -99,6 +101,8 @@ class _Parser:
         self.known = known
         self.tokens = self._tokens()
         self.at = 0
+        self.unknown: BadExpression | None = None
+        """The first name that nobody knows; wrong grammar is told first."""
         self.inside = 0
         """How many predicates surround this place."""
 
@@ -110,6 +114,11 @@ class _Parser:
                 at = pos + len(text[pos:]) - len(text[pos:].lstrip())
                 raise self.wrong(f"unrecognized character: U+{ord(text[at]):04X} {text[at]!r}", at)
             kind = match.lastgroup or ""
+            after = text[match.end() : match.end() + 1]
+            if kind == "number" and (after.isalpha() or after == "_"):
+                number = re.compile(r"\w+").match(text, match.start(kind))
+                assert number is not None
+                raise self.wrong(f'bad number syntax: "{number[0]}"', number.end() - 1)
             found.append(Token(kind, match[kind], match.start(kind)))
             pos = match.end()
         return [*found, Token("", "", max(0, len(text) - 1))]
@@ -260,17 +269,19 @@ class _Parser:
             return Node(lambda env: env[ITEM])
         if self.here.text == "(" and self.here.kind == "op":
             return self.called(token)
-        if name not in self.known:
-            raise self.wrong(f"unknown name {name}", token.column)
-        return Node(lambda env: env[name], self.known[name])
+        self.check(token)
+        return Node(lambda env: env[name], self.known.get(name, ANY))
+
+    def check(self, token: Token) -> None:
+        if token.text not in self.known and token.text not in FUNCTIONS and self.unknown is None:
+            self.unknown = self.wrong(f"unknown name {token.text}", token.column)
 
     def called(self, token: Token, first: Node | None = None) -> Node:
         name = token.text
         self.need("(")
         if name in PREDICATES and name not in self.known:
             return self.predicate(name, first)
-        if name not in self.known and name not in FUNCTIONS:
-            raise self.wrong(f"unknown name {name}", token.column)
+        self.check(token)
         arguments = [*([first] if first else []), *self.items(")")]
         function = FUNCTIONS.get(name)
         kind = self.known.get(name, ANY)

@@ -13,6 +13,8 @@ _CLASSES = {
     "xdigit": "0-9A-Fa-f",
 }  # fmt: skip
 _PERL_ONLY = re.compile(r"\(\?(?:<?[=!]|[>#(&|])")
+_REPEATED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+MAX_REPEAT = 1000
 _BACK_REFERENCE = re.compile(r"(?:[^\\]|^)(?:\\\\)*(\\[1-9])")
 
 
@@ -29,6 +31,9 @@ def compiled(text: str) -> re.Pattern[str]:
         raise BadPattern(f"invalid or unsupported Perl syntax: `{found[0]}`")
     if found := _BACK_REFERENCE.search(text):
         raise BadPattern(f"invalid escape sequence: `{found[1]}`")
+    for found in _REPEATED.finditer(text):
+        if max(int(number or 0) for number in found.groups()) > MAX_REPEAT:
+            raise BadPattern(f"invalid repeat count: `{found[0]}`")
     try:
         with warnings.catch_warnings():
             # `[[` and `&&` are plain characters, as in Go; Python only says that they may not stay.

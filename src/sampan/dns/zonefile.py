@@ -87,13 +87,16 @@ def _directed(first: str, words: Sequence[Word], state: _State) -> _State:
 def _included(words: Sequence[Word], state: _State) -> Iterator[Record]:
     if state.depth >= MAX_INCLUDES:
         raise _bad(state, words[0], "too deeply nested $INCLUDE")
+    if len(words) < 2:
+        raise _bad(state, words[0], "expecting $INCLUDE value, not this...")
     path = os.path.join(os.path.dirname(state.file), words[1].text)
     origin = absolute(words[2].text, state.origin) if len(words) > 2 else state.origin
     try:
         with open(path, encoding="utf-8") as file:
             content = file.read()
-    except OSError as bad:
-        text = f"failed to open `{words[1].text}': {bad.strerror}"
+    except (OSError, ValueError) as bad:
+        why = bad.strerror if isinstance(bad, OSError) else str(bad)
+        text = f"failed to open `{words[1].text}': {why}"
         raise _bad(state, words[1], text) from bad
     yield from _records(content, _State(origin, state.ttl, origin, path, state.depth + 1))
 

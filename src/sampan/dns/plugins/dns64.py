@@ -93,6 +93,8 @@ def _prefix(args: Args, word: str) -> ipaddress.IPv6Network:
         found = ipaddress.ip_network(word, strict=False)
     except ValueError:
         raise CorefileError(f"invalid CIDR address: {word}") from None
+    if "/" not in word:
+        raise CorefileError(f"invalid CIDR address: {word}")
     if not isinstance(found, ipaddress.IPv6Network):
         raise args.error(f'invalid netmask {found.max_prefixlen} IPv6 address: "{found}"')
     if found.prefixlen % 8 or not 32 <= found.prefixlen <= 96:

@@ -62,7 +62,8 @@ def _content(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as bad:
-        raise CorefileError(f"plugin/etcd: open {path}: {(bad.strerror or '').lower()}") from bad
+        why = f"open {path}: {(bad.strerror or '').lower()}"
+        raise CorefileError(f"error reading {path}: {why}") from bad
 
 
 def setup(args: Args) -> Plugin:

@@ -227,11 +227,11 @@ class _Line:
             words = [".", words[0].removeprefix(".")]
         if not words and args.next_arg():
             raise args.wrong_count()
+        if words and not args.zones(words[:1]):
+            raise CorefileError(f"unable to normalize '{words[0]}'")
         if len(words) < 2:
             raise args.wrong_count()
         zones = args.zones(words[:1])
-        if not zones:
-            raise CorefileError(f"unable to normalize '{words[0]}'")
         rules.zone = zones[0]
         if len(zones) > 1:
             args.world.log.warning(

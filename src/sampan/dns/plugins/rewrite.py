@@ -5,7 +5,8 @@ from __future__ import annotations
 from sampan.dns import codes, names
 from sampan.dns.finish import answer_edns
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure
-from sampan.dns.rewriting import Rule, Undo, rule
+from sampan.dns.rewriting import Rule, rule
+from sampan.dns.rewritten import Undo
 from sampan.dns.setup import Args
 
 

@@ -12,7 +12,7 @@ def setup(args: Args) -> Plugin | None:
     while args.next():
         # Two words are a directive with its path; so many on a line read as upstream reads them.
         args.block.root = args.taken().rstrip("/") + "/"
-    if not os.path.exists(args.block.root):
-        shown = args.block.root.rstrip("/") or "/"
+    shown = args.block.root.rstrip("/") or "/"
+    if not os.path.exists(shown):
         args.world.log.warning(f"plugin/root: Root path does not exist: {shown}")
     return None

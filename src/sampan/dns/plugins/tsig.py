@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from sampan.dns import codes, names
 from sampan.dns import tsig as signatures
-from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, Seal, reply_to
 from sampan.dns.setup import Args, Settings
 from sampan.dns.tsig import BADKEY, BADSIG, NOTAUTH, Signature, Signer
@@ -87,10 +86,9 @@ def _secrets(args: Args) -> dict[str, bytes]:
     try:
         with open(path, encoding="utf-8") as file:
             return signatures.read_keys(file.read())
-    except OSError as bad:
-        raise CorefileError(f"open {path}: {(bad.strerror or '').lower()}") from bad
-    except ValueError as bad:
-        raise args.error(f"{path}: {bad}") from bad
+    except (OSError, ValueError) as bad:
+        args.world.log.error(f"plugin/tsig: {path}: {bad}")
+        raise args.wrong_count() from bad
 
 
 def _add(args: Args, plugin: Tsig, found: dict[str, bytes]) -> None:
