@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.proxy.life import Api, Process, Running, cleanup, sh
+from tests.proxy.life import Api, Process, Running, cleanup, movers, sh, until
 
 LAB = Path(__file__).parents[1] / "recorded" / "proxy"
 REPO = Path(__file__).parents[2]
@@ -119,6 +119,7 @@ def start(api: Api, cgroup: str, tmp_path: Path) -> Iterator[Callable[..., Proce
     done = cleanup(f"--ebpf-cgroup={cgroup}")
     assert done.returncode == 0, done.stderr
     assert "kube-proxy" not in sh("nft list ruleset")
+    until(lambda: not movers())
 
 
 @pytest.fixture

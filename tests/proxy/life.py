@@ -6,6 +6,7 @@ The kernel tests of faults, restarts and modes start it, kill it and change what
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -281,12 +282,22 @@ def sh(command: str) -> str:
     return done.stdout
 
 
+def movers() -> list[int]:
+    """Moving processes in the node's namespace."""
+    found = []
+    for pid in sh(f"ip netns pids {NODE}").split():
+        with contextlib.suppress(OSError):
+            if b"userspace.mover" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(int(pid))
+    return found
+
+
 def children(pid: int) -> list[int]:
     path = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(word) for word in path.read_text().split()]
 
 
-def until(true: Callable[[], bool], patience_s: float = 5, every_s: float = 0.005) -> float:
+def until(true: Callable[[], bool], patience_s: float = 15, every_s: float = 0.005) -> float:
     """Seconds until something is true."""
     begun = time.monotonic()
     while not true():

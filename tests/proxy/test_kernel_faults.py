@@ -33,7 +33,7 @@ from tests.proxy.life import (
 )
 
 pytestmark = pytest.mark.kernel
-SOON_S = 3.0
+SOON_S = 5.0
 """A second is meant; the machine that runs the tests may be busy."""
 MODES = ("nftables", "iptables", "ebpf", "userspace")
 Start = Callable[..., Process]
@@ -222,8 +222,7 @@ def test_a_proxy_that_is_killed_in_a_change_is_right_again_when_it_comes_back(
         api.put(endpoints("b2"))
         proxy = start(mode)
         assert {asked(lab) for _ in range(5)} == {"b2"}
-        if mode != "userspace":
-            assert [flow.ask()[0] for flow in held] == who
+        assert [flow.ask()[0] for flow in held] == who
     for flow in held:
         flow.close()
 

@@ -228,7 +228,7 @@ def test_restarts_of_endpoints_cost_no_new_connection(
     assert load.count > ROUNDS[mode] / 10
 
 
-@pytest.mark.parametrize("mode", ["nftables", "iptables", "ebpf"])
+@pytest.mark.parametrize("mode", MODES)
 def test_no_connection_fails_while_the_proxy_is_killed_and_restarted(
     mode: str, lab: ModuleType, api: Api, start: Start
 ) -> None:

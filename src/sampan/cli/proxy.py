@@ -107,7 +107,7 @@ def _serve(flags: dict[str, str], config: Json) -> int:
     from sampan.linux.base.nft import NftError
 
     try:
-        kernel = real_kernel(config, flags.get("ebpf-cgroup", ""))
+        kernel = real_kernel(config, flags.get("ebpf-cgroup", ""), lasting=True)
         if flags.get("cleanup") == "true":
             failed = asyncio.run(part.clean(kernel))
             return _fail("; ".join(failed), 1) if failed else 0

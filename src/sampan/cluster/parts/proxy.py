@@ -111,11 +111,21 @@ class ProxyPart:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.informers.run(), name="proxy informers")
                 group.create_task(self.recorder.run(), name="proxy events")
-                group.create_task(self.proxy.run(started), name="proxy")
+                group.create_task(self.proxy.run(self._in_force(started)), name="proxy")
         finally:
             for server in servers:
                 await server.close(0)
             self.kernel.close()
+
+    def _in_force(self, started: Callable[[], None]) -> Callable[[], None]:
+        """In another mode nobody needs the process that moved bytes for a proxy of before."""
+
+        def call() -> None:
+            if self.config["mode"] != "userspace":
+                self.kernel.dismiss()
+            started()
+
+        return call
 
     async def _open(self) -> list[Server]:
         """The health and metrics ports; one that is taken is said, and fatal only if asked so."""
@@ -252,4 +262,5 @@ async def clean(kernel: Kernel) -> list[str]:
             await make().cleanup()
         except (BackendError, NftError, OSError) as error:
             failed.append(f"{mode}: {error}")
+    kernel.dismiss()
     return failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,7 @@ from sampan.proxy.backends.ipvs.backend import IpvsBackend, Options
 from sampan.proxy.backends.nftables.backend import NftablesBackend
 from sampan.proxy.backends.userspace.backend import UserspaceBackend
 from sampan.proxy.backends.userspace.localhost import LocalhostNodePorts
+from sampan.proxy.backends.userspace.succession import END, tell
 from sampan.proxy.settings import Settings
 
 MOVER = "sampan.proxy.backends.userspace.mover"
@@ -39,14 +41,17 @@ class Kernel:
     conntrack: Conntrack
     links: Links
     backends: Mapping[str, Callable[[], Backend[Any]]]
+    dismiss: Callable[[], None] = lambda: None
+    """End the moving process of a proxy of before, where one goes on."""
     close: Callable[[], None] = lambda: None
 
 
-def real_kernel(config: Json, cgroup: str = "") -> Kernel:
+def real_kernel(config: Json, cgroup: str = "", *, lasting: bool = False) -> Kernel:
     """The network namespace in which this thread is. Sockets are translated for the processes of
-    `cgroup`, of the whole machine if it is empty.
+    `cgroup`, of the whole machine if it is empty. With `lasting` the moving process goes on for a
+    while when the proxy ends, until the next one has taken over.
     """
-    parts = _Real(config, cgroup)
+    parts = _Real(config, cgroup, lasting)
     backends: dict[str, Callable[[], Backend[Any]]] = {
         "nftables": parts.nftables,
         "iptables": parts.iptables,
@@ -54,14 +59,19 @@ def real_kernel(config: Json, cgroup: str = "") -> Kernel:
         "ebpf": parts.ebpf,
         "ipvs": parts.ipvs,
     }
-    return Kernel(parts.conntrack, parts.links, backends, parts.close)
+    return Kernel(parts.conntrack, parts.links, backends, dismiss, parts.close)
+
+
+def dismiss() -> None:
+    tell(END, os.getpid())
 
 
 class _Real:
     """Makes backends; they share one way into nftables."""
 
-    def __init__(self, config: Json, cgroup: str) -> None:
+    def __init__(self, config: Json, cgroup: str, lasting: bool) -> None:
         self._config = config
+        self._lasting = lasting
         self._cgroup = cgroup
         self.conntrack = RealConntrack()
         self.links = NetlinkLinks()
@@ -74,24 +84,27 @@ class _Real:
     def virtual_servers(self) -> RealIpvs:
         return RealIpvs()
 
+    def mover(self) -> RealHelper:
+        return RealHelper(MOVER, ["lasting"] if self._lasting else [], lasting=self._lasting)
+
     def rules(self) -> NftablesBackend:
         return NftablesBackend(self.nft, NOTHING)
 
     def nftables(self) -> Backend[Any]:
-        return LocalhostNodePorts(self.rules(), RealHelper(MOVER))
+        return LocalhostNodePorts(self.rules(), self.mover())
 
     def iptables(self) -> Backend[Any]:
         return IptablesBackend([RealIptables(4), RealIptables(6)], NOTHING)
 
     def userspace(self) -> Backend[Any]:
-        mover = RealHelper(MOVER)
+        mover = self.mover()
         return LocalhostNodePorts(UserspaceBackend(self.rules(), mover, NOTHING), mover)
 
     def ebpf(self) -> Backend[Any]:
         image = resources.files("sampan.proxy.backends.ebpf").joinpath("sockets.o").read_bytes()
         sockets = RealSocketBalancer(self._cgroup, image)
         inner = EbpfBackend(self.rules(), sockets, NOTHING)
-        return LocalhostNodePorts(inner, RealHelper(MOVER))
+        return LocalhostNodePorts(inner, self.mover())
 
     def ipvs(self) -> Backend[Any]:
         asked = self._config["ipvs"]

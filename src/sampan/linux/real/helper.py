@@ -16,10 +16,14 @@ PATIENCE_S = 10.0
 
 class RealHelper:
     """Implements `Helper` by `python -m MODULE ARGUMENTS` in the namespaces of the asker. Standard
-    input is its life line: it ends when that closes, so it never outlives its asker.
+    input is its life line: it ends when that closes, so it never outlives its asker, unless it is
+    `lasting`: then it knows itself when to end, and is no part of its asker's session.
     """
 
-    def __init__(self, module: str, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self, module: str, arguments: Sequence[str] = (), *, lasting: bool = False
+    ) -> None:
+        self._lasting = lasting
         self._command = [sys.executable, "-m", module, *arguments]
         self._process: asyncio.subprocess.Process | None = None
         self._started = asyncio.Event()
@@ -63,6 +67,7 @@ class RealHelper:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=1 << 26,
+                start_new_session=self._lasting,
             )
         except OSError as error:
             raise HelperError(f"cannot start {self._command[2]}: {error}") from error

@@ -15,9 +15,15 @@ import sys
 import time
 from typing import Any
 
+from sampan.proxy.backends.userspace.succession import END, Succession
+
 DIAL_S = 2.0
 UDP_IDLE_S = 60.0
 CHUNK = 1 << 16
+LINGER_S = 60.0
+"""How long a proxy may be away before its clients are let down."""
+DRAIN_S = 3600.0
+"""How long the connections of a process that was taken over may last."""
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
@@ -61,10 +67,10 @@ class Choice:
 class TcpPortal:
     """One listening socket."""
 
-    def __init__(self, sock: socket.socket, choice: Choice) -> None:
+    def __init__(self, sock: socket.socket, choice: Choice, tasks: set[asyncio.Task[None]]) -> None:
         self.choice = choice
         self._sock = sock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = tasks
         self._acceptor = asyncio.ensure_future(self._accept())
 
     def close(self) -> None:
@@ -264,6 +270,12 @@ class Mover:
     def __init__(self) -> None:
         self._portals: dict[str, TcpPortal | UdpPortal] = {}
         self._numbers: dict[str, int] = {}
+        self.connections: set[asyncio.Task[None]] = set()
+        self.succession: Succession | None = None
+        """Only of a process that outlives its proxy."""
+        self.left = asyncio.Event()
+        self.ended = False
+        self._taken: set[str] = set()
         self._kinds: dict[str, str] = {}
         """Who asked for a portal: `only` is about one's own."""
         self._stays: dict[str, dict[str, tuple[tuple[str, int], float]]] = {}
@@ -284,13 +296,35 @@ class Mover:
                 known.close()
         if question.get("only") is not None:
             kind = question.get("kind", "")
-            mine = {name for name, one in self._kinds.items() if one == kind}
-            for name in (mine & self._portals.keys()) - set(question["only"]):
-                self._portals.pop(name).close()
-                self._numbers.pop(name, None)
+            self._close_kind(kind, set(question["only"]))
+            if self.succession is not None and kind not in self._taken:
+                self._taken.add(kind)
+                self.succession.leave(kind)
         asked = [portal["name"] for portal in question.get("portals", ())]
         numbers = {name: self._numbers[name] for name in asked if name in self._numbers}
         return {"numbers": numbers, "errors": errors}
+
+    def told(self, what: str) -> None:
+        """Another proxy serves a kind of portals now, or all in another way."""
+        if what == END:
+            self.ended = True
+            self._portals_closed()
+        else:
+            self._close_kind(what, set())
+        if not self._portals:
+            self._portals_closed()
+
+    def _portals_closed(self) -> None:
+        for portal in self._portals.values():
+            portal.close()
+        self._portals.clear()
+        self.left.set()
+
+    def _close_kind(self, kind: str, keep: set[str]) -> None:
+        mine = {name for name, one in self._kinds.items() if one == kind}
+        for name in (mine & self._portals.keys()) - keep:
+            self._portals.pop(name).close()
+            self._numbers.pop(name, None)
 
     def _set(self, portal: dict[str, Any], addresses: dict[str, str]) -> None:
         name = portal["name"]
@@ -312,6 +346,9 @@ class Mover:
         sock = socket.socket(FAMILIES[portal["family"]], kind)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.succession is not None:
+            # The process before this one may still listen there.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             sock.bind((address, portal.get("number", 0)))
             if tcp:
@@ -319,24 +356,45 @@ class Mover:
         except OSError:
             sock.close()
             raise
-        made: TcpPortal | UdpPortal = (TcpPortal if tcp else UdpPortal)(sock, Choice(self._stays))
+        choice = Choice(self._stays)
+        made = TcpPortal(sock, choice, self.connections) if tcp else UdpPortal(sock, choice)
         self._portals[portal["name"]] = made
         self._numbers[portal["name"]] = sock.getsockname()[1]
         return made
 
 
-async def main() -> None:
-    """Answer questions until standard input ends."""
+async def main(*, lasting: bool) -> None:
+    """Answer questions until standard input ends; with `lasting` serve a while longer, until the
+    next proxy's process has taken over.
+    """
     loop = asyncio.get_running_loop()
     mover = Mover()
+    if lasting:
+        mover.succession = Succession(mover.told)
+        mover.succession.hold()
     reader = asyncio.StreamReader(limit=1 << 26)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         answer = mover.answer(json.loads(line))
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+    if mover.succession is not None:
+        await _linger(mover, mover.succession)
+
+
+async def _linger(mover: Mover, succession: Succession) -> None:
+    """New connections until somebody takes over, then those that stand until they end."""
+    try:
+        async with asyncio.timeout(LINGER_S):
+            await mover.left.wait()
+        succession.release()
+        async with asyncio.timeout(DRAIN_S):
+            while mover.connections and not mover.ended:
+                await asyncio.wait(mover.connections)
+    except TimeoutError:
+        return
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+        asyncio.run(main(lasting=sys.argv[1:] == ["lasting"]))
