@@ -1,100 +1,235 @@
-"""How long a TCP connect takes through the rules: client, node and endpoint in three namespaces.
+"""How long a TCP connect takes through the rules, and how much goes through them: each mode has a
+client, a node and an endpoint in namespaces of its own, loaded once; then all take turns.
 
 client 172.31.0.2 -- 172.31.0.1 node 172.31.1.1 -- 172.31.1.2 endpoint (all of 10.128.0.0/9)
+
+In eBPF mode the client is in the control group whose sockets are translated. Direct connects go
+through the same node, at an endpoint's own address.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import random
+import signal
 import socket
+import statistics
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from benchmarks.proxy.one import backend
-from benchmarks.proxy.shapes import endpoint, rules, vip
+from benchmarks.proxy.one import GROUP, ROOTS, backend
+from benchmarks.proxy.shapes import NODE_IP, endpoint, rules, vip
 from sampan.linux.real import netns
+from sampan.proxy.model import Rules
 
-NAMES = ("spb-client", "spb-node", "spb-end")
-CONNECTS = 3000
+MODES = ("nftables", "ebpf", "iptables", "userspace")
+MOST = {"iptables": 10000, "userspace": 1000}
+CONNECTS = 1000
+STREAM_S = 0.4
+PORT, SINK = 8080, 8081
+Target = tuple[str, int]
 
 
 def run(*words: str) -> None:
     subprocess.run(words, check=True, capture_output=True)
 
 
-def build() -> None:
-    remove()
-    for name in NAMES:
-        run("ip", "netns", "add", name)
-        run("ip", "-n", name, "link", "set", "lo", "up")
-    client, node, end = NAMES
-    run("ip", "link", "add", "spb0", "netns", client, "type", "veth", "peer", "eth0", "netns", node)
-    run("ip", "link", "add", "spb1", "netns", end, "type", "veth", "peer", "eth1", "netns", node)
-    for name, device, address in (
-        (client, "spb0", "172.31.0.2/24"),
-        (node, "eth0", "172.31.0.1/24"),
-        (node, "eth1", "172.31.1.1/24"),
-        (end, "spb1", "172.31.1.2/24"),
-    ):
-        run("ip", "-n", name, "addr", "add", address, "dev", device)
-        run("ip", "-n", name, "link", "set", device, "up")
-    run("ip", "-n", client, "route", "add", "default", "via", "172.31.0.1")
-    run("ip", "-n", end, "route", "add", "default", "via", "172.31.1.1")
-    run("ip", "-n", end, "route", "add", "local", "10.128.0.0/9", "dev", "lo")
-    run("ip", "-n", node, "route", "add", "10.128.0.0/9", "via", "172.31.1.2")
-    run("ip", "netns", "exec", node, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+class Lane:
+    """Three namespaces with a server, and one mode's rules in the middle one."""
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self.client, self.node, self.end = (f"spb-{mode}-{part}" for part in "cne")
+        self._server = 0
+        self._backend: Any = None
+        self._loop = asyncio.new_event_loop()
+
+    def build(self, size: int) -> None:
+        for name in (self.client, self.node, self.end):
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        for at, (one, device, peer) in enumerate(
+            ((self.client, "spb0", "eth0"), (self.end, "spb1", "eth1"))
+        ):
+            link = ("ip", "link", "add", device, "netns", one, "type", "veth", "peer", peer)
+            run(*link, "netns", self.node)
+            for name, dev, last in ((one, device, 2), (self.node, peer, 1)):
+                run("ip", "-n", name, "addr", "add", f"172.31.{at}.{last}/24", "dev", dev)
+                run("ip", "-n", name, "link", "set", dev, "up")
+            run("ip", "-n", one, "route", "add", "default", "via", f"172.31.{at}.1")
+        run("ip", "-n", self.node, "addr", "add", f"{NODE_IP}/32", "dev", "lo")
+        run("ip", "-n", self.end, "route", "add", "local", "10.128.0.0/9", "dev", "lo")
+        run("ip", "-n", self.node, "route", "add", "10.128.0.0/9", "via", "172.31.1.2")
+        run("ip", "netns", "exec", self.node, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        self._server = served(f"/run/netns/{self.end}")
+        with netns.inside(f"/run/netns/{self.node}"):
+            self._backend = backend(self.mode)
+            model = {one.key: one for one in (rules(number, 2) for number in range(size))}
+            self._loop.run_until_complete(self._backend.resync(model))
+
+    def load(self, one: Rules) -> None:
+        with netns.inside(f"/run/netns/{self.node}"):
+            made = self._backend.render(one.key, None, one)
+            self._loop.run_until_complete(self._backend.load([made]))
+
+    def remove(self) -> None:
+        if self._backend is not None:
+            with netns.inside(f"/run/netns/{self.node}"):
+                self._loop.run_until_complete(self._backend.cleanup())
+        self._loop.close()
+        if self._server:
+            os.killpg(self._server, signal.SIGKILL)
+            os.waitpid(self._server, 0)
+        for name in (self.client, self.node, self.end):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-def remove() -> None:
-    for name in NAMES:
-        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
-
-
-def serve() -> None:
-    """Accept and hang up, for ever."""
-    with netns.inside(f"/run/netns/{NAMES[2]}"):
-        listener = socket.create_server(("0.0.0.0", 8080), backlog=1024)
+def served(namespace: str) -> int:
+    """A process that accepts and hangs up on one port, and swallows what comes on another."""
+    with netns.inside(namespace):
+        door = socket.create_server(("0.0.0.0", PORT), backlog=1024)
+        sink = socket.create_server(("0.0.0.0", SINK), backlog=64)
+    process = os.fork()
+    if process:
+        door.close()
+        sink.close()
+        return process
+    # Both end together, as one group.
+    os.setsid()
+    swallowing = os.fork()
+    buffer = bytearray(1 << 20)
     while True:
-        listener.accept()[0].close()
+        if swallowing:
+            door.accept()[0].close()
+            continue
+        stream = sink.accept()[0]
+        while stream.recv_into(buffer):
+            pass
+        stream.close()
 
 
-def connects(targets: list[tuple[str, int]]) -> list[float]:
+def connects(targets: list[Target]) -> list[float]:
     """Microseconds of each connect, sorted."""
     times = []
-    with netns.inside(f"/run/netns/{NAMES[0]}"):
-        for _ in range(CONNECTS):
-            sock = socket.socket()
-            target = random.choice(targets)
-            begun = time.perf_counter()
-            sock.connect(target)
-            times.append((time.perf_counter() - begun) * 1e6)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            sock.close()
+    for _ in range(CONNECTS):
+        sock = socket.socket()
+        target = random.choice(targets)
+        begun = time.perf_counter()
+        sock.connect(target)
+        times.append((time.perf_counter() - begun) * 1e6)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        sock.close()
     return sorted(times)
 
 
-def main(argv: list[str]) -> None:
-    sizes = [int(word) for word in argv] or [1, 1000, 10000]
-    build()
+@contextlib.contextmanager
+def grouped(mode: str) -> Iterator[None]:
+    """In eBPF mode inside the control group whose sockets are translated."""
+    if mode != "ebpf":
+        yield
+        return
+    root = next(root for root in ROOTS if (root / "cgroup.procs").exists())
+    (root / GROUP / "cgroup.procs").write_text(str(os.getpid()))
     try:
-        threading.Thread(target=serve, daemon=True).start()
-        time.sleep(0.2)
-        print("| connect through the node | p50 µs | p99 µs |\n|---|---|---|")
-        direct = connects([(endpoint(0, 0, 0), 8080)])
-        print(f"| direct | {direct[CONNECTS // 2]:.0f} | {direct[CONNECTS * 99 // 100]:.0f} |")
-        for size in sizes:
-            with netns.inside(f"/run/netns/{NAMES[1]}"):
-                made = backend("nftables")
-                model = {one.key: one for one in (rules(number, 2) for number in range(size))}
-                asyncio.run(made.resync(model))
-            found = connects([(vip(number), 80) for number in range(size)])
-            middle, most = found[CONNECTS // 2], found[CONNECTS * 99 // 100]
-            print(f"| nftables, {size} Services | {middle:.0f} | {most:.0f} |")
+        yield
     finally:
-        remove()
+        (root / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def asked(lane: Lane, work: Callable[[], Any]) -> Any:
+    with netns.inside(f"/run/netns/{lane.client}"), grouped(lane.mode):
+        return work()
+
+
+def stream(target: Target) -> float:
+    """Gigabits a second, one connection."""
+    data = memoryview(bytes(1 << 20))
+    with socket.create_connection(target) as sock:
+        sent, begun = 0, time.perf_counter()
+        while time.perf_counter() - begun < STREAM_S:
+            sent += sock.send(data)
+        return sent * 8 / (time.perf_counter() - begun) / 1e9
+
+
+class Seen:
+    """What was measured of one mode, round by round."""
+
+    def __init__(self) -> None:
+        self.p50: list[float] = []
+        self.p99: list[float] = []
+        self.ratio: list[float] = []
+        self.throughput: list[float] = []
+
+    def add(self, direct: list[float], through: list[float], rates: tuple[float, float]) -> None:
+        self.p50.append(through[CONNECTS // 2])
+        self.p99.append(through[CONNECTS * 99 // 100])
+        self.ratio.append(through[CONNECTS // 2] / direct[CONNECTS // 2])
+        self.throughput.append(rates[1] / rates[0])
+
+    def cells(self) -> str:
+        def half(values: list[float], form: str) -> str:
+            return form.format(statistics.median(values))
+
+        spread = f"{min(self.ratio):.2f}–{max(self.ratio):.2f}"
+        return (
+            f"{half(self.p50, '{:.0f}')} | {half(self.p99, '{:.0f}')} | "
+            f"{half(self.ratio, '{:.2f}')} ({spread}) | {half(self.throughput, '{:.2f}')}"
+        )
+
+
+def measure(lane: Lane, size: int, seen: Seen) -> None:
+    """Direct and through the rules, one after the other: what disturbs one disturbs both."""
+    straight = [(endpoint(number, 0, 0), PORT) for number in range(size)]
+    direct = asked(lane, lambda: connects(straight))
+    through = asked(lane, lambda: connects([(vip(number), 80) for number in range(size)]))
+    sink = (endpoint(0, 0, 0), SINK)
+    rates = (
+        asked(lane, lambda: stream(sink)),
+        asked(lane, lambda: stream((vip(size), 80))),
+    )
+    seen.add(direct, through, rates)
+
+
+def with_sink(lane: Lane, size: int) -> None:
+    """One more Service, whose endpoint swallows."""
+    made = rules(size, 1)
+    port = made.ports[0]
+    target = port.cluster[0]._replace(ip=endpoint(0, 0, 0), port=SINK)
+    made = made._replace(ports=(port._replace(cluster=(target,)),))
+    lane.load(made)
+
+
+def report(sizes: tuple[int, ...], count: int) -> None:
+    print("\n| connect through the node | Services | p50 µs | p99 µs | p50 ÷ direct | "
+          "throughput ÷ direct |\n|---|---|---|---|---|---|", flush=True)  # fmt: skip
+    root = next(root for root in ROOTS if (root / "cgroup.procs").exists())
+    (root / GROUP).mkdir(exist_ok=True)
+    try:
+        for size in sizes:
+            lanes = [Lane(mode) for mode in MODES if size <= MOST.get(mode, size)]
+            seen = {lane.mode: Seen() for lane in lanes}
+            with contextlib.ExitStack() as stack:
+                for lane in lanes:
+                    stack.callback(lane.remove)
+                    print(f"connect: {lane.mode} {size}", file=sys.stderr, flush=True)
+                    lane.build(size)
+                    with_sink(lane, size)
+                for _ in range(max(count, 3)):
+                    for lane in lanes:
+                        measure(lane, size, seen[lane.mode])
+            for mode, one in seen.items():
+                print(f"| {mode} | {size:,} | {one.cells()} |", flush=True)
+    finally:
+        (root / GROUP).rmdir()
+
+
+def main(argv: list[str]) -> None:
+    report(tuple(int(word) for word in argv) or (1, 1000, 10000), 5)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""One measurement, in the network namespace at hand: `python -m benchmarks.proxy.one MODE N`."""
+"""One measurement, in the network namespace at hand: `python -m benchmarks.proxy.one MODE N [E]`.
+
+Prints one line of JSON. Wall time and, beside it, processor time of this process and of the
+programs that it starts: on a busy machine only the latter says much.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,26 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.proxy.shapes import PLACE, SETTINGS, objects, rules, upstream_change, upstream_shape
+from benchmarks.proxy import shapes
+from benchmarks.proxy.shapes import NODE_IP, PLACE, SETTINGS, objects, rules
+from sampan.linux.real.iptables import generation
 from sampan.proxy.backend import Backend
 from sampan.proxy.config import configuration
 from sampan.proxy.plan import plan, slice_of
 from sampan.proxy.proxy import collecting_later
 
-ENDPOINTS = 2
 GROUP = "sampan-bench"
 """A control group without processes: the machine's own sockets are left alone."""
 ROOTS = (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
-CHANGES = {"nftables": 300, "ebpf": 300, "iptables": 10, "upstream-shape": 5}
+CHANGES = {"nftables": 1000, "ebpf": 1000, "userspace": 200, "iptables": 15, "ipvs": 100}
+BASELINE_CHANGES = 5
 BURST = 1000
+Figures = dict[str, float]
 
 
 def backend(mode: str) -> Backend[Any]:
@@ -34,75 +43,112 @@ def backend(mode: str) -> Backend[Any]:
     return made
 
 
-async def measured(mode: str, count: int) -> dict[str, float]:
-    """Seconds and microseconds of one mode at one size."""
+def spent() -> float:
+    """Processor seconds of this process and of those that it has waited for."""
+    waited = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + waited.ru_utime + waited.ru_stime
+
+
+@contextmanager
+def timed(into: Figures, name: str) -> Iterator[None]:
+    """Seconds of a block, and of the processor, as NAME_s and NAME_cpu_s."""
+    cpu, begun = spent(), time.perf_counter()
+    yield
+    into[f"{name}_s"] = time.perf_counter() - begun
+    into[f"{name}_cpu_s"] = spent() - cpu
+
+
+async def measured(mode: str, count: int, endpoints: int) -> Figures:
+    """The figures of one mode at one size."""
+    tell(["ip", "-batch", "-"], f"link set lo up\naddr add {NODE_IP}/32 dev lo\n")
     made = backend(mode)
-    begun = time.perf_counter()
-    with collecting_later():
-        model = {one.key: one for one in (rules(number, ENDPOINTS) for number in range(count))}
-    planned = time.perf_counter() - begun
+    why = made.probe()
+    if why:
+        raise SystemExit(why)
+    found: Figures = {}
+    with timed(found, "plan"), collecting_later():
+        model = {one.key: one for one in (rules(number, endpoints) for number in range(count))}
     gc.collect()
+    with timed(found, "cold"):
+        await made.resync(model)
+    # As the proxy does: what stays for ever is not looked through for garbage.
     gc.freeze()
-    begun = time.perf_counter()
-    await made.resync(model)
-    cold = time.perf_counter() - begun
-    begun = time.perf_counter()
-    await made.resync(model)
-    warm = time.perf_counter() - begun
-    times, cpu = [], time.process_time()
+    before = generation()
+    with timed(found, "warm"):
+        await made.resync(model)
+    found["warm_writes"] = int.from_bytes(generation(), "big") - int.from_bytes(before, "big")
+    times, costs = [], []
     for turn in range(CHANGES[mode]):
-        service, slice_ = objects(turn * 37 % count, ENDPOINTS, turn + 1)
+        service, slice_ = objects(turn * 37 % count, endpoints, turn + 1)
         view = slice_of(slice_)
-        begun = time.perf_counter()
+        cpu, begun = spent(), time.perf_counter()
         new = plan(service, (view,) if view else (), PLACE)
         assert new is not None
         await made.load([made.render(new.key, model.get(new.key), new)])
         times.append(time.perf_counter() - begun)
+        costs.append(spent() - cpu)
         model[new.key] = new
-    cpu = (time.process_time() - cpu) / CHANGES[mode]
-    burst = min(BURST, count)
-    fresh = [rules(number, ENDPOINTS, 9999) for number in range(burst)]
-    begun = time.perf_counter()
-    await made.load([made.render(one.key, model.get(one.key), one) for one in fresh])
+    found |= spread(times, costs)
+    fresh = [rules(number, endpoints, 9999) for number in range(min(BURST, count))]
+    with timed(found, "burst"):
+        await made.load([made.render(one.key, model.get(one.key), one) for one in fresh])
+    found["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    await made.cleanup()
+    return found
+
+
+def spread(times: list[float], costs: list[float]) -> Figures:
     times.sort()
+    costs.sort()
     return {
-        "plan_s": planned,
-        "cold_s": cold,
-        "warm_s": warm,
         "p50_us": times[len(times) // 2] * 1e6,
         "p99_us": times[len(times) * 99 // 100] * 1e6,
-        "cpu_us": cpu * 1e6,
-        "burst_ms": (time.perf_counter() - begun) * 1e3,
-        "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "cpu_us": sum(costs) / len(costs) * 1e6,
+        "cpu_p99_us": costs[len(costs) * 99 // 100] * 1e6,
     }
 
 
-def upstream(count: int) -> dict[str, float]:
-    """The upstream shape through `nft -f`, as upstream's own tool loads it."""
-    script = upstream_shape(count, ENDPOINTS)
-    begun = time.perf_counter()
-    subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
-    cold = time.perf_counter() - begun
-    times = []
-    for turn in range(CHANGES["upstream-shape"]):
-        change = upstream_change(turn * 37 % count, turn + 1)
-        begun = time.perf_counter()
-        subprocess.run(["nft", "-f", "-"], input=change, text=True, check=True)
+def baseline(command: list[str], cold: str, change: Callable[[int], str]) -> Figures:
+    """A rule set of upstream's shape through the program that upstream itself uses."""
+    found: Figures = {}
+    with timed(found, "cold"):
+        tell(command, cold)
+    times, costs = [], []
+    for turn in range(BASELINE_CHANGES):
+        script = change(turn)
+        cpu, begun = spent(), time.perf_counter()
+        tell(command, script)
         times.append(time.perf_counter() - begun)
-    times.sort()
-    middle = times[len(times) // 2] * 1e6
-    return {"cold_s": cold, "p50_us": middle, "p99_us": times[-1] * 1e6}
+        costs.append(spent() - cpu)
+    return found | spread(times, costs)
+
+
+def tell(command: list[str], script: str) -> None:
+    subprocess.run(command, input=script, text=True, check=True)
+
+
+def upstream(mode: str, count: int, endpoints: int) -> Figures:
+    if mode == "upstream-nftables":
+        cold = shapes.upstream_shape(count, endpoints)
+        return baseline(
+            ["nft", "-f", "-"],
+            cold,
+            lambda turn: shapes.upstream_change(turn * 37 % count, turn + 1),
+        )
+    cold, change = shapes.upstream_iptables(count, endpoints)
+    return baseline(["iptables-restore", "--noflush"], cold, change)
 
 
 def main(argv: list[str]) -> None:
     mode, count = argv[0], int(argv[1])
-    if mode == "upstream-shape":
-        print(json.dumps(upstream(count)))
+    endpoints = int(argv[2]) if len(argv) > 2 else 2
+    if mode.startswith("upstream-"):
+        print(json.dumps(upstream(mode, count, endpoints)))
         return
     group = next(root / GROUP for root in ROOTS if (root / "cgroup.procs").exists())
     group.mkdir(exist_ok=True)
     try:
-        print(json.dumps(asyncio.run(measured(mode, count))))
+        print(json.dumps(asyncio.run(measured(mode, count, endpoints))))
     finally:
         group.rmdir()
 

@@ -1,30 +1,36 @@
-"""Clusters of a given size, and the rule set that upstream's nftables mode would write for them.
+"""Clusters of a given size, and the rule sets that upstream's modes would write for them.
 
-The upstream shape is a reconstruction from its documented layout: a verdict map of all services,
-one chain for each service and one for each endpoint. It stands in where no upstream binary is at
-hand.
+The upstream shapes stand in where no upstream binary is at hand. The one of nftables is a
+reconstruction from its documented layout: a verdict map of all services, one chain for each service
+and one for each endpoint. The one of iptables is our own rules undivided, which are upstream's
+chain by chain, with all of the common chains written at each change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sampan.api.meta import Json
+from sampan.linux.base import iptables_text
+from sampan.linux.fake.iptables import FakeIptables
+from sampan.proxy.backends.iptables.backend import IptablesBackend
+from sampan.proxy.backends.iptables.layout import JUMPS, WHOLE
 from sampan.proxy.model import Rules
 from sampan.proxy.plan import plan, slice_of
 from sampan.proxy.settings import Detector, FamilySettings, Settings
 from sampan.services.answer import Place
 
 PLACE = Place("n1", "")
+NODE_IP = "192.168.77.1"
 SETTINGS = Settings(
     "n1",
     (
         FamilySettings(
             4,
             Detector(("10.128.0.0/9",)),
-            node_port_ips=("192.168.77.1",),
+            node_port_ips=(NODE_IP,),
             service_cidrs=("10.96.0.0/12",),
-            node_ips=("192.168.77.1",),
+            node_ips=(NODE_IP,),
         ),
     ),
 )
@@ -120,3 +126,24 @@ def upstream_change(number: int, shift: int) -> str:
         f"add rule {chain} ip saddr {ip} meta mark set mark or 0x4000\n"
         f"add rule {chain} meta l4proto tcp dnat ip to {ip}:8080\n"
     )
+
+
+def upstream_iptables(count: int, endpoints: int) -> tuple[str, Callable[[int], str]]:
+    """A script that loads upstream's iptables rules, and one for each turn that replaces all
+    endpoints of a Service.
+    """
+    tool = IptablesBackend([FakeIptables(4)], SETTINGS)
+    model = {one.key: one for one in (rules(number, endpoints) for number in range(count))}
+    whole = tool.chains(model, 4, WHOLE)
+    own = ("KUBE-SVC-", "KUBE-SEP-")
+    common = [chain for chain in whole if not chain.name.startswith(own)]
+
+    def change(turn: int) -> str:
+        number = turn * 37 % count
+        new = rules(number, endpoints, turn + 1)
+        chains = tool.chains({new.key: new}, 4, WHOLE)
+        mine = [chain for chain in chains if chain.name.startswith(own)]
+        return iptables_text.script([*common, *mine], [], {})
+
+    jumps = iptables_text.missing_jumps({}, JUMPS)
+    return iptables_text.script(whole, [], jumps), change
