@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import replace
 
 from hypothesis import given
+from hypothesis import strategies as st
 
 from sampan.api.meta import Key
 from sampan.linux.base.iptables_text import document
@@ -54,6 +55,25 @@ def test_rules_treat_every_packet_as_the_model_means(steps: list[Change], chosen
         for packet in packets(tool.family):
             wanted = meaning(world.tracker.model.values(), packet, view)
             assert walker.outcomes(packet) == wanted, packet
+
+
+@QUIET
+@given(steps=STEPS, chosen=settings(), prefix=st.sampled_from((1, 24, 30, 31)))
+def test_divided_rules_treat_every_packet_as_the_model_means(
+    steps: list[Change], chosen: Settings, prefix: int
+) -> None:
+    world = World()
+    for step in steps:
+        world.happen(step)
+    world.tracker.take()
+    model = world.tracker.model
+    backend = IptablesBackend(tools(), chosen)
+    for one in chosen.families:
+        how = Division(prefix if one.family == 4 else prefix + 96)
+        walker = Walker(document(backend.chains(model, one.family, how), JUMPS), HOST)
+        view = View(one, HOST, IPTABLES)
+        for packet in packets(one.family):
+            assert walker.outcomes(packet) == meaning(model.values(), packet, view), packet
 
 
 @QUIET
