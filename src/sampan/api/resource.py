@@ -146,6 +146,10 @@ class Resource:
     """The warning that every answer of this kind carries, reads included."""
     fields: Mapping[str, Callable[[Json], str]] = field(default_factory=dict)
     """Field selector labels beyond metadata.name and metadata.namespace."""
+    unknown_field: str = ""
+    """What is said of a field that cannot be selected by, where upstream has words of its own."""
+    no_namespace_field: bool = False
+    """Not even metadata.namespace can be selected by."""
     subresources: tuple[Subresource, ...] = ()
     generation: bool = True
     """Whether metadata.generation is kept for this kind."""

@@ -37,10 +37,13 @@ def selection_for(served: Served, namespace: str, labels: str, fields: str) -> S
 
 
 def _check_label(served: Served, label: str) -> None:
-    if label in (NAME, NAMESPACE) or label in served.resource.fields:
+    resource = served.resource
+    if label == NAME or label in resource.fields:
         return
-    if served.resource.fields:
-        raise BadRequest(f"field label not supported: {label}")
+    if label == NAMESPACE and not resource.no_namespace_field:
+        return
+    if says := resource.unknown_field or ("field label not supported: {}" * bool(resource.fields)):
+        raise BadRequest(says.format(label))
     raise BadRequest(
         f'"{label}" is not a known field selector: only "metadata.name", "metadata.namespace"'
     )

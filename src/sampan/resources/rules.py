@@ -22,6 +22,7 @@ Rule = Callable[[str], list[str]]
 _PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 
 IMMUTABLE = "field is immutable"
+NO_FIELD = '"{}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 WHOLE = "[]"
 """The path of what is wrong with an object as a whole."""
 
@@ -109,7 +110,9 @@ def at_most(path: str, holder: Json, fields: Sequence[str], limit: str, says: st
         error
         for name in fields
         if (holder.get(name) or 0) > most
-        for error in invalid(f"{path}.{name}", holder[name], f"cannot be greater than {says}")
+        for error in invalid(
+            f"{path}.{name}", holder.get(name) or 0, f"cannot be greater than {says}"
+        )
     ]
 
 

@@ -94,8 +94,9 @@ async def _try(
     reservation = parts.allocator.reserve(served, new, old, dry_run=options.dry_run)
     try:
         validate(served, new, old, change.subresource)
-        for text in served.resource.warnings(new, old):
-            call.warn(text)
+        if change.subresource != "status":
+            for text in served.resource.warnings(new, old):
+                call.warn(text)
         await parts.chain.validate(attempt)
         if options.dry_run:
             return new
@@ -187,10 +188,10 @@ def check_preconditions(served: Served, new: Json, old: Json, change: Change) ->
     check_name(new, name)
     said = new["metadata"].get("resourceVersion") or ""
     held = old["metadata"]["resourceVersion"]
-    if said and not said.isdigit():
-        raise Unclassified(f'strconv.ParseUint: parsing "{said}": invalid syntax')
     if change.uid and change.uid != old["metadata"].get("uid"):
         raise _other_object(served, old, change.uid)
+    if said and not said.isdigit():
+        raise Unclassified(f'strconv.ParseUint: parsing "{said}": invalid syntax')
     if said in ("", "0"):
         if not served.resource.unconditional_update:
             error = FieldError(

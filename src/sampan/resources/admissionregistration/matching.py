@@ -75,28 +75,31 @@ def _resources(path: str, resources: Sequence[str]) -> Errors:
     if not resources:
         return rules.required(path)
     errors: Errors = []
-    below = {each.partition("/")[0] for each in resources if each.endswith("/*")}
+    wild: set[str] = set()  # Of those that stand before.
     for at, resource in enumerate(resources):
         main, slash, sub = resource.partition("/")
         if not resource:
             errors += rules.required(f"{path}[{at}]")
-        elif slash and sub != "*" and main in below:
-            says = f"if '{main}/*' is present, must not specify {resource}"
-            errors += rules.invalid(f"{path}[{at}]", resource, says)
-        elif slash and main != "*" and f"*/{sub}" in resources:
-            says = f"if '*/{sub}' is present, must not specify {resource}"
-            errors += rules.invalid(f"{path}[{at}]", resource, says)
+        if not slash:
+            continue
+        for over in (f"{main}/*", f"*/{sub}"):
+            if over in wild:
+                says = f"if '{over}' is present, must not specify {resource}"
+                errors += rules.invalid(f"{path}[{at}]", resource, says)
+        if "*" in (main, sub):
+            wild.add(resource)
+    last = next((each for each in reversed(resources) if each and "/" not in each), "*")
     if len(resources) > 1 and "*/*" in resources:
         says = "if '*/*' is present, must not specify other resources"
         errors += rules.invalid(path, list(resources), says)
-    if "*" in resources and any("/" not in each and each != "*" for each in resources):
+    if "*" in resources and last != "*":
         says = "if '*' is present, must not specify other resources without subresources"
         errors += rules.invalid(path, list(resources), says)
     return errors
 
 
 def constraints(path: str, value: Json) -> Errors:
-    errors: Errors = []
+    errors = rules.choice(f"{path}.matchPolicy", value.get("matchPolicy"), MATCH_POLICIES)
     for field in ("namespaceSelector", "objectSelector"):
         if value.get(field) is None:
             errors += rules.required(f"{path}.{field}")
@@ -104,8 +107,7 @@ def constraints(path: str, value: Json) -> Errors:
     for field in ("resourceRules", "excludeResourceRules"):
         for at, rule in enumerate(value.get(field) or ()):
             errors += _named_rule(f"{path}.{field}[{at}]", rule)
-    policy = value.get("matchPolicy")
-    return errors + rules.choice(f"{path}.matchPolicy", policy, MATCH_POLICIES)
+    return errors
 
 
 def _named_rule(path: str, rule: Json) -> Errors:

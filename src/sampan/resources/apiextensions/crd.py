@@ -37,10 +37,12 @@ def _default_names(names: Json) -> None:
 
 def prepare(new: Json, old: Json | None, subresource: str) -> None:
     """The storage version is remembered in status from the start, and every later one."""
-    if subresource:
-        return
     storing = [each["name"] for each in new["spec"].get("versions") or () if each.get("storage")]
     status = new.setdefault("status", {})
+    if subresource:
+        if not status.get("storedVersions"):
+            status["storedVersions"] = storing[:1] or None
+        return
     known = status.get("storedVersions") or []
     if old is None:
         status["conditions"] = None
@@ -54,7 +56,7 @@ def prepare(new: Json, old: Json | None, subresource: str) -> None:
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     status = new.get("status") or {}
     if subresource == "status":
-        return _stored(status, new["spec"])
+        return specs.names_are_names("status.acceptedNames", status.get("acceptedNames") or {})
     spec, meta = new["spec"], new["metadata"]
     names = spec.get("names") or {}
     errors: Errors = []

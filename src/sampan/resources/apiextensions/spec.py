@@ -25,7 +25,8 @@ def validate(spec: Json) -> Errors:
     errors = _group(spec.get("group", ""))
     errors += rules.one_of("spec.scope", spec.get("scope"), ["Cluster", "Namespaced"])
     errors += _versions(spec, versions)
-    errors += _names(spec.get("names") or {})
+    of_kind = spec.get("names") or {}
+    errors += _required_names(of_kind) + names_are_names("spec.names", of_kind)
     for field, check in _PARTS.items():
         if versions and _shared(versions, field) and versions[0].get(field) is not None:
             errors += check(versions[0][field], f"spec.{_TOP.get(field, field)}")
@@ -209,25 +210,28 @@ _TOP = {"schema": "validation"}
 """What upstream calls the shared part, where that differs."""
 
 
-def _names(value: Json) -> Errors:
+def _required_names(value: Json) -> Errors:
     errors: Errors = []
-    plural, kind, many = (value.get(field, "") for field in ("plural", "kind", "listKind"))
     for field in ("plural", "singular", "kind", "listKind"):
         if not value.get(field):
             errors += rules.required(f"spec.names.{field}")
-    if plural:
-        errors += _label("spec.names.plural", plural)
-    if value.get("singular"):
-        errors += _label("spec.names.singular", value["singular"])
-    errors += _mixed_case("spec.names.kind", kind)
+    return errors
+
+
+def names_are_names(path: str, value: Json) -> Errors:
+    """Those of spec, and those of status that were accepted."""
+    errors: Errors = []
+    kind, many = value.get("kind") or "", value.get("listKind") or ""
+    for field in ("plural", "singular"):
+        if value.get(field):
+            errors += _label(f"{path}.{field}", value[field])
+    errors += _mixed_case(f"{path}.kind", kind) + _mixed_case(f"{path}.listKind", many)
     for at, short in enumerate(value.get("shortNames") or ()):
-        errors += _label(f"spec.names.shortNames[{at}]", short)
-    errors += _mixed_case("spec.names.listKind", many)
+        errors += _label(f"{path}.shortNames[{at}]", short)
     if kind and kind == many:
-        says = "kind and listKind may not be the same"
-        errors += rules.invalid("spec.names.listKind", many, says)
+        errors += rules.invalid(f"{path}.listKind", many, "kind and listKind may not be the same")
     for at, category in enumerate(value.get("categories") or ()):
-        errors += _label(f"spec.names.categories[{at}]", category)
+        errors += _label(f"{path}.categories[{at}]", category)
     return errors
 
 

@@ -40,12 +40,10 @@ def defaults(obj: Json) -> None:
 
 def prepare(new: Json, old: Json | None, subresource: str) -> None:
     """The template generation starts at 1 and grows with the template."""
-    if subresource:
-        return
     generation = 1
     if old is not None:
         generation = _generation(old)
-        if new["spec"].get("template") != old["spec"].get("template"):
+        if not subresource and new["spec"].get("template") != old["spec"].get("template"):
             generation += 1
     annotations = new["metadata"].get("annotations") or {}
     new["metadata"]["annotations"] = annotations | {GENERATION_ANNOTATION: str(generation)}

@@ -43,10 +43,6 @@ def _status(status: Json) -> Errors:
     )
 
 
-def _status_replicas(obj: Json) -> str:
-    return str(obj.get("status", {}).get("replicas", 0))
-
-
 REPLICASET = Resource(
     id=kinds.REPLICASETS,
     schema="io.k8s.api.apps.v1.ReplicaSet",
@@ -67,6 +63,5 @@ REPLICASET = Resource(
         workload.IMAGES,
         workload.SELECTOR,
     ),
-    fields={"status.replicas": _status_replicas},
     subresources=(workload.SCALE, workload.status_of(kinds.REPLICASETS)),
 )

@@ -170,8 +170,10 @@ def _to_v1(metric: Json, renames: dict[str, _Renames], part: str) -> Json:
 
 
 def defaults(obj: Json) -> None:
-    """The metric is defaulted on the way to v2, where it is known whether there is another."""
-    obj.setdefault("spec", {}).setdefault("minReplicas", 1)
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("minReplicas", 1)
+    if METRICS not in (obj["metadata"].get("annotations") or {}):
+        spec.setdefault("targetCPUUtilizationPercentage", hpa.CPU_AT_80_PERCENT)
     status = obj.setdefault("status", {})
     status.setdefault("currentReplicas", 0)
     status.setdefault("desiredReplicas", 0)

@@ -7,7 +7,7 @@ from sampan.api.meta import Json
 from sampan.api.resource import Column, Resource, Subresource
 from sampan.resources import cells, labels, rules
 from sampan.resources.apps import workload
-from sampan.resources.batch import jobspec
+from sampan.resources.batch import jobspec, jobstatus
 from sampan.resources.core.pod import template as pods
 from sampan.resources.rules import Errors
 
@@ -71,7 +71,7 @@ def _generated(uid: str, name: str) -> dict[str, str]:
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if subresource == "status":
-        return _status(new.get("status") or {})
+        return jobstatus.validate(new, old or {})
     spec = new["spec"]
     before = old["spec"] if old is not None else None
     of_spec = jobspec.validate(spec, "spec", before) + _selector(spec)
@@ -184,23 +184,6 @@ def _fixed(pod: Json, other: Json) -> Json:
     return kept
 
 
-def _status(status: Json) -> Errors:
-    counters = ("active", "succeeded", "failed", "ready", "terminating")
-    errors = rules.all_nonnegative("status", status, counters)
-    uncounted = status.get("uncountedTerminatedPods") or {}
-    for field in ("succeeded", "failed"):
-        for at, uid in enumerate(uncounted.get(field) or ()):
-            if not uid:
-                path = f"status.uncountedTerminatedPods.{field}[{at}]"
-                errors += rules.invalid(path, uid, "must not be empty")
-    true = {each["type"] for each in status.get("conditions") or () if each["status"] == "True"}
-    for this, other in (("Complete", "Failed"), ("Complete", "FailureTarget")):
-        if {this, other} <= true:
-            says = f"cannot set {this}=True and {other}=true conditions"
-            errors += rules.invalid("status.conditions", sorted(true), says)
-    return errors
-
-
 def _succeeded(obj: Json) -> str:
     return str(obj.get("status", {}).get("succeeded", 0))
 
@@ -255,5 +238,6 @@ JOB = Resource(
         workload.SELECTOR,
     ),
     fields={"status.successful": _succeeded},
+    unknown_field='field label "{}" not supported for Job',
     subresources=(Subresource("status", kinds.JOBS),),
 )

@@ -209,6 +209,7 @@ CERTIFICATESIGNINGREQUEST = Resource(
         cells.column("Condition", condition_text),
     ),
     fields={"spec.signerName": cells.field("spec", "signerName")},
+    no_namespace_field=True,
     subresources=(Subresource("approval", _RID), Subresource("status", _RID)),
     generation=False,
     name_rule=_name,

@@ -81,6 +81,7 @@ NAMESPACE = Resource(
     validate=validate,
     columns=(cells.NAME, cells.column("Status", _status), cells.AGE),
     fields={"status.phase": _status},
+    no_namespace_field=True,
     subresources=(
         Subresource("finalize", kinds.NAMESPACES, ("update",)),
         Subresource("status", kinds.NAMESPACES),

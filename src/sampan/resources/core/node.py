@@ -25,6 +25,7 @@ def defaults(node: Json) -> None:
     """
     spec, status = node.setdefault("spec", {}), node.setdefault("status", {})
     spec.pop("configSource", None)
+    status.pop("config", None)
     one, many = spec.get("podCIDR"), spec.get("podCIDRs")
     if one and (not many or many[0] != one):
         spec["podCIDRs"] = [one]
@@ -194,6 +195,7 @@ NODE = Resource(
         ),
     ),
     fields={"spec.unschedulable": _unschedulable},
+    no_namespace_field=True,
     subresources=(
         Subresource("proxy", NODE_PROXY_OPTIONS, PROXY_VERBS),
         Subresource("status", kinds.NODES),

@@ -186,7 +186,7 @@ def _status(claim: Json) -> Errors:
             path = f"status.capacity[{name}]"
             errors += invalid(path, value, "must be a valid resource quantity")
     for name, state in (status.get("allocatedResourceStatuses") or {}).items():
-        path = "status.allocatedResourceStatus"
+        path = "status.allocatedResourceStatuses"
         errors += _resource_key(path, name)
         if state not in RESIZE:
             errors += not_supported(path, name, RESIZE)

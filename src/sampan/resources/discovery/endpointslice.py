@@ -31,7 +31,7 @@ def defaults(obj: Json) -> None:
         endpoint.setdefault("conditions", {})
     for port in obj["ports"] or ():
         port.setdefault("name", "")
-        if not port.get("protocol"):
+        if port.get("protocol") is None:
             port["protocol"] = "TCP"
 
 
@@ -145,7 +145,7 @@ def _ports(ports: Sequence[Json]) -> Errors:
         if name in seen:
             errors += rules.duplicate(f"{path}.name", name)
         seen.add(name)
-        errors += rules.one_of(f"{path}.protocol", port.get("protocol"), ["SCTP", "TCP", "UDP"])
+        errors += rules.choice(f"{path}.protocol", port.get("protocol"), ["SCTP", "TCP", "UDP"])
         app = port.get("appProtocol")
         if app is not None:
             errors += rules.each(f"{path}.appProtocol", app, names.qualified_name(app))

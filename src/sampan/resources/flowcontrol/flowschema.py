@@ -61,11 +61,11 @@ def conditions(new: Json) -> Errors:
     errors, seen = rules.none(), set[str]()
     for at, condition in enumerate((new.get("status") or {}).get("conditions") or ()):
         path, kind = f"status.conditions[{at}].type", condition.get("type", "")
-        if not kind:
-            errors += rules.required(path)
         if kind in seen:
             errors += rules.duplicate(path, kind)
         seen.add(kind)
+        if not kind:
+            errors += rules.required(path)
     return errors
 
 

@@ -60,6 +60,7 @@ IPADDRESS = Resource(
         "spec.parentRef.name": cells.field("spec", "parentRef", "name"),
         "spec.parentRef.resource": cells.field("spec", "parentRef", "resource"),
     },
+    unknown_field=rules.NO_FIELD,
     generation=False,
     name_rule=name_rule,
 )

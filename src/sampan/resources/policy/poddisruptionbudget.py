@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource, Subresource
 from sampan.resources import cells, rules
 from sampan.resources.rules import Errors
 
+_STATUSES = ("False", "True", "Unknown")
+_REASON = r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"
 _COUNTERS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
 
 
@@ -46,19 +50,40 @@ def _as_go(spec: Json) -> Json:
 
 
 def _status(status: Json) -> Errors:
-    errors: Errors = []
+    errors, seen = rules.none(), set[str]()
     for at, condition in enumerate(status.get("conditions") or ()):
-        errors += _condition(f"status.conditions[{at}]", condition)
-    # Upstream's path for the first counter is its Go name.
-    errors += rules.nonnegative("status.podDisruptionsAllowed", status.get("disruptionsAllowed"))
-    return errors + rules.all_nonnegative("status", status, _COUNTERS[1:])
+        path, kind = f"status.conditions[{at}]", condition.get("type") or ""
+        if kind in seen:
+            errors += rules.duplicate(f"{path}.type", kind)
+        seen.add(kind)
+        errors += _condition(path, condition)
+    return errors + rules.all_nonnegative("status", status, _COUNTERS)
 
 
 def _condition(path: str, condition: Json) -> Errors:
-    errors: Errors = []
-    for field in ("type", "status", "lastTransitionTime", "reason"):
-        if not condition.get(field):
-            errors += rules.required(f"{path}.{field}")
+    """metav1.Condition."""
+    kind, reason = condition.get("type") or "", condition.get("reason") or ""
+    errors = rules.each(f"{path}.type", kind, names.qualified_name(kind))
+    errors += rules.choice(f"{path}.status", condition.get("status") or "", _STATUSES)
+    seen = condition.get("observedGeneration") or 0
+    if seen < 0:
+        says = "must be greater than or equal to zero"
+        errors += rules.invalid(f"{path}.observedGeneration", seen, says)
+    if not condition.get("lastTransitionTime"):
+        errors += rules.required(f"{path}.lastTransitionTime")
+    if not reason:
+        errors += rules.required(f"{path}.reason")
+    elif not re.fullmatch(_REASON, reason):
+        says = (
+            "a condition reason must start with alphabetic character, optionally followed by a "
+            "string of alphanumeric characters or '_,:', and must end with an alphanumeric "
+            "character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',"
+            f"  or 'ReasonA:ReasonB', regex used for validation is '{_REASON}')"
+        )
+        errors += rules.invalid(f"{path}.reason", reason, says)
+    for field, most in (("reason", 1024), ("message", 32 * 1024)):
+        if len(condition.get(field) or "") > most:
+            errors += rules.too_long(f"{path}.{field}", most)
     return errors
 
 

@@ -150,5 +150,7 @@ RESOURCESLICE = Resource(
         "spec.nodeName": cells.field("spec", "nodeName"),
         "spec.driver": cells.field("spec", "driver"),
     },
+    no_namespace_field=True,
+    unknown_field="field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}",
     returns_deleted=True,
 )

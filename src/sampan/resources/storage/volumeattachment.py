@@ -22,6 +22,10 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     for field in ("attachError", "detachError"):
         if len((status.get(field) or {}).get("message", "")) > MESSAGE_LIMIT:
             errors += rules.too_long(f"status.{field}.message", MESSAGE_LIMIT)
+        code = (status.get(field) or {}).get("errorCode")
+        if code is not None:
+            wrong = names.in_range(code, 0, 2**31 - 1)
+            errors += rules.each(f"status.{field}.errorCode", code, wrong)
     if subresource == "status":
         return errors
     spec = new.get("spec") or {}

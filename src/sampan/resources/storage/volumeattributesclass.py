@@ -18,6 +18,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         for field in ("driverName", "parameters"):
             if new.get(field) != old.get(field):
                 errors += rules.forbidden(field, f"updates to {field} are forbidden.")
+        errors.append(rules.METADATA)
     errors += provisioner("driverName", new.get("driverName", ""))
     return errors + parameters("parameters", new.get("parameters") or {}, needed=True)
 
