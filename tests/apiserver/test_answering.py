@@ -146,3 +146,11 @@ async def test_a_name_is_one_part_of_a_path(
     assert status == 400
     assert answer["message"].startswith("Name parameter invalid: ")
     assert answer["message"].endswith(why)
+
+
+async def test_a_review_is_no_table(server: Asker) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    body = {"spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}}
+    form = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    status, answer = await server.ask("POST", path, body, accept=form)
+    assert (status, answer["reason"]) == (406, "NotAcceptable")

@@ -78,12 +78,15 @@ def choose(accept: str, *, streaming: bool = False, custom: bool = False) -> Wis
     if best is not None:
         return best
     if any(_range_of(clause.type, media) for clause in ranges for media in PRODUCED):
-        accepted = STREAMED if streaming else PRODUCED
-        raise NotAcceptable("only the following media types are accepted: " + ", ".join(accepted))
+        raise not_acceptable(STREAMED if streaming else PRODUCED)
     raise NotAcceptable(
         "406: Not Acceptable\n\nAvailable representations: " + ", ".join((*PRODUCED, *STREAMED)),
         details={},
     )
+
+
+def not_acceptable(accepted: tuple[str, ...] = PRODUCED) -> NotAcceptable:
+    return NotAcceptable("only the following media types are accepted: " + ", ".join(accepted))
 
 
 def _met(clause: Clause, produced: list[str], *, custom: bool) -> Wish | None:

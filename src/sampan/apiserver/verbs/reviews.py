@@ -14,6 +14,7 @@ from sampan.apiserver.authz.authorizer import Authorizer
 from sampan.apiserver.authz.rules import Rule
 from sampan.apiserver.call import Call
 from sampan.apiserver.handlers import Special
+from sampan.apiserver.negotiate import not_acceptable
 from sampan.apiserver.options import write_options
 from sampan.apiserver.reading import read_object
 from sampan.apiserver.registry.base import Parts
@@ -97,6 +98,8 @@ class Reviews:
 
     @staticmethod
     def _read(served: Served, call: Call) -> Json:
+        if call.wish.transform == "Table":
+            raise not_acceptable()  # a review is asked, not listed: it has no columns
         options = write_options(call.query, "CreateOptions")
         obj = read_object(call, served, options.validation)
         obj.pop("status", None)
