@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -249,3 +250,17 @@ async def test_an_owner_that_stands_twice_stands_once(server: Asker) -> None:
     patched = await server.raw("PATCH", MAP, patch, type=MERGE)
     assert orjson.loads(await patched.read())["metadata"]["ownerReferences"] == [owner]
     assert "after mutating admission happens" in patched.headers["warning"]
+
+
+async def test_of_applies_that_race_for_what_is_not_there_all_win(server: Asker) -> None:
+    await server.namespace("n")
+
+    async def one(number: int) -> int:
+        config = {**CONFIG, "data": {f"k{number}": "v"}}
+        query = f"{MAP}?fieldManager=m{number}"
+        return (await server.ask("PATCH", query, config, type=APPLY))[0]
+
+    codes = await asyncio.gather(*(one(number) for number in range(8)))
+    assert sorted(codes) == [200] * 7 + [201]
+    stored = (await server.ask("GET", MAP))[1]
+    assert len(stored["data"]) == 8

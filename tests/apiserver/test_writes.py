@@ -242,3 +242,11 @@ async def test_a_pod_that_waits_goes_no_sooner_than_it_is_asked_to(server: Asker
     ends = [meta["metadata"]["deletionTimestamp"] for meta in (told, sooner)]
     assert ends[1] < ends[0]
     assert sooner["metadata"]["deletionGracePeriodSeconds"] == 20
+
+
+async def test_puts_that_race_to_create_all_win(server: Asker) -> None:
+    path = "/api/v1/namespaces/default/limitranges/l"
+    body = {"metadata": {"name": "l"}, "spec": {"limits": []}}
+    asked = (server.ask("PUT", path, body) for _ in range(6))
+    codes = [status for status, _ in await asyncio.gather(*asked)]
+    assert sorted(codes) == [200] * 5 + [201]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.api.body import Body, read_yaml
 from sampan.api.conform import complaint
-from sampan.api.errors import BadRequest, NotFound, Unclassified
+from sampan.api.errors import AlreadyExists, BadRequest, NotFound, Unclassified
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json, ResourceId
 from sampan.api.patch import json_kind
@@ -40,22 +40,32 @@ async def apply(served: Served, call: Call, parts: Parts, options: WriteOptions)
     change = Change(
         info.name, laid_over, info.subresource, track=False, retry=not meta.get("resourceVersion")
     )
-    try:
-        done = await updating.update(parts, served, call, change, options)
-        return written(served, call, done, 200)
-    except NotFound:
-        if info.subresource:
-            raise
-    obj = laid_over(None)
-    if obj["metadata"].get("uid"):
-        uid = obj["metadata"]["uid"]
-        why = f"the provided object specified uid {uid}, and no existing object was found"
-        raise conflict(served.id, info.name, f"uid mismatch: {why}")
-    check_name(obj, info.name)
-    obj["metadata"].pop("resourceVersion", None)
-    creating.may_create(parts, call)
-    created = await creating.create(parts, served, call, obj, options, track=False)
-    return written(served, call, created, 201)
+    for _ in range(updating.TRIES):
+        try:
+            done = await updating.update(parts, served, call, change, options)
+            return written(served, call, done, 200)
+        except NotFound:
+            if info.subresource:
+                raise
+        obj = new_object(served, call, laid_over(None))
+        creating.may_create(parts, call)
+        try:
+            created = await creating.create(parts, served, call, obj, options, track=False)
+        except AlreadyExists:
+            continue  # somebody else was faster: now it is there to be applied to
+        return written(served, call, created, 201)
+    raise conflict(served.id, info.name)
+
+
+def new_object(served: Served, call: Call, obj: Json) -> Json:
+    """What is applied where nothing is yet. Raises Conflict and BadRequest."""
+    meta, name = obj["metadata"], call.info.name
+    if meta.get("uid"):
+        why = f"the provided object specified uid {meta['uid']}, and no existing object was found"
+        raise conflict(served.id, name, f"uid mismatch: {why}")
+    check_name(obj, name)
+    meta.pop("resourceVersion", None)
+    return obj
 
 
 def read_config(call: Call) -> Body:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import orjson
 
-from sampan.api.errors import NotFound
+from sampan.api.errors import AlreadyExists, NotFound
 from sampan.api.meta import Json
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, write_options
@@ -40,7 +41,11 @@ async def update(served: Served, call: Call, parts: Parts) -> Response:
     except NotFound:
         if call.info.subresource or not served.resource.create_on_update:
             raise
-        return await _create(served, call, parts, obj, options)
+        try:
+            return await _create(served, call, parts, copy.deepcopy(obj), options)
+        except AlreadyExists:
+            # Somebody else was faster: now it is there to be updated.
+            done = await registry.update(parts, served, call, change, options)
     return written(served, call, done, 200)
 
 
