@@ -79,3 +79,10 @@ def test_why_a_webhook_did_not_answer_is_told_in_gos_words() -> None:
     wrapped.__cause__ = TimeoutError()
     assert reason(wrapped, "h:1") == "context deadline exceeded"
     assert reason(ValueError("no"), "h:1") == "no"
+
+
+@pytest.mark.parametrize("subresource", ["exec", "attach", "portforward", "proxy"])
+async def test_a_connection_cannot_be_tried_without_effect(server: Asker, subresource: str) -> None:
+    path = f"/api/v1/namespaces/default/pods/p/{subresource}?dryRun=All"
+    status, answer = await server.ask("POST", path)
+    assert (status, answer["message"]) == (400, "dryRun is not supported")

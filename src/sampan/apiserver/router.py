@@ -95,6 +95,8 @@ class Router:
             raise no_such_resource()
         verb = {**ON_OBJECT, "POST": "create"}.get(call.request.method, "")
         streaming = info.subresource in ("exec", "attach", "portforward", "proxy")
+        if streaming and call.query.get("dryRun"):
+            raise BadRequest("dryRun is not supported")
         if verb not in sub.verbs and not (streaming and info.subresource == "proxy"):
             raise no_such_method()
         if info.subresource != "proxy":
