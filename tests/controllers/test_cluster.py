@@ -380,3 +380,25 @@ async def test_aggregated_roles_gain_the_rules_of_new_ones() -> None:
             return rule in (await client.get(kinds.CLUSTERROLES, "view"))["rules"]
 
         await until(holds)
+
+
+async def test_autoscalers_keep_within_their_bounds_without_metrics() -> None:
+    async with cluster() as client:
+        await until(lambda: client.find(kinds.SERVICEACCOUNTS, "default", "default"))
+        big = deployment("big")
+        big["spec"]["replicas"] = 6
+        await client.create(kinds.DEPLOYMENTS, big)
+        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "big"}
+        for name in ("one", "two"):
+            spec = {"scaleTargetRef": target, "maxReplicas": 3}
+            meta = {"name": name, "namespace": "default"}
+            await client.create(kinds.HORIZONTALPODAUTOSCALERS, {"metadata": meta, "spec": spec})
+
+        async def told() -> bool:
+            events = (await client.list(kinds.EVENTS, "default"))["items"]
+            found = {event["message"] for event in events}
+            size = "New size: 3; reason: Current number of replicas above Spec.MaxReplicas"
+            return size in found
+
+        await until(told)
+        assert (await client.get(kinds.DEPLOYMENTS, "big", "default"))["spec"]["replicas"] == 3

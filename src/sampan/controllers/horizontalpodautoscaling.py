@@ -5,21 +5,16 @@ Usage comes from the resource metrics API; a cluster without one says so in the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from urllib.parse import quote
-
-import orjson
-
 from sampan.api import kinds, selectors
-from sampan.api.errors import ApiError, NotFound
+from sampan.api.errors import ApiError, Conflict, NotFound
 from sampan.api.meta import Json, Key, ResourceId, key_of
-from sampan.api.quantity import Quantity, parse_json
-from sampan.client.transport import Request
+from sampan.api.selectors import Selector
 from sampan.controllers import autoscaling_rules as rules
 from sampan.controllers import conditions
+from sampan.controllers.autoscaling_metrics import Metrics, NoMetric, named, proposed
 from sampan.controllers.deps import Deps
 from sampan.controllers.discovery import discover
-from sampan.controllers.pods import is_active, is_ready
+from sampan.controllers.pods import is_active
 from sampan.controllers.stamps import stamp
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
@@ -28,15 +23,6 @@ from sampan.loop.reconciler import Controller
 ACCOUNT = "horizontal-pod-autoscaler"
 PERIOD_S = 15.0
 FIRST_S = 2.0
-METRICS = "/apis/metrics.k8s.io/v1beta1"
-
-
-class NoMetric(Exception):
-    """A metric could not be had; `reason` is the condition's."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 def horizontalpodautoscaling(deps: Deps) -> Component:
@@ -56,11 +42,14 @@ class Autoscalers:
         self._discovery = deps.client
         self._client = deps.client_of(ACCOUNT)
         self._recorder = deps.recorder(ACCOUNT)
+        self._metrics = Metrics(self._client)
         self.autoscalers = deps.informers.of(kinds.HORIZONTALPODAUTOSCALERS)
         self.pods = deps.informers.of(
             kinds.PODS, indexers={"namespace": lambda pod: (pod["metadata"]["namespace"],)}
         )
         self._memory: dict[str, rules.Memory] = {}
+        self._selectors: dict[Key, Selector] = {}
+        """What each autoscaler's target selects."""
         self._rids: dict[tuple[str, str], ResourceId] = {}
         self.autoscalers.on_change(self._changed)
 
@@ -86,16 +75,28 @@ class Autoscalers:
 
     async def _resize(self, found: Json, status: Json, rid: ResourceId, scale: Json) -> None:
         current = int((scale.get("spec") or {}).get("replicas") or 0)
-        status["currentReplicas"] = int((scale.get("status") or {}).get("replicas") or 0)
+        status["currentReplicas"] = current
         status.setdefault("desiredReplicas", 0)
+        least, most = int(found["spec"].get("minReplicas") or 1), int(found["spec"]["maxReplicas"])
         if current == 0:
             text = "scaling is disabled since the replica count of the target is zero"
             self._condition(status, "ScalingActive", "False", ("ScalingDisabled", text))
             status["desiredReplicas"] = 0
             return
-        wish = await self._wish(found, status, scale, current)
-        if wish is None:
+        if not least <= current <= most:
+            # Whatever the metrics say.
+            bound, size = ("above Spec.MaxReplicas", most) if current > most else (
+                "below Spec.MinReplicas", least
+            )  # fmt: skip
+            why = f"Current number of replicas {bound}"
+            await self._set(found, status, (rid, scale), (size, why))
             return
+        if not self._selects(found, status, scale):
+            return
+        found_size = await self._wish(found, status, scale, current)
+        if found_size is None:
+            return
+        wish, metric = found_size
         now, spec = self._clock.now(), found["spec"]
         memory = self._memory.setdefault(found["metadata"]["uid"], rules.Memory())
         memory.forget(now - 3600)
@@ -108,118 +109,112 @@ class Autoscalers:
         self._condition(status, "ScalingLimited", truth, (limit.reason, limit.message))
         status["desiredReplicas"] = limit.replicas
         if limit.replicas != current:
-            await self._set(found, status, (rid, scale), limit.replicas)
-            memory.changes.append((now, limit.replicas - current))
+            why = f"{metric} above target" if wish > current else "All metrics below target"
+            if await self._set(found, status, (rid, scale), (limit.replicas, why)):
+                memory.changes.append((now, limit.replicas - current))
 
     async def _set(
-        self, found: Json, status: Json, target: tuple[ResourceId, Json], size: int
-    ) -> None:
-        rid, scale = target
+        self, found: Json, status: Json, target: tuple[ResourceId, Json], wish: tuple[int, str]
+    ) -> bool:
+        """Whether the target took the size."""
+        (rid, scale), (size, why) = target, wish
         wished = {**scale, "spec": {**scale["spec"], "replicas": size}}
-        await self._client.update(rid, wished, subresource="scale")
+        try:
+            await self._client.update(rid, wished, subresource="scale")
+        except Conflict:
+            raise  # it was changed this moment; it is asked anew
+        except ApiError as error:
+            text = f"New size: {size}; reason: {why}; error: {error}"
+            self._recorder.event(found, "Warning", "FailedRescale", text)
+            text = f"the HPA controller was unable to update the target scale: {error}"
+            self._condition(status, "AbleToScale", "False", ("FailedUpdateScale", text))
+            return False
+        status["desiredReplicas"] = size
         text = "the HPA controller was able to update the target scale to "
         self._condition(status, "AbleToScale", "True", ("SucceededRescale", f"{text}{size}"))
         status["lastScaleTime"] = stamp(self._clock.now())
-        way = "above" if size > int(scale["spec"]["replicas"]) else "below"
-        text = f"New size: {size}; reason: resource utilization {way} target"
+        text = f"New size: {size}; reason: {why}"
         self._recorder.event(found, "Normal", "SuccessfulRescale", text)
+        return True
+
+    # The pods.
+
+    def _selects(self, found: Json, status: Json, scale: Json) -> bool:
+        """Whether the target's pods are told, and this autoscaler's alone."""
+        text = (scale.get("status") or {}).get("selector") or ""
+        key = key_of(found)
+        if not text:
+            why, told = "selector is required", "the HPA target's scale is missing a selector"
+            self._refuse(found, status, ("SelectorRequired", why), ("InvalidSelector", told))
+            return False
+        self._selectors[key] = selectors.parse(text)
+        pods = self._pods(found, scale)
+        rivals = sorted(
+            other
+            for other, selector in self._selectors.items()
+            if other.namespace == key.namespace
+            and any(selector.matches(pod["metadata"].get("labels")) for pod in pods)
+        )
+        if len(rivals) < 2:
+            return True
+        listed = " ".join(f"{{{rival.name} {rival.namespace}}}" for rival in rivals)
+        why = f"pods by selector {text} are controlled by multiple HPAs: [{listed}]"
+        self._refuse(found, status, ("AmbiguousSelector", why), ("AmbiguousSelector", why))
+        return False
+
+    def _refuse(
+        self, found: Json, status: Json, event: tuple[str, str], condition: tuple[str, str]
+    ) -> None:
+        self._recorder.event(found, "Warning", *event)
+        self._condition(status, "ScalingActive", "False", condition)
+        status.pop("currentMetrics", None)
+        self._recorder.event(found, "Warning", "FailedComputeMetricsReplicas", event[1])
 
     # Metrics.
 
-    async def _wish(self, found: Json, status: Json, scale: Json, current: int) -> int | None:
-        """The largest size that any metric asks for; None where none can be had."""
-        wishes: list[int] = []
+    async def _wish(
+        self, found: Json, status: Json, scale: Json, current: int
+    ) -> tuple[int, str] | None:
+        """The largest size that a metric asks for, and which; None where none can be had."""
+        wishes: list[tuple[int, str]] = []
         shown: list[Json] = []
         problem: tuple[NoMetric, str] | None = None
         metrics = found["spec"].get("metrics") or []
         pods = self._pods(found, scale)
         for metric in metrics:
             try:
-                wish, current_metric = await self._metric(key_of(found).namespace, metric, pods)
-                wishes.append(wish)
+                wish, current_metric = await self._metrics.ask(
+                    key_of(found).namespace, metric, pods
+                )
+                wishes.append((wish, proposed(metric)))
                 shown.append(current_metric)
             except NoMetric as error:
-                problem = problem or (error, _named(metric))
+                problem = problem or (error, named(metric))
                 shown.append({"type": ""})
         status["currentMetrics"] = shown
-        if problem is not None and (not wishes or max(wishes) < current):
+        most = max(wishes, key=lambda item: item[0], default=None)
+        if problem is not None and (most is None or most[0] < current):
             self._tell_no_metric(found, status, problem, (len(metrics) - len(wishes), len(metrics)))
             return None
-        if not wishes:
+        if most is None:
             return None
-        name = _named(metrics[0])
-        text = f"the HPA was able to successfully calculate a replica count from {name}"
+        text = f"the HPA was able to successfully calculate a replica count from {most[1]}"
         self._condition(status, "ScalingActive", "True", ("ValidMetricFound", text))
-        return max(wishes)
+        return most
 
     def _tell_no_metric(
         self, found: Json, status: Json, problem: tuple[NoMetric, str], counts: tuple[int, int]
     ) -> None:
-        error, named = problem
+        error, name = problem
         text = f"the HPA was unable to compute the replica count: {error}"
         self._condition(status, "ScalingActive", "False", (error.reason, text))
         self._recorder.event(found, "Warning", error.reason, str(error))
         bad, of = counts
         text = (
-            f"invalid metrics ({bad} invalid out of {of}), first error is: failed to get {named} "
+            f"invalid metrics ({bad} invalid out of {of}), first error is: failed to get {name} "
             f"metric value: {error}"
         )
         self._recorder.event(found, "Warning", "FailedComputeMetricsReplicas", text)
-
-    async def _metric(self, namespace: str, metric: Json, pods: Sequence[Json]) -> tuple[int, Json]:
-        kind = metric["type"]
-        field = kind[0].lower() + kind[1:]
-        source = metric.get(field) or {}
-        if kind not in ("Resource", "ContainerResource"):
-            why = "no custom metrics API is registered"
-            raise NoMetric(f"FailedGet{kind}Metric", f"unable to get {field} metric: {why}")
-        target, name = source["target"], source["name"]
-        usage = await self._usage(namespace, source, pods)
-        ready = [pod for pod in pods if is_ready(pod) and pod["metadata"]["name"] in usage]
-        if not ready:
-            raise NoMetric(_GET_FAILED, f"did not receive metrics for {name} of any ready pod")
-        total = sum(usage[pod["metadata"]["name"]] for pod in ready)
-        average = total / len(ready)
-        now: Json = {"averageValue": str(Quantity(round(average)))}
-        if target["type"] == "Utilization":
-            asked = sum(_requested(pod, source) for pod in ready)
-            now["averageUtilization"] = int(total * 100 / asked)
-            ratio = total * 100 / asked / float(target["averageUtilization"])
-        else:
-            ratio = average / parse_json(target["averageValue"]).nanos
-        shown = {"name": name, "current": now}
-        if source.get("container"):
-            shown["container"] = source["container"]
-        return rules.by_ratio(ratio, len(ready)), {"type": kind, field: shown}
-
-    async def _usage(self, namespace: str, source: Json, pods: Sequence[Json]) -> dict[str, int]:
-        """Nanos of the resource, by pod. Raises NoMetric."""
-        name = source["name"]
-        prefix = f"unable to get metrics for resource {name}: "
-        if source["target"]["type"] == "Utilization":
-            prefix = f"failed to get {name} utilization: {prefix}"
-        request = Request("GET", f"{METRICS}/namespaces/{quote(namespace)}/pods")
-        response = await self._client.raw(request)
-        body = await response.read()
-        if response.status != 200:
-            why = "the server could not find the requested resource (get pods.metrics.k8s.io)"
-            if response.status != 404:
-                why = f"HTTP {response.status}"
-            text = f"{prefix}unable to fetch metrics from resource metrics API: {why}"
-            raise NoMetric(_GET_FAILED, text)
-        wanted = {pod["metadata"]["name"] for pod in pods}
-        found: dict[str, int] = {}
-        for item in orjson.loads(body).get("items") or ():
-            if item["metadata"]["name"] in wanted:
-                found[item["metadata"]["name"]] = sum(
-                    parse_json(container["usage"].get(name, "0")).nanos
-                    for container in item.get("containers") or ()
-                    if source.get("container") in (None, container["name"])
-                )
-        if not found:
-            text = f"{prefix}no metrics returned from resource metrics API"
-            raise NoMetric(_GET_FAILED, text)
-        return found
 
     # The target.
 
@@ -276,32 +271,7 @@ class Autoscalers:
     def _changed(self, old: Json | None, new: Json | None) -> None:
         if new is None:
             self._memory.pop((old or {})["metadata"]["uid"], None)
+            self._selectors.pop(key_of(old or {}), None)
         elif old is None or old["spec"] != new["spec"]:
             # A new one waits a little: its target's pods have no figures yet either.
             self.queue.add_after(key_of(new), FIRST_S)
-
-
-_GET_FAILED = "FailedGetResourceMetric"
-
-
-def _named(metric: Json) -> str:
-    """`cpu resource` and the like, for messages."""
-    kind = metric["type"]
-    source = metric.get(kind[0].lower() + kind[1:]) or {}
-    word = {"Resource": "resource", "ContainerResource": "container resource"}.get(kind, kind)
-    return f"{source.get('name', '')} {word}".strip()
-
-
-def _requested(pod: Json, source: Json) -> int:
-    """What the pod's containers ask for, in nanos. Raises NoMetric."""
-    total = 0
-    for container in pod["spec"]["containers"]:
-        if source.get("container") not in (None, container["name"]):
-            continue
-        asked = ((container.get("resources") or {}).get("requests") or {}).get(source["name"])
-        if asked is None:
-            where = f"{container['name']} of Pod {pod['metadata']['name']}"
-            text = f"missing request for {source['name']} in container {where}"
-            raise NoMetric(_GET_FAILED, f"failed to get {source['name']} utilization: {text}")
-        total += parse_json(asked).nanos
-    return total
