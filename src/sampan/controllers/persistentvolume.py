@@ -14,6 +14,8 @@ from sampan.api.meta import Json, Key, key_of
 from sampan.controllers import volume_match as match
 from sampan.controllers.deps import Deps
 from sampan.controllers.echo import Echo
+from sampan.controllers.pods import is_terminal
+from sampan.controllers.volumeprotection import by_claim
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
@@ -27,7 +29,7 @@ PROVISIONER_NOTES = (
 
 def persistentvolumebinder(deps: Deps) -> Component:
     reconciler = Binder(deps)
-    waits = (reconciler.claims, reconciler.volumes, reconciler.classes)
+    waits = (reconciler.claims, reconciler.volumes, reconciler.classes, reconciler.pods)
     # One worker: two would promise the same volume to two claims.
     return Controller(reconciler, reconciler.queue, workers=1, wait_for=waits)
 
@@ -44,6 +46,7 @@ class Binder:
         self.claims = deps.informers.of(kinds.PERSISTENTVOLUMECLAIMS)
         self.volumes = deps.informers.of(kinds.PERSISTENTVOLUMES)
         self.classes = deps.informers.of(kinds.STORAGECLASSES)
+        self.pods = deps.informers.of(kinds.PODS, indexers={"claim": by_claim})
         self._volume_echo = Echo(self.volumes, deps.clock)
         self.claims.on_change(self._claim_changed)
         self.volumes.on_change(self._volume_changed)
@@ -74,15 +77,35 @@ class Binder:
         if volume is not None:
             await self._bind(volume, claim)
             return
+        default = match.default_class(self.classes.items()) if match.has_no_class(claim) else ""
+        if default:
+            # The class became the default after the claim was made.
+            spec = {**claim["spec"], "storageClassName": default}
+            await self._client.update(kinds.PERSISTENTVOLUMECLAIMS, {**claim, "spec": spec})
+            return
         if waits and not match.note(claim, match.SELECTED_NODE):
-            text = "waiting for first consumer to be created before binding"
-            self._recorder.event(claim, "Normal", "WaitForFirstConsumer", text)
+            self._tell_waits(claim)
         elif match.class_of(claim):
             await self._ask_provisioner(claim)
         else:
             text = "no persistent volumes available for this claim and no storage class is set"
             self._recorder.event(claim, "Normal", "FailedBinding", text)
         await self._claim_status(claim, {"phase": "Pending"})
+
+    def _tell_waits(self, claim: Json) -> None:
+        """Nobody uses the claim yet, or those who do have no node yet."""
+        names = [
+            pod["metadata"]["name"]
+            for pod in self.pods.by("claim", str(key_of(claim)))
+            if not is_terminal(pod) and not pod["spec"].get("nodeName")
+        ]
+        if names:
+            who = f"pods {','.join(names)}" if len(names) > 1 else f"pod {names[0]}"
+            text = f"waiting for {who} to be scheduled"
+            self._recorder.event(claim, "Normal", "WaitForPodScheduled", text)
+            return
+        text = "waiting for first consumer to be created before binding"
+        self._recorder.event(claim, "Normal", "WaitForFirstConsumer", text)
 
     async def _ask_provisioner(self, claim: Json) -> None:
         name = match.class_of(claim)

@@ -7,10 +7,15 @@ from collections.abc import Iterable
 from sampan.api import selectors
 from sampan.api.meta import Json
 from sampan.api.quantity import Quantity, parse_json
+from sampan.controllers.stamps import created
 
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 SELECTED_NODE = "volume.kubernetes.io/selected-node"
+DEFAULT = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
@@ -30,6 +35,22 @@ def class_of(obj: Json) -> str:
     old = note(obj, "volume.beta.kubernetes.io/storage-class")
     found: str = old or obj["spec"].get("storageClassName") or ""
     return found
+
+
+def has_no_class(claim: Json) -> bool:
+    """Whether the claim leaves its class open; an empty one is a choice."""
+    old = "volume.beta.kubernetes.io/storage-class"
+    named = claim["spec"].get("storageClassName")
+    return named is None and old not in (claim["metadata"].get("annotations") or {})
+
+
+def default_class(classes: Iterable[Json]) -> str:
+    """The class for claims without one; the newest of several, then the first by name."""
+    found = [item for item in classes if any(note(item, name) == "true" for name in DEFAULT)]
+    found.sort(key=lambda item: str(item["metadata"]["name"]))
+    newest = max(found, key=lambda item: created(item), default=None)
+    name: str = newest["metadata"]["name"] if newest else ""
+    return name
 
 
 def is_for(volume: Json, claim: Json) -> bool:

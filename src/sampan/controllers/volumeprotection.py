@@ -40,7 +40,7 @@ class ClaimProtection:
         self.queue: Queue[Key] = Queue(deps.clock)
         self._client = deps.client_of("pvc-protection-controller")
         self.claims = deps.informers.of(kinds.PERSISTENTVOLUMECLAIMS)
-        self.pods = deps.informers.of(kinds.PODS, indexers={"claim": _by_claim})
+        self.pods = deps.informers.of(kinds.PODS, indexers={"claim": by_claim})
         self.claims.on_change(lambda old, new: self.queue.add(key_of(new or old or {})))
         self.pods.on_change(self._pod_changed)
 
@@ -54,7 +54,7 @@ class ClaimProtection:
 
     def _pod_changed(self, old: Json | None, new: Json | None) -> None:
         if new is None or is_terminal(new):
-            for name in _by_claim(new or old or {}):
+            for name in by_claim(new or old or {}):
                 self.queue.add(Key(*name.split("/")))
 
 
@@ -103,7 +103,7 @@ def _holds(pod: Json) -> bool:
     return bool(pod["spec"].get("nodeName")) and not is_terminal(pod)
 
 
-def _by_claim(pod: Json) -> Iterable[str]:
+def by_claim(pod: Json) -> Iterable[str]:
     """For an index: the claims of a pod, ephemeral ones by the names that they get."""
     meta = pod["metadata"]
     found = []
