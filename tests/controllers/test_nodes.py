@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.api import kinds
+from sampan.api.errors import ApiError, Conflict
 from sampan.api.meta import Json
 from sampan.controllers.deps import Settings
 from sampan.controllers.node_taints import Evict, patience, taints_for
@@ -305,3 +306,29 @@ def test_patience_begins_when_the_pod_comes_to_a_node_that_is_tainted_already(
         assert world.api.all(kinds.PODS) == []
 
     play(scene, "taint-eviction-controller")
+
+
+def test_who_writes_a_silent_node_meanwhile_does_not_keep_it_from_being_told(play: Any) -> None:
+    async def scene(world: Any) -> None:
+        for name in ("n1", "n2"):
+            world.api.put(kinds.NODES, node(name))
+        world.api.put(kinds.LEASES, lease("n1", 0))
+        conflicts = 0
+
+        def refuse(request: Any) -> ApiError | None:
+            nonlocal conflicts
+            if request.path.endswith("/nodes/n2/status") and conflicts < 2:
+                conflicts += 1
+                return Conflict("changed meanwhile")
+            return None
+
+        world.api.fail = refuse
+        for minute in range(1, 8):
+            world.api.put(kinds.LEASES, lease("n1", minute))
+            await world.settle(8)
+        found = {n["metadata"]["name"]: n for n in world.api.all(kinds.NODES)}
+        assert conflicts == 2
+        assert {c["status"] for c in found["n2"]["status"]["conditions"]} == {"Unknown"}
+        assert {c["status"] for c in found["n1"]["status"]["conditions"]} == {"True"}
+
+    play(scene, "nodelifecycle")

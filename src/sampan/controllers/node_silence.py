@@ -26,6 +26,7 @@ from sampan.std import log
 from sampan.std.clock import Clock
 
 JUDGED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+TRIES = 5
 _LOG = log.get("nodelifecycle")
 
 
@@ -88,11 +89,8 @@ class Silence:
         """The node as it is then; None where it could not be told: the next look does."""
         name = node["metadata"]["name"]
         try:
-            status = {**(node.get("status") or {})}
-            status["conditions"] = unknown(node, self._clock.now())
-            wished = {**node, "status": status}
-            made = await self._client.update(kinds.NODES, wished, subresource="status")
-            if status_of(node, "Ready") == "True":
+            made = await self._store(node)
+            if made is not None and status_of(node, "Ready") == "True":
                 text = f"Node {name} status is now: NodeNotReady"
                 self._recorder.event(about(node), "Normal", "NodeNotReady", text)
                 await self.unready_pods(name)
@@ -100,6 +98,21 @@ class Silence:
             _LOG.warning("not told that it is silent", node=name, error=error)
             return None
         return made
+
+    async def _store(self, node: Json) -> Json | None:
+        """Against the newest state; None for a node that is gone, or is heard of again."""
+        found: Json | None = node
+        for _ in range(TRIES):
+            if found is None or not self.is_news(found):
+                break
+            status = {**(found.get("status") or {})}
+            status["conditions"] = unknown(found, self._clock.now())
+            wished = {**found, "status": status}
+            try:
+                return await self._client.update(kinds.NODES, wished, subresource="status")
+            except Conflict:
+                found = await self._client.find(kinds.NODES, node["metadata"]["name"])
+        return None
 
     async def unready_pods(self, name: str) -> None:
         """Endpoints must lose the pods of a node that nobody hears from."""
