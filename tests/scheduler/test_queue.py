@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from sampan.scheduler.pod import PodView
 from sampan.scheduler.queue import Queue
 from sampan.testing.clock import JumpingClock, run_jumping
@@ -94,5 +97,47 @@ def test_a_parked_pod_is_tried_again_after_five_minutes_in_any_case() -> None:
         await taken(queue)
         queue.failed(pod("a").key, ("NodeAffinity",))
         assert await taken(queue, 400) == "a"
+
+    run_jumping(scene())
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "fail", "wake", "drop"]),
+        st.sampled_from("abc"),
+        st.sets(st.sampled_from(["NodePorts", "NodeName", "VolumeZone"])),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_every_pod_is_in_one_place_and_news_wake_those_they_concern(
+    steps: list[tuple[str, str, set[str]]],
+) -> None:
+    async def scene() -> None:
+        queue = Queue(JumpingClock())
+        parked: dict[str, set[str]] = {}
+        waits: set[str] = set()
+        for action, name, plugins in steps:
+            key = pod(name).key
+            if action == "put" and name not in waits:
+                queue.put(pod(name))
+                waits.add(name)
+            elif action == "drop":
+                queue.drop(key)
+                waits.discard(name)
+                parked.pop(name, None)
+            elif action == "wake":
+                queue.wake(plugins)
+                parked = {n: p for n, p in parked.items() if not p & plugins}
+            elif action == "fail":
+                taken_name = await taken(queue, 60)
+                if taken_name:
+                    queue.failed(pod(taken_name).key, plugins)
+                    if plugins:
+                        parked[taken_name] = plugins
+            assert len(queue) == len(waits)
+            assert queue.counts()["unschedulable"] == len(parked)
 
     run_jumping(scene())

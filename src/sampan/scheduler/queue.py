@@ -51,6 +51,8 @@ class Queue:
     _active: list[tuple[int, float, int, Key]] = field(default_factory=list)
     _pausing: list[tuple[float, int, Key]] = field(default_factory=list)
     _flying: dict[Key, int] = field(default_factory=dict)
+    _parked: dict[str, dict[Key, None]] = field(default_factory=dict)
+    """Filter -> the parked pods that it stood in the way of."""
     _places: int = 0
     _wakes: int = 0
     _looked_at: float = 0.0
@@ -70,7 +72,9 @@ class Queue:
 
     def drop(self, key: Key) -> None:
         """The pod is gone, or has a node."""
-        self._pods.pop(key, None)
+        waiting = self._pods.pop(key, None)
+        if waiting is not None:
+            self._unpark(waiting)
         self._flying.pop(key, None)
 
     def get(self, key: Key) -> PodView | None:
@@ -93,6 +97,7 @@ class Queue:
         if waiting is None:
             return
         waiting.failures += 1
+        self._unpark(waiting)
         waiting.plugins = frozenset(plugins)
         now = self.clock.monotonic()
         pause = min(PAUSE_S * 2 ** (waiting.failures - 1), PAUSE_MAX_S)
@@ -102,6 +107,8 @@ class Queue:
         else:
             waiting.parked_at = now
             waiting.place = 0
+            for plugin in waiting.plugins:
+                self._parked.setdefault(plugin, {})[key] = None
 
     def again(self, key: Key) -> None:
         """To be tried once more at once, as if it had not been tried."""
@@ -118,11 +125,10 @@ class Queue:
 
     def wake(self, plugins: Iterable[str]) -> None:
         """Something changed that these filters look at."""
-        wanted = frozenset(plugins)
         self._wakes += 1
-        for waiting in self._pods.values():
-            if waiting.parked_at is not None and waiting.plugins & wanted:
-                self._pause(waiting)
+        for plugin in plugins:
+            for key in list(self._parked.get(plugin, ())):
+                self._pause(self._pods[key])
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -136,9 +142,20 @@ class Queue:
         active = len(self._pods) - parked - pausing - len(self._flying)
         return {"active": max(active, 0), "backoff": pausing, "unschedulable": parked}
 
+    def _unpark(self, waiting: Waiting) -> None:
+        if waiting.parked_at is None:
+            return
+        waiting.parked_at = None
+        for plugin in waiting.plugins:
+            pods = self._parked[plugin]
+            del pods[waiting.pod.key]
+            if not pods:
+                del self._parked[plugin]
+
     def _activate(self, waiting: Waiting) -> None:
+        self._unpark(waiting)
         self._places += 1
-        waiting.place, waiting.parked_at = self._places, None
+        waiting.place = self._places
         entry = (-waiting.pod.priority, waiting.since, waiting.place, waiting.pod.key)
         heapq.heappush(self._active, entry)
         self._changed.set()
@@ -147,8 +164,9 @@ class Queue:
         if waiting.ready_at <= self.clock.monotonic():
             self._activate(waiting)
             return
+        self._unpark(waiting)
         self._places += 1
-        waiting.place, waiting.parked_at = self._places, None
+        waiting.place = self._places
         heapq.heappush(self._pausing, (waiting.ready_at, waiting.place, waiting.pod.key))
         self._changed.set()
 
