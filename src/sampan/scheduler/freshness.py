@@ -20,10 +20,12 @@ from sampan.client.client import Client
 from sampan.client.transport import Request, Unreachable
 from sampan.loop.informer import Informer
 from sampan.loop.informers import Informers
+from sampan.std import log
 
 PATIENCE_S = 5.0
 """A cache that has not caught up by then is believed as it is."""
 _ACCEPT = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+_LOG = log.get("scheduler")
 _VOLUMES = (kinds.PERSISTENTVOLUMECLAIMS, kinds.PERSISTENTVOLUMES, kinds.STORAGECLASSES)
 _BY_FILTER = dict.fromkeys(
     ("VolumeBinding", "VolumeRestrictions", "VolumeZone", "NodeVolumeLimits"), _VOLUMES
@@ -44,7 +46,7 @@ class Freshness:
 
     def doubts(self, pod: Json, filters: Iterable[str]) -> frozenset[ResourceId]:
         """The collections that these filters look at and that may lack what the pod builds on."""
-        version = int(pod["metadata"].get("resourceVersion") or 0)
+        version = _version(pod)
         asked = {kinds.NODES, *(rid for name in filters for rid in _BY_FILTER.get(name, ()))}
         return frozenset(rid for rid in asked if self._known[rid] < version)
 
@@ -53,8 +55,9 @@ class Freshness:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*(self._settle(pod, rid) for rid in doubts))
-        except (ApiError, Unreachable, TimeoutError):
-            return  # told as it is known; a later change wakes the pod
+        except (ApiError, Unreachable, TimeoutError, ValueError) as error:
+            # Told as it is known; a later change wakes the pod.
+            _LOG.debug("caches not compared", pod=key_of(pod), error=error)
 
     async def _settle(self, pod: Json, rid: ResourceId) -> None:
         async with self._asking[rid]:
@@ -73,7 +76,7 @@ class Freshness:
         if response.status != 200:
             raise from_status(body, response.status)
         items = {key_of(item): _version(item) for item in body.get("items") or ()}
-        return items, int(body["metadata"]["resourceVersion"])
+        return items, _version(body)
 
 
 def _shows(cache: Informer, wanted: dict[Key, int], version: int) -> bool:
@@ -86,4 +89,6 @@ def _shows(cache: Informer, wanted: dict[Key, int], version: int) -> bool:
 
 
 def _version(obj: Json) -> int:
-    return int(obj["metadata"]["resourceVersion"])
+    """0 for a server whose versions are no numbers: nothing can be compared then."""
+    text = str(obj["metadata"].get("resourceVersion") or "")
+    return int(text) if text.isdecimal() else 0
