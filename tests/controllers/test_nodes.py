@@ -332,3 +332,20 @@ def test_who_writes_a_silent_node_meanwhile_does_not_keep_it_from_being_told(pla
         assert {c["status"] for c in found["n1"]["status"]["conditions"]} == {"True"}
 
     play(scene, "nodelifecycle")
+
+
+def test_a_pod_that_comes_to_a_node_that_does_not_answer_is_not_ready(
+    play: Any, ready_pod: Callable[..., Json]
+) -> None:
+    async def scene(world: Any) -> None:
+        world.api.put(kinds.NODES, node("n1", "Unknown"))
+        world.api.put(kinds.NODES, node("n2"))
+        await world.settle(10)
+        world.api.put(kinds.PODS, ready_pod("p", ip="10.1.0.1", node="n1"))
+        world.api.put(kinds.PODS, ready_pod("q", ip="10.1.0.2", node="n2"))
+        await world.settle(1)
+        found = {p["metadata"]["name"]: p["status"] for p in world.api.all(kinds.PODS)}
+        assert found["p"]["conditions"][0]["status"] == "False"
+        assert found["q"]["conditions"][0]["status"] == "True"
+
+    play(scene, "nodelifecycle")

@@ -16,6 +16,7 @@ from sampan.controllers.deps import Deps
 from sampan.controllers.node_silence import Silence, about
 from sampan.controllers.node_taints import Evict, status_of, taints_for
 from sampan.controllers.node_zones import Zones
+from sampan.controllers.pods import is_ready
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
@@ -73,10 +74,13 @@ class NodeLifecycle:
         self._known: dict[str, Json] = {}
         self._granted: set[str] = set()
         """Nodes that may be emptied now."""
+        self._late: set[str] = set()
+        """Nodes that do not answer and got a pod that says it is ready."""
         self._news = asyncio.Event()
         self._due = asyncio.Event()
         self.nodes.on_change(self._node_changed)
         self.leases.on_change(self._lease_changed)
+        self.pods.on_change(self._pod_changed)
 
     async def synced(self) -> None:
         for informer in (self.nodes, self.leases, self.pods):
@@ -144,9 +148,12 @@ class NodeLifecycle:
         if key not in self._known:
             text = f"Node {key} event: Registered Node {key} in Controller"
             self._recorder.event(about(node), "Normal", "RegisteredNode", text)
-            if status_of(node, "Ready") in ("False", "Unknown"):
-                await self._silence.unready_pods(key)  # nobody may have, while nobody looked
+            if not _answers(node):
+                self._late.add(key)  # nobody may have told, while nobody looked
         self._known[key] = node
+        if key in self._late:
+            await self._silence.unready_pods(key)
+            self._late.discard(key)
         node = await self._set_labels(node)
         await self._set_taints(node)
         if status_of(node, "Ready") == "True":
@@ -156,6 +163,7 @@ class NodeLifecycle:
     def _forget(self, key: str) -> None:
         self._silence.forget(key)
         self._granted.discard(key)
+        self._late.discard(key)
         gone = self._known.pop(key, None)
         if gone is not None:
             text = f"Node {key} event: Removing Node {key} from Controller"
@@ -199,6 +207,16 @@ class NodeLifecycle:
         if new is not None:
             self._silence.lease_seen(new)
 
+    def _pod_changed(self, old: Json | None, new: Json | None) -> None:
+        """A pod that comes to a node that does not answer is not ready, whatever it says."""
+        name = (new or {}).get("spec", {}).get("nodeName")
+        if new is None or not name or (old is not None and old["spec"].get("nodeName") == name):
+            return
+        node = self.nodes.get(Key("", name))
+        if node is not None and not _answers(node) and is_ready(new):
+            self._late.add(name)
+            self.queue.add(name)
+
     def _node_changed(self, old: Json | None, new: Json | None) -> None:
         if new is None:
             self.queue.add((old or {})["metadata"]["name"])
@@ -216,6 +234,11 @@ def cache_ttl(nodes: int) -> int:
         if nodes <= most:
             return ttl
     return 300
+
+
+def _answers(node: Json) -> bool:
+    """A node that has told nothing yet is given time."""
+    return status_of(node, "Ready") not in ("False", "Unknown")
 
 
 def _judgement(node: Json) -> object:
