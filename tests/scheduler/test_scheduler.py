@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from sampan.api import kinds
-from sampan.api.errors import InternalError
+from sampan.api.errors import ApiError, Forbidden, InternalError
 from sampan.client.client import Client
 from sampan.client.transport import Transport
 from sampan.cluster.parts.scheduler import build
@@ -227,3 +227,22 @@ def test_a_cache_that_never_catches_up_does_not_silence_the_refusal() -> None:
         assert text.startswith("FailedScheduling: 0/1 nodes are available: 1 Insufficient cpu.")
 
     play(scene, lambda api: LateNews(api, "nodes", 100))
+
+
+def test_a_binding_that_is_refused_is_told_as_the_schedulers_own_failure() -> None:
+    async def scene(api: FakeApi) -> None:
+        def refuse(request: Request) -> ApiError | None:
+            is_binding = request.path.endswith("/binding")
+            return Forbidden("pods is forbidden: no") if is_binding else None
+
+        api.fail = refuse
+        api.put(kinds.NODES, node("n1"))
+        api.put(kinds.PODS, waiting("p"))
+        await asyncio.sleep(0.5)
+        text = 'running Bind plugin "DefaultBinder": pods is forbidden: no'
+        assert messages(api) == [f"FailedScheduling: {text}"]
+        (found,) = api.all(kinds.PODS)
+        (condition,) = found["status"]["conditions"]
+        assert (condition["reason"], condition["message"]) == ("SchedulerError", text)
+
+    play(scene)

@@ -254,6 +254,7 @@ class Scheduler:
             )
         except (ApiError, Unreachable, NotBound) as error:
             self._take_back(pod, error)
+            await self._tell_not_bound(pod, error)
             return
         finally:
             self._volumes.release(plan)
@@ -282,9 +283,24 @@ class Scheduler:
         else:
             message = f"{message} {plan.message}".rstrip()
             nominated = "" if pod.nominated and plan.final else None
+        patch = status.unschedulable_patch(pod, message, nominated, self._clock.now())
+        await self._tell_failure(pod, message, patch)
+
+    async def _tell_not_bound(self, pod: PodView, error: Exception) -> None:
+        """A node was found, and the binding did not come about: no fault of the nodes."""
+        if isinstance(error, (NotFound, Unreachable)):
+            return  # nobody left to tell it of, or nobody to tell it to
+        step = 'PreBind plugin "VolumeBinding"' if isinstance(error, NotBound) else (
+            'Bind plugin "DefaultBinder"'
+        )  # fmt: skip
+        message = f"running {step}: {error}"
+        now = self._clock.now()
+        patch = status.unschedulable_patch(pod, message, None, now, reason=status.ERROR)
+        await self._tell_failure(pod, message, patch)
+
+    async def _tell_failure(self, pod: PodView, message: str, patch: Json | None) -> None:
         recorder, text = self._recorders[pod.scheduler], status.note(message)
         recorder.event(pod.obj, "Warning", "FailedScheduling", text, action="Scheduling")
-        patch = status.unschedulable_patch(pod, message, nominated, self._clock.now())
         if patch is None:
             return
         try:

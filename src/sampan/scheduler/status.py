@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sampan.api.meta import Json
 from sampan.scheduler.pod import PodView
 
-UNSCHEDULABLE = "Unschedulable"
+UNSCHEDULABLE, ERROR = "Unschedulable", "SchedulerError"
 
 
 NOTE_LIMIT = 1024
@@ -23,14 +23,19 @@ def stamp(now: float) -> str:
 
 
 def unschedulable_patch(
-    pod: PodView, message: str, nominated: str | None, now: float
+    pod: PodView,
+    message: str,
+    nominated: str | None,
+    now: float,
+    *,
+    reason: str = UNSCHEDULABLE,
 ) -> Json | None:
     """A strategic patch of the status; None when it says all this already."""
     known = condition_of(pod, "PodScheduled")
     wanted: Json = {
         "type": "PodScheduled",
         "status": "False",
-        "reason": UNSCHEDULABLE,
+        "reason": reason,
         "message": message,
         "lastProbeTime": None,
         "lastTransitionTime": stamp(now),
