@@ -19,7 +19,7 @@ from typing import Any
 from sampan.api import kinds
 from sampan.api.errors import ApiError, Conflict, NotFound
 from sampan.api.meta import Json, Key, ResourceId, key_of
-from sampan.client.client import Client, PatchKind
+from sampan.client.client import Client
 from sampan.client.transport import Unreachable
 from sampan.loop.events import Recorder
 from sampan.loop.informers import Informers
@@ -33,6 +33,7 @@ from sampan.scheduler.pod import PodView
 from sampan.scheduler.queue import Queue
 from sampan.scheduler.state import ClusterState
 from sampan.scheduler.storage import Storage, VolumePlan, claims_of, plan_for
+from sampan.scheduler.telling import Teller
 from sampan.scheduler.volume_binder import NotBound, VolumeBinder
 from sampan.std import log
 from sampan.std.clock import Clock
@@ -73,7 +74,6 @@ class Scheduler:
     ) -> None:
         settings = settings or Settings()
         self._client = client
-        self._recorders = recorders
         self._clock = clock
         self._profiles = {profile.name: profile for profile in settings.profiles}
         self._chance = settings.chance
@@ -88,6 +88,7 @@ class Scheduler:
         self.state.selector_for = Kin(informers).selector_for
         self._volumes = VolumeBinder(client, self._storage(informers), clock)
         self._freshness = Freshness(client, informers)
+        self._teller = Teller(client, recorders, clock, self.metrics)
         informers.of(kinds.NAMESPACES).on_change(self._on_namespace)
         informers.of(kinds.NODES).on_change(self._on_node)
         informers.of(kinds.PODS).on_change(self._on_pod)
@@ -227,7 +228,7 @@ class Scheduler:
         if isinstance(room, preemption.Plan):
             self.state.nominate(pod, room.node)
         self.queue.failed(pod.key, found.plugins)
-        group.create_task(self._freed(self._explain(pod, found, room)))
+        group.create_task(self._freed(self._teller.refused(pod, found, room)))
 
     def _volume_plan(self, pod: PodView, node: str) -> VolumePlan:
         if not pod.claims:
@@ -254,13 +255,11 @@ class Scheduler:
             )
         except (ApiError, Unreachable, NotBound) as error:
             self._take_back(pod, error)
-            await self._tell_not_bound(pod, error)
+            await self._teller.not_bound(pod, error)
             return
         finally:
             self._volumes.release(plan)
-        text = f"Successfully assigned {pod.key} to {node}"
-        recorder = self._recorders[pod.scheduler]
-        recorder.event(pod.obj, "Normal", "Scheduled", text, action="Binding")
+        self._teller.bound(pod, node)
 
     def _take_back(self, pod: PodView, error: Exception) -> None:
         """The binding failed: the room is free again, and the pod waits, if it is still there."""
@@ -271,74 +270,6 @@ class Scheduler:
         else:
             _LOG.warning("not bound", pod=pod.key, error=error)
         self.queue.failed(pod.key, ())
-
-    async def _explain(
-        self, pod: PodView, failed: Unplaced, plan: preemption.Plan | preemption.NoRoom
-    ) -> None:
-        """The event and the condition, and the end of those who must make room."""
-        message, nominated = failed.message, None
-        if isinstance(plan, preemption.Plan):
-            await self._make_room(pod, plan)
-            nominated = plan.node
-        else:
-            message = f"{message} {plan.message}".rstrip()
-            nominated = "" if pod.nominated and plan.final else None
-        patch = status.unschedulable_patch(pod, message, nominated, self._clock.now())
-        await self._tell_failure(pod, message, patch)
-
-    async def _tell_not_bound(self, pod: PodView, error: Exception) -> None:
-        """A node was found, and the binding did not come about: no fault of the nodes."""
-        if isinstance(error, (NotFound, Unreachable)):
-            return  # nobody left to tell it of, or nobody to tell it to
-        step = 'PreBind plugin "VolumeBinding"' if isinstance(error, NotBound) else (
-            'Bind plugin "DefaultBinder"'
-        )  # fmt: skip
-        message = f"running {step}: {error}"
-        now = self._clock.now()
-        patch = status.unschedulable_patch(pod, message, None, now, reason=status.ERROR)
-        await self._tell_failure(pod, message, patch)
-
-    async def _tell_failure(self, pod: PodView, message: str, patch: Json | None) -> None:
-        recorder, text = self._recorders[pod.scheduler], status.note(message)
-        recorder.event(pod.obj, "Warning", "FailedScheduling", text, action="Scheduling")
-        if patch is None:
-            return
-        try:
-            await self._client.patch(
-                kinds.PODS,
-                pod.key.name,
-                patch,
-                namespace=pod.namespace,
-                kind=PatchKind.STRATEGIC,
-                subresource="status",
-            )
-        except (ApiError, Unreachable) as error:
-            _LOG.debug("status not written", pod=pod.key, error=error)
-
-    async def _make_room(self, pod: PodView, plan: preemption.Plan) -> None:
-        for victim in plan.victims:
-            if victim.terminating:
-                continue
-            try:
-                await self._client.patch(
-                    kinds.PODS,
-                    victim.key.name,
-                    status.disruption_patch(victim, pod.scheduler, self._clock.now()),
-                    namespace=victim.namespace,
-                    kind=PatchKind.STRATEGIC,
-                    subresource="status",
-                )
-                await self._client.delete(
-                    kinds.PODS, victim.key.name, victim.namespace, uid=victim.uid
-                )
-            except (ApiError, Unreachable) as error:
-                _LOG.warning("a victim stays", pod=victim.key, error=error)
-                continue
-            text = f"Preempted by pod {pod.uid} on node {plan.node}"
-            self._recorders[pod.scheduler].event(
-                victim.obj, "Normal", "Preempted", text, action="Preempting", related=pod.obj
-            )
-        self.metrics.victims.observe(len(plan.victims))
 
 
 def _differs(old: Json, new: Json) -> bool:
