@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sampan.api.errors import ApiError, Expired, Gone
@@ -122,37 +122,51 @@ class Informer:
         What changes meanwhile looks different, too: only what differs in the same way after a
         while is wrong. Raises ApiError and Unreachable.
         """
-        seen, _ = await self._listed()
-        doubtful = {key: (self._objects.get(key), seen.get(key)) for key in self._unlike(seen)}
+        doubtful = await self._unlike()
         if not doubtful:
             return 0
         await self.clock.sleep(SETTLE_S)
-        seen, _ = await self._listed()
         lost = 0
-        for key in self._unlike(seen):
-            if key not in doubtful:
+        for key, (held, now) in (await self._unlike()).items():
+            before = doubtful.get(key)
+            if before is None or self._objects.get(key) is not held or held is not before[0]:
                 continue
-            (held, listed), now = doubtful[key], seen.get(key)
-            if self._objects.get(key) is held and _version(listed) == _version(now):
+            if _version(now) == _version(before[1]):
                 self._set(key, now)
                 lost += 1
         return lost
 
-    def _unlike(self, seen: Mapping[Key, Json]) -> list[Key]:
-        """The keys of objects that are not cached as they were listed."""
-        keys = {*seen, *self._objects}
-        return [key for key in keys if _version(self._objects.get(key)) != _version(seen.get(key))]
+    async def _unlike(self) -> dict[Key, tuple[Json | None, Json | None]]:
+        """What is not cached as the server has it: as it is cached, and as it is there."""
+        seen: set[Key] = set()
+        found: dict[Key, tuple[Json | None, Json | None]] = {}
+        async for page in self._pages():
+            for item in page.get("items") or ():
+                key = key_of(item)
+                seen.add(key)
+                held = self._objects.get(key)
+                # Only what differs is kept: a large collection is not held twice.
+                if _version(held) != _version(item):
+                    found[key] = held, self._shaped(item)
+        found |= {key: (held, None) for key, held in self._objects.items() if key not in seen}
+        return found
 
     async def _list(self) -> None:
-        seen, self._revision = await self._listed()
+        seen: dict[Key, Json] = {}
+        revision = ""
+        async for page in self._pages():
+            for item in page.get("items") or ():
+                obj = self._shaped(item)
+                seen[key_of(obj)] = obj
+            revision = page["metadata"]["resourceVersion"]
+        self._revision = revision
         self._listed_at = self.clock.monotonic()
         if self.client.trouble.over():
             _LOG.info("the API server answers again")
         self._replace(seen)
 
-    async def _listed(self) -> tuple[dict[Key, Json], str]:
-        """Everything as it is now, and its revision."""
-        seen: dict[Key, Json] = {}
+    async def _pages(self) -> AsyncIterator[Json]:
+        """The collection as it is now, page by page."""
         resume = ""
         while True:
             page = await self.client.list(
@@ -163,12 +177,10 @@ class Informer:
                 limit=PAGE,
                 resume=resume,
             )
-            for item in page.get("items") or ():
-                obj = self._shaped(item)
-                seen[key_of(obj)] = obj
+            yield page
             resume = page["metadata"].get("continue", "")
             if not resume:
-                return seen, page["metadata"]["resourceVersion"]
+                return
 
     async def _watch_for_ever(self) -> None:
         while True:
