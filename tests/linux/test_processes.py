@@ -132,6 +132,17 @@ async def test_a_killed_container_says_by_what(bench: Bench) -> None:
     await bench.runtime.signal("c", signal.SIGKILL)
 
 
+async def test_a_container_ignores_no_signal_that_its_launcher_ignores(
+    bench: Bench, runtime: Runtime
+) -> None:
+    """A shell cannot trap what was ignored when it began: `trap … HUP` in an entrypoint."""
+    if isinstance(runtime, FakeRuntime):
+        pytest.skip("the fake has no signals of its own")
+    await bench.runtime.start(bench.container("c", "grep", "SigIgn", "/proc/self/status"))
+    await bench.ended("c")
+    assert bench.log("c") == ["stdout F SigIgn:\t0000000000000000"]
+
+
 async def test_an_unknown_command_is_a_start_failure_and_is_recorded(bench: Bench) -> None:
     message = 'exec: "nosuch": executable file not found in $PATH'
     with pytest.raises(StartFailure, match=r'exec: "nosuch"'):

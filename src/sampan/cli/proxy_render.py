@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import NoReturn
 
 from sampan.api.meta import Json
 
@@ -34,13 +35,22 @@ def run(argv: list[str]) -> int:
 
 
 def _line(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, KeyError):
         return f"an object lacks the field {error}"
     return str(error)
 
 
+class _OneLine(argparse.ArgumentParser):
+    """Says what is wrong without the whole usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+
+
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _OneLine(
         prog="sampan proxy render",
         description="Print what the proxy of a node would program; nothing is changed.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

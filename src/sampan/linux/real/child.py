@@ -181,8 +181,12 @@ def _pause(status: socket.socket) -> NoReturn:
 
 
 def _fresh_signals() -> None:
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    """As a first process expects them: what the launcher, or whoever started it in the background,
+    ignores could not even be trapped by a shell in the container.
+    """
+    for number in signal.valid_signals():
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
