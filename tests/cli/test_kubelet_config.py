@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sampan.cli.kubelet import flag_set
-from sampan.cli.kubelet_config import take
+from sampan.cli.kubelet_config import in_force, take
 
 
 def written(folder: Path, **fields: object) -> str:
@@ -63,3 +63,13 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, says:
     with pytest.raises(ValueError, match=says) as raised:
         take(flag_set().parse([]), str(path))
     assert "\n" not in str(raised.value)
+
+
+def test_what_is_in_force_is_told_as_a_configuration() -> None:
+    given = flag_set().parse(["--cluster-dns=10.96.0.10", "--sync-frequency=90s", "--max-pods=5"])
+    told = in_force(given)
+    assert (told["kind"], told["maxPods"], told["syncFrequency"]) == (
+        "KubeletConfiguration", 5, "90s",
+    )  # fmt: skip
+    assert told["clusterDNS"] == ["10.96.0.10"]
+    assert told["authentication"]["anonymous"] == {"enabled": False}

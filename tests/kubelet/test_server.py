@@ -16,7 +16,7 @@ import pytest
 from sampan.api.meta import Json
 from sampan.client.client import Client
 from sampan.kubelet.server import spdy
-from sampan.kubelet.server.auth import Gate, subresource_of
+from sampan.kubelet.server.auth import Gate, subresources_of
 from sampan.kubelet.server.server import KubeletServer
 from sampan.kubelet.settings import Server
 from sampan.linux.fake.cgroups import FakeCgroups
@@ -475,7 +475,8 @@ class Reviews:
             status: Json = {"authenticated": good, "user": {"username": "u", "groups": ["g"]}}
         else:
             wanted = body["spec"]["resourceAttributes"]
-            status = {"allowed": wanted["subresource"] == "stats" and body["spec"]["user"] == "u"}
+            may = wanted["subresource"] in ("stats", "configz")
+            status = {"allowed": may and body["spec"]["user"] == "u"}
         return Response(201, {}, json.dumps({"status": status}).encode())
 
     async def close(self) -> None: ...
@@ -494,4 +495,8 @@ async def test_strangers_are_kept_out_and_others_asked_about() -> None:
     assert await status("/pods", "bad") == 401
     assert await status("/stats/summary", "good") == 200
     assert await status("/exec/a/b/c", "good") == 403
-    assert subresource_of("/metrics/cadvisor") == "metrics"
+    assert await status("/configz", "good") == 200, "without nodes/proxy"
+    assert await status("/pods", "good") == 403
+    assert subresources_of("/metrics/cadvisor") == ("metrics",)
+    assert subresources_of("/pods") == ("pods", "proxy")
+    assert subresources_of("/podsandmore") == ("proxy",)

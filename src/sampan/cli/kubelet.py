@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampan.cli.alone import begin, connection, failed, serve
-from sampan.cli.flagset import FlagSet, Given
-from sampan.cli.kubelet_config import take
+from sampan.cli.flagset import FlagSet, Given, shown
+from sampan.cli.kubelet_config import in_force, take
 from sampan.cli.kubelet_flags import IGNORED, OWN_LABELS, TABLE
 
 if TYPE_CHECKING:
@@ -167,6 +167,8 @@ def _server(given: Given, way: Connection) -> Server:
         always_allow=given["authorization-mode"] == "AlwaysAllow",
         health_address=given["healthz-bind-address"],
         health_port=given["healthz-port"],
+        flags={name: shown(value) for name, value in given.values.items()},
+        config=in_force(given),
     )
 
 

@@ -65,6 +65,21 @@ def take(given: Given, path: str) -> str:
     return ", ".join(in_vain)
 
 
+def in_force(given: Given) -> Json:
+    """The flags as a KubeletConfiguration, for /configz."""
+    whole: Json = {"kind": KIND, "apiVersion": f"{GROUP}/v1beta1"}
+    for name, flag in FLAGS.items():
+        *parents, last = name.split(".")
+        place = whole
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        value = given[flag]
+        if isinstance(value, float):
+            value = f"{value:g}s"
+        place[last] = list(value) if isinstance(value, tuple) else value
+    return whole
+
+
 def _kinds() -> dict[str, str]:
     rows = (line.split("|") for line in TABLE.splitlines() if "|" in line)
     return {row[0].strip(): row[1].strip() for row in rows}

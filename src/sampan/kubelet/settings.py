@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 VERSION = "v1.36.2"
 """The Kubernetes version that the node reports: the API level that Sampan speaks."""
@@ -72,6 +73,10 @@ class Server:
     health_address: str = "127.0.0.1"
     health_port: int = 0
     """A second port, plain, that answers /healthz; 0 = none."""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """All flags as text, for /flagz."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """What is in force as a KubeletConfiguration, for /configz."""
     always_allow: bool = False
     """Whoever is let in may do everything: upstream's --authorization-mode AlwaysAllow."""
 

@@ -35,7 +35,7 @@ class Gate:
             return 401, "Unauthorized"
         if self.wanted.always_allow or MASTERS in user.groups or await self._may(user, request):
             return None
-        subresource = subresource_of(request.path)
+        subresource = subresources_of(request.path)[-1]
         verb = VERBS.get(request.method, "get")
         text = f"user={user.name}, verb={verb}, resource=nodes, subresource={subresource}"
         return 403, f"Forbidden ({text})"
@@ -55,15 +55,27 @@ class Gate:
             "verb": VERBS.get(request.method, "get"),
             "version": "v1",
             "resource": "nodes",
-            "subresource": subresource_of(request.path),
             "name": self.node,
         }
-        return await self._delegation.may(user, resource=attributes)
+        for subresource in subresources_of(request.path):
+            asked = {**attributes, "subresource": subresource}
+            if await self._delegation.may(user, resource=asked):
+                return True
+        return False
 
 
-def subresource_of(path: str) -> str:
-    """The RBAC subresource of `nodes` that a path stands for."""
-    for prefix, name in (("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log")):
+ALONE = (("/stats", "stats"), ("/metrics", "metrics"), ("/logs", "log"))
+FINE = (
+    ("/pods", "pods"), ("/runningpods", "pods"), ("/healthz", "healthz"), ("/configz", "configz"),
+    ("/statusz", "statusz"), ("/flagz", "flagz"),
+)  # fmt: skip
+
+
+def subresources_of(path: str) -> tuple[str, ...]:
+    """The RBAC subresources of `nodes` that a path stands for, each of which is enough: the fine
+    ones, and `proxy`, which opens everything else.
+    """
+    for prefix, name in (*ALONE, *FINE):
         if path == prefix or path.startswith(prefix + "/"):
-            return name
-    return "proxy"
+            return (name,) if (prefix, name) in ALONE else (name, "proxy")
+    return ("proxy",)

@@ -24,8 +24,10 @@ from sampan.kubelet.server import channels, portforward, spdycommand, statistics
 from sampan.kubelet.server.auth import Gate
 from sampan.kubelet.server.sessions import attach_session, exec_session
 from sampan.kubelet.server.wire import Wants, Wire
+from sampan.kubelet.settings import VERSION
 from sampan.linux.base.cgroups import Cgroups
 from sampan.linux.base.processes import ContainerState
+from sampan.std.about import About
 from sampan.std.http import Request, Response, Stream
 from sampan.std.metrics import CONTENT_TYPE
 
@@ -46,12 +48,16 @@ class KubeletServer:
 
     def __init__(self, kubelet: Kubelet, gate: Gate, cgroups: Cgroups) -> None:
         self.kubelet, self.gate, self.cgroups = kubelet, gate, cgroups
+        self.started = kubelet.kit.clock.now()
         self.routes: dict[str, Callable[[Request, list[str]], Awaitable[Response]]] = {
             "containerLogs": self._logs,
             "exec": self._exec,
             "attach": self._attach,
             "portForward": self._port_forward,
             "pods": self._pods,
+            "configz": self._configz,
+            "statusz": self._statusz,
+            "flagz": self._flagz,
             "healthz": self._healthz,
             "stats": self._stats,
             "metrics": self._metrics,
@@ -69,6 +75,23 @@ class KubeletServer:
             return await route(request, rest)
         except Refusal as refusal:
             return text(refusal.status, str(refusal))
+
+    # -- what this process is
+
+    async def _configz(self, request: Request, parts: list[str]) -> Response:
+        shown = {"kubeletconfig": dict(self.gate.wanted.config)}
+        return Response(200, {"content-type": "application/json"}, orjson.dumps(shown))
+
+    async def _statusz(self, request: Request, parts: list[str]) -> Response:
+        return self._about().statusz(request)
+
+    async def _flagz(self, request: Request, parts: list[str]) -> Response:
+        return self._about().flagz(request)
+
+    def _about(self) -> About:
+        paths = tuple(f"/{name}" for name in self.routes)
+        flags, version = self.gate.wanted.flags, VERSION.removeprefix("v")
+        return About("kubelet", version, self.started, flags, paths)
 
     # -- logs
 
