@@ -135,3 +135,18 @@ def test_a_pause_can_have_a_limit() -> None:
         assert queue.failures("a") == 20
 
     run_jumping(main())
+
+
+def test_how_long_an_item_waited_is_told() -> None:
+    async def main() -> None:
+        waited: list[float] = []
+        clock = JumpingClock()
+        queue: Queue[str] = Queue(clock)
+        queue.on_wait = waited.append
+        queue.add("a")
+        await clock.sleep(3)
+        queue.add("a")  # already there: it waits since the first time
+        assert await queue.get() == "a"
+        assert waited == [3]
+
+    run_jumping(main())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from sampan.std.backoff import Backoff
@@ -37,6 +37,9 @@ class Queue(Generic[Item]):
         self.adds = 0
         self.retries = 0
         """For metrics."""
+        self.on_wait: Callable[[float], None] | None = None
+        """Told how long each item waited, for a metrics page."""
+        self._since: dict[Item, float] = {}
 
     def __len__(self) -> int:
         """How many items are ready and not yet in work."""
@@ -48,6 +51,8 @@ class Queue(Generic[Item]):
             return
         self._dirty.add(item)
         self.adds += 1
+        if self.on_wait is not None:
+            self._since[item] = self._clock.monotonic()
         if item not in self._in_work:
             self._waiting.append(item)
             self._wake()
@@ -82,6 +87,8 @@ class Queue(Generic[Item]):
         item = self._waiting.popleft()
         self._dirty.discard(item)
         self._in_work.add(item)
+        if self.on_wait is not None and item in self._since:
+            self.on_wait(self._clock.monotonic() - self._since.pop(item))
         return item
 
     def done(self, item: Item) -> None:

@@ -74,6 +74,10 @@ class Controller(Generic[Item]):
             "workqueue_work_duration_seconds", "How long one item took.", ("name",)
         )
         self._took = took.labels(name)
+        waited = registry.known_histogram(
+            "workqueue_queue_duration_seconds", "How long one item waited.", ("name",)
+        )
+        queue.on_wait = waited.labels(name).observe
 
     @property
     def name(self) -> str:
