@@ -174,14 +174,23 @@ def test_without_root_with_one_capability_and_nothing_to_write_to(tmp_path: Path
 def test_other_signals_end_it_at_once(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "Corefile").write_text(".:53 {\n whoami\n}\n")
     words = [sys.executable, "-m", "sampan", "dns", "-conf", str(tmp_path / "Corefile")]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("Sampan-"):
-            break
-    process.send_signal(number)
-    assert process.wait(10) == (0 if number == signal.SIGINT else 3)
-    process.stdout.close()
+    with ended(subprocess.Popen(words, stdout=subprocess.PIPE, text=True)) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("Sampan-"):
+                break
+        process.send_signal(number)
+        assert process.wait(10) == (0 if number == signal.SIGINT else 3)
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Whatever the test finds, the process does not outlive it."""
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.kernel
@@ -190,11 +199,6 @@ def test_a_corefile_from_the_standard_input_a_pid_file_and_a_port(tmp_path: Path
     pid_file = tmp_path / "pid"
     words = [sys.executable, "-m", "sampan", "dns", "-conf", "stdin", "-pidfile", str(pid_file),
              "-dns.port=1053", "-quiet"]  # fmt: skip
-    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(". {\n hosts /dev/null {\n 192.0.2.1 a.example.org\n }\n}\n")
-    process.stdin.close()
 
     def answered() -> bool:
         try:
@@ -202,15 +206,21 @@ def test_a_corefile_from_the_standard_input_a_pid_file_and_a_port(tmp_path: Path
         except OSError:
             return False
 
-    until(answered)
-    assert int(pid_file.read_text()) == process.pid
-    process.send_signal(signal.SIGUSR1)
-    time.sleep(0.5)
-    assert answers(ask(1053)) == ["a.example.org. 3600 IN A 192.0.2.1"]
-    process.terminate()
-    assert process.wait(10) == 0
-    assert "Sampan-" not in process.stdout.read()
-    process.stdout.close()
+    pipe = subprocess.PIPE
+    with ended(subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True)) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(". {\n hosts /dev/null {\n 192.0.2.1 a.example.org\n }\n}\n")
+        process.stdin.close()
+        until(answered)
+        assert int(pid_file.read_text()) == process.pid
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout.readline() == "[INFO] Reloading\n"
+        assert process.stdout.readline() == "[INFO] Reloading complete\n"
+        assert answers(ask(1053)) == ["a.example.org. 3600 IN A 192.0.2.1"]
+        process.terminate()
+        assert process.wait(10) == 0
+        assert "Sampan-" not in process.stdout.read()
 
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "dns.yaml"
