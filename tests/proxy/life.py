@@ -283,11 +283,11 @@ def sh(command: str) -> str:
 
 
 def movers() -> list[int]:
-    """Moving processes in the node's namespace."""
+    """Moving processes of proxies' own, which may outlive them, in the node's namespace."""
     found = []
     for pid in sh(f"ip netns pids {NODE}").split():
         with contextlib.suppress(OSError):
-            if b"userspace.mover" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"userspace.mover\0lasting" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(int(pid))
     return found
 

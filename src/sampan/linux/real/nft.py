@@ -34,7 +34,7 @@ ATTRIBUTE_LIMIT = 60_000
 STATELESS, TERSE = 1 << 2, 1 << 11
 
 
-DUMPS = 20
+DUMPS = 5
 """So often a set is read anew when somebody wrote in the middle of it."""
 
 
@@ -75,18 +75,26 @@ class RealNft:
 
     def elements(self, ref: SetRef) -> dict[bytes, Element]:
         body = _header(ref.family) + _text(1, ref.table) + _text(2, ref.name)
+        seen: dict[bytes, Element] = {}
         with self._lock:
             for _ in range(DUMPS):
-                self._sequence += 1
-                kind = (SUBSYSTEM << 8) | GETSETELEM
+                found: dict[bytes, Element] = {}
                 try:
-                    self._socket.send(_message(kind, REQUEST | DUMP, body, self._sequence))
-                    return {element.key: element for element in self._dumped()}
+                    self._ask_for(body)
+                    for element in self._dumped():
+                        found[element.key] = element
+                    return found
                 except Interrupted:
-                    continue
+                    # Where somebody writes all the time, what was seen in any of the dumps counts.
+                    seen.update(found)
                 except OSError as error:
                     raise NftError(f"{ref.name} cannot be read: {error.strerror}") from error
-        raise NftError(f"{ref.name} changes faster than it can be read")
+        return seen
+
+    def _ask_for(self, body: bytes) -> None:
+        self._sequence += 1
+        kind = (SUBSYSTEM << 8) | GETSETELEM
+        self._socket.send(_message(kind, REQUEST | DUMP, body, self._sequence))
 
     def watch(self, tables: Sequence[tuple[str, str]]) -> RealWatch:
         ports = (self._socket.getsockname()[0], self._script.port)
@@ -128,14 +136,17 @@ class RealNft:
             raise NftError(os.strerror(failure) if failure else "no acknowledgement")
 
     def _dumped(self) -> Iterator[Element]:
-        """Raises Interrupted at the end if somebody wrote meanwhile: then something may lack."""
+        """Raises Interrupted at the end if somebody wrote meanwhile: then something may lack. The
+        kernel flags that not for every kind of set, but each part names its generation.
+        """
         torn = False
+        generations: set[bytes] = set()
         while True:
             data = self._socket.recv(1 << 17)
             torn = torn or _torn(data)
             for kind, payload in _messages(data):
                 if kind == 3:
-                    if torn:
+                    if torn or len(generations) > 1:
                         raise Interrupted
                     return
                 if kind == 2:
@@ -143,6 +154,7 @@ class RealNft:
                     if code:
                         raise NftError(os.strerror(code))
                     return
+                generations.add(payload[2:4])
                 yield from _listed(payload[4:])
 
 
