@@ -13,9 +13,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 REPO = Path(__file__).parents[2]
 MODULES = Path("/usr/lib/uml/modules")
 REMEDY = "apt install user-mode-linux ipvsadm ipset iptables kmod"
+TOO_WIDE = "this processor has more registers than User-Mode Linux can hold"
 MODPROBE = """
 ipv6 ip_vs ip_vs_rr ip_vs_wrr ip_vs_lc ip_vs_wlc ip_vs_sh ip_vs_dh ip_vs_sed ip_vs_nq ip_vs_lblc
 ip_vs_lblcr ip_vs_mh dummy veth bridge ip_tables iptable_nat iptable_filter ip6_tables ip6table_nat
@@ -92,3 +95,17 @@ def boot(folder: Path, command: Sequence[str], timeout_s: float = 240) -> str:
 def said(console: str) -> list[str]:
     """The lines that were meant for the test."""
     return [line[5:].strip() for line in console.splitlines() if line.startswith("uml: ")]
+
+
+def told(folder: Path, *command: str) -> list[str]:
+    """What a module says to the test; skips it, with the reason, where nothing boots."""
+    if missing():
+        pytest.skip(f"{missing()} is missing; {REMEDY}")
+    console = boot(folder, command)
+    if "put_fp_registers" in console:
+        pytest.skip(TOO_WIDE)
+    lines = said(console)
+    if "started" not in lines:
+        pytest.skip(f"User-Mode Linux does not boot here: {console.strip()[-200:]}")
+    assert "over" in lines, console[-2000:]
+    return lines

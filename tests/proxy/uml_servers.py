@@ -1,6 +1,6 @@
 """Virtual servers on a real ip_vs: schedulers, persistence, drains, sets, a constant number of
 rules; and SCTP. Runs as the only program of a User-Mode Linux, and prints
-a line for each thing tried. Started by test_uml_ipvs.py.
+a line for each thing tried. Started by test_uml_servers.py.
 """
 
 from __future__ import annotations
