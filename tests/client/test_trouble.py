@@ -22,6 +22,13 @@ def test_the_same_trouble_is_told_once_and_again_when_it_lasts() -> None:
     assert trouble.news(error, REPEAT_S)
 
 
+def test_what_was_told_long_ago_is_forgotten() -> None:
+    trouble = Trouble()
+    for number in range(1000):
+        assert trouble.news(Forbidden(f"pod {number} is forbidden"), number)
+    assert len(trouble._told) <= REPEAT_S
+
+
 def test_the_end_of_it_is_news_too() -> None:
     trouble = Trouble()
     assert not trouble.over(), "there was none"

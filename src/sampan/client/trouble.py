@@ -26,6 +26,8 @@ class Trouble:
         text = told(error)
         if now - self._told.get(text, float("-inf")) < REPEAT_S:
             return False
+        # Refusals name objects: what was told long ago must not pile up.
+        self._told = {old: at for old, at in self._told.items() if now - at < REPEAT_S}
         self._told[text] = now
         return True
 

@@ -95,6 +95,7 @@ class Pages:
     """What /configz shows, by API group."""
     checks: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     """By name, beside ping: empty when all is well, else what is wrong."""
+    started: float = field(default_factory=time.time)
 
     async def open(self) -> list[Server]:
         """Listen where the flags say. Raises BadPort, BadKubeconfig."""
@@ -162,7 +163,7 @@ class Pages:
             return Response(200, {"content-type": "application/json"}, shown)
         if path in ("/statusz", "/flagz"):
             about = About(
-                self.component, VERSION, _STARTED, self.serving.flags, (*GUARDED, *HEALTH)
+                self.component, VERSION, self.started, self.serving.flags, (*GUARDED, *HEALTH)
             )
             return about.statusz(request) if path == "/statusz" else about.flagz(request)
         return _plain(404, "404 page not found\n")
@@ -184,9 +185,6 @@ class Pages:
         if "verbose" in query:
             return _plain(200, "\n".join([*lines, f"{start[1:]} check passed", ""]))
         return _plain(200, "ok")
-
-
-_STARTED = time.time()
 
 
 def guarded(page: Handler, delegation: Delegation, open_paths: Sequence[str]) -> Handler:
