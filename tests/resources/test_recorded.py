@@ -29,6 +29,7 @@ ADMITTED = ("tolerations", "serviceAccount", "serviceAccountName", "priority", "
 OTHER = {
     "svc-taken", "pod-immutable",  # pools that are taken; differences worded our way
     "limits-quota", "conflicts",  # admission; names that the registry makes
+    "metadata-rules", "warnings", "bad-jobs", "bad-devices",  # the registry, admission, patches
 }  # fmt: skip
 
 

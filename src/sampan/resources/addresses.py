@@ -41,6 +41,9 @@ def parse_network(text: str) -> IpNetwork | None:
         return None
 
 
+_LEADING = "must not have leading 0s in IP or prefix length"
+
+
 def ip(path: str, value: str, known: Container[str] = ()) -> Errors:
     """`known` are the values that the old object had: those are only read leniently."""
     parsed = parse_ip(value)
@@ -68,11 +71,11 @@ def _cidr_faults(value: str, network: IpNetwork) -> list[str]:
     """The first fault only: the ones behind it make no sense then."""
     address, _, length = value.partition("/")
     if _without_zeros(address) != address:
-        return ["must not have leading 0s in IP"]
+        return [_LEADING]
     if str(int(length)) != length:
-        return ["must not have leading 0s in prefix length"]
+        return [_LEADING]
     if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped:
-        return [_MAPPED]
+        return ["must not have an IPv4-mapped IPv6 address"]
     if ipaddress.ip_address(address) != network.network_address:
         return ["must not have bits set beyond the prefix length"]
     return []

@@ -157,10 +157,10 @@ def _validation(path: str, validation: Json, known: Known) -> Errors:
         faults = expressions.string(written, known)
         errors += rules.each(f"{path}.messageExpression", written, faults)
     if message and not message.strip():
-        says = "message must be non-empty if specified"
+        says = "must be non-empty if specified"
         errors += rules.invalid(f"{path}.message", message, says)
     elif "\n" in message.strip():
-        says = "message must not contain line breaks"
+        says = "must not contain line breaks"
         errors += rules.invalid(f"{path}.message", message, says)
     elif "\n" in text.strip() and not message.strip():
         detail = "message must be specified if expression contains line breaks"

@@ -55,7 +55,6 @@ def _hook(path: str, hook: Json) -> Errors:
     for field, allowed in (
         ("failurePolicy", matching.FAILURE_POLICIES),
         ("matchPolicy", matching.MATCH_POLICIES),
-        ("reinvocationPolicy", _REINVOCATION),
     ):
         errors += rules.choice(f"{path}.{field}", hook.get(field), allowed, needed=False)
     effects = hook.get("sideEffects")
@@ -70,6 +69,8 @@ def _hook(path: str, hook: Json) -> Errors:
         errors += rules.invalid(f"{path}.timeoutSeconds", seconds, says)
     for field in ("namespaceSelector", "objectSelector"):
         errors += rules.label_selector(f"{path}.{field}", hook.get(field))
+    again = hook.get("reinvocationPolicy")
+    errors += rules.choice(f"{path}.reinvocationPolicy", again, _REINVOCATION, needed=False)
     errors += _client(f"{path}.clientConfig", hook.get("clientConfig") or {})
     listed = hook.get("admissionReviewVersions") or ()
     errors += _versions(f"{path}.admissionReviewVersions", listed)

@@ -138,7 +138,7 @@ def _strategy(strategy: Json) -> Errors:
     if not kind:
         return rules.required(path)
     if kind == "OnDelete" and rolling is not None:
-        value = {"Partition": rolling.get("partition", 0)}
+        value = {"Partition": rolling.get("partition", 0), "MaxUnavailable": None}
         says = "only allowed for updateStrategy 'RollingUpdate'"
         return rules.invalid(f"{path}.rollingUpdate", value, says)
     if kind == "RollingUpdate":

@@ -31,11 +31,11 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if subresource == "status":
         return []
     name = new["metadata"].get("name", "")
-    errors: Errors = []
+    errors = _spec(new["spec"], old["spec"] if old else None)
     if old is None and len(name) > NAME_LIMIT:
         says = f"must be no more than {NAME_LIMIT} characters"
         errors += rules.invalid("metadata.name", name, says)
-    return errors + _spec(new["spec"], old["spec"] if old else None)
+    return errors
 
 
 def _spec(spec: Json, old: Json | None) -> Errors:

@@ -125,7 +125,10 @@ def _selector_is_own(new: Json) -> Errors:
         elif of_pods[label] != value:
             errors += rules.invalid(path, rules.ordered(of_pods), f"must be '{value}'")
     if not rules.label_selector("", wanted) and not labels.matches(wanted, expected):
-        errors += rules.invalid("spec.selector", wanted, "`selector` not auto-generated")
+        shown = dict(wanted)
+        if wanted.get("matchLabels"):
+            shown["matchLabels"] = rules.ordered(wanted["matchLabels"])
+        errors += rules.invalid("spec.selector", shown, "`selector` not auto-generated")
     return errors
 
 

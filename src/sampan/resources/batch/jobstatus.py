@@ -130,7 +130,7 @@ def _indexes(spec: Json, now: Json, changed: set[str]) -> Errors:
         says = "cannot set non-null failedIndexes when backoffLimitPerIndex is null"
         errors += rules.invalid("status.failedIndexes", failed, says)
     if changed & {"failedIndexes", "completedIndexes"} and total is not None and failed:
-        both = set(_each_index(done)) & set(_each_index(failed))
+        both = set(_each_index(done, total)) & set(_each_index(failed, total))
         if both:
             says = f"failedIndexes and completedIndexes overlap at index: {min(both)}"
             errors += rules.invalid("status.failedIndexes", failed, says)
@@ -145,10 +145,12 @@ def _format(field: str, text: str, total: int) -> Errors:
     return []
 
 
-def _each_index(text: str) -> Iterator[int]:
+def _each_index(text: str, total: int) -> Iterator[int]:
+    """Without intervals that are none; of those, others tell."""
     for interval in text.split(","):
         first, _, last = interval.partition("-")
-        if first.isdigit() and (last or first).isdigit():
+        good = first.isdigit() and (last or first).isdigit()
+        if good and int(last or first) < total:
             yield from range(int(first), int(last or first) + 1)
 
 

@@ -15,7 +15,7 @@ from sampan.resources.core.difference import difference
 from sampan.resources.core.persistentvolumeclaim import modes_text, storage_class
 from sampan.resources.core.pod.scheduling import node_selector
 from sampan.resources.core.pod.volumes import SECOND
-from sampan.resources.core.pod.warnings import OLD_LABELS, OLD_VOLUMES
+from sampan.resources.core.pod.warnings import OLD_LABELS, OLD_VOLUMES, old_label
 from sampan.resources.file_paths import no_backsteps
 from sampan.resources.rules import (
     METADATA,
@@ -83,6 +83,12 @@ def warnings(new: Json, old: Json | None) -> list[str]:
             "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. "
             "Instead, the recommended approach is to use dynamic provisioning."
         )
+    needed = (spec.get("nodeAffinity") or {}).get("required") or {}
+    for at, term in enumerate(needed.get("nodeSelectorTerms") or ()):
+        for nth, each_one in enumerate(term.get("matchExpressions") or ()):
+            if says := old_label(key := each_one.get("key") or ""):
+                path = f"spec.nodeAffinity.required.nodeSelectorTerms[{at}].matchExpressions[{nth}]"
+                found.append(f"{path}.key: {key} is {says}")
     for kind in OLD_SOURCES:
         if kind in spec:
             shown = "storageOS" if kind == "storageos" else kind

@@ -14,6 +14,8 @@ def name_rule(name: str, prefix: bool) -> list[str]:
     parsed = addresses.parse_ip(name)
     if parsed is None:
         return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+    if wrong := addresses.ip("", name):
+        return [wrong[0].detail]
     if str(parsed) != name:
         return [f'must be in canonical form ("{parsed}")']
     return []

@@ -129,7 +129,14 @@ def _attribute(path: str, value: Json) -> Errors:
     given = [name for name in ("bool", "int", "string", "version") if value.get(name) is not None]
     if len(given) == 1:
         return errors
-    return errors + rules.invalid(path, value if given else "", _ONE_VALUE)
+    return errors + rules.invalid(path, _shown(value) if given else "", _ONE_VALUE)
+
+
+def _shown(value: Json) -> Json:
+    """With all the fields of upstream's own form."""
+    fields = ("int", "bool", "string", "version")
+    one = {f"{field.title()}Value": value.get(field) for field in fields}
+    return one | {f"{field.title()}Values": value.get(f"{field}s") for field in fields}
 
 
 def _own_capacity(path: str, value: Json) -> Errors:

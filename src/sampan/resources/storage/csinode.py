@@ -32,6 +32,8 @@ def _driver(path: str, driver: Json) -> Errors:
     if len(node) > NODE_ID_LIMIT:
         says = f"must be {NODE_ID_LIMIT} characters or less"
         errors += rules.invalid(f"{path}.nodeID", node, says)
+    count = (driver.get("allocatable") or {}).get("count")
+    errors += rules.nonnegative(f"{path}.allocatable.count", count)
     keys = driver.get("topologyKeys") or ()
     for at, key in enumerate(keys):
         if not key:
@@ -39,8 +41,7 @@ def _driver(path: str, driver: Json) -> Errors:
         if key in keys[:at]:
             errors += rules.duplicate(path, key)
         errors += rules.each(path, key, names.qualified_name(key))
-    count = (driver.get("allocatable") or {}).get("count")
-    return errors + rules.nonnegative(f"{path}.allocatable.count", count)
+    return errors
 
 
 def _unchanged(drivers: list[Json] | tuple[()], before: list[Json] | tuple[()]) -> Errors:

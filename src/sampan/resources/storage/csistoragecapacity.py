@@ -13,10 +13,9 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     storage = new.get("storageClassName", "")
     errors = rules.label_selector("nodeTopology", new.get("nodeTopology"))
     errors += rules.each("storageClassName", storage, names.dns1123_subdomain(storage))
-    for field in ("capacity", "maximumVolumeSize"):
-        amount = new.get(field)
-        if amount is not None and quantity.parse_json(amount) < quantity.parse("0"):
-            errors += rules.invalid(field, amount, "must be greater than or equal to 0")
+    amount = new.get("capacity")
+    if amount is not None and quantity.parse_json(amount) < quantity.parse("0"):
+        errors += rules.invalid("capacity", amount, "must be greater than or equal to 0")
     if old is not None:
         errors.append(rules.METADATA)
         for field in ("nodeTopology", "storageClassName"):

@@ -36,7 +36,6 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
 def _spec(spec: Json) -> Errors:
     node, source = spec.get("nodeName", ""), spec.get("source") or {}
     errors = driver_name("spec.attacher", spec.get("attacher", ""))
-    errors += rules.each("spec.nodeName", node, names.dns1123_subdomain(node))
     name, inline = source.get("persistentVolumeName"), source.get("inlineVolumeSpec")
     if name is None and inline is None:
         detail = "must specify exactly one of inlineVolumeSpec and persistentVolumeName"
@@ -50,7 +49,7 @@ def _spec(spec: Json) -> Errors:
     if name is not None:
         path = "spec.source.persistentVolumeName"
         errors += rules.each(path, name, names.dns1123_subdomain(name))
-    return errors
+    return errors + rules.each("spec.nodeName", node, names.dns1123_subdomain(node))
 
 
 def _volume(obj: Json) -> str:
