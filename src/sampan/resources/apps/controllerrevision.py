@@ -10,8 +10,11 @@ from sampan.resources.rules import Errors
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
-    errors = [] if new.get("data") is not None else rules.required("data", "data is mandatory")
-    errors += rules.nonnegative("revision", new.get("revision"))
+    errors = rules.nonnegative("revision", new.get("revision"))
+    if new.get("data") is None:
+        errors += rules.required("data", "data is mandatory")
+    elif not isinstance(new["data"], dict):
+        errors += rules.required("data", "data must be a valid JSON object")
     if old is None:
         return errors
     # Upstream blames `data` for a changed revision too.

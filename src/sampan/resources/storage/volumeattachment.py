@@ -29,7 +29,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if subresource == "status":
         return errors
     spec = new.get("spec") or {}
-    errors = _spec(spec) + errors
+    errors = _spec(spec) + errors + _volume_name(spec)
     return errors if old is None else errors + rules.immutable("spec", spec, old.get("spec") or {})
 
 
@@ -46,10 +46,14 @@ def _spec(spec: Json) -> Errors:
     if name == "":
         detail = "must specify non empty persistentVolumeName"
         errors += rules.required("spec.source.persistentVolumeName", detail)
-    if name is not None:
-        path = "spec.source.persistentVolumeName"
-        errors += rules.each(path, name, names.dns1123_subdomain(name))
     return errors + rules.each("spec.nodeName", node, names.dns1123_subdomain(node))
+
+
+def _volume_name(spec: Json) -> Errors:
+    name, path = (spec.get("source") or {}).get("persistentVolumeName"), "spec.source"
+    if name is None:
+        return []
+    return rules.each(f"{path}.persistentVolumeName", name, names.dns1123_subdomain(name))
 
 
 def _volume(obj: Json) -> str:
