@@ -54,6 +54,15 @@ def test_intervals_are_read_one_by_one() -> None:
     assert list(_listed(listing(value))) == ranges
 
 
+def test_verdicts_are_no_values() -> None:
+    value = bytearray(_element(Element(b"\1\2\3\4", b"\5\6\7\7"), True))
+    assert _alike(bytes(value)) is not None
+    inner = len(value) - 6
+    assert struct.unpack_from("=H", value, inner)[0] & 0x3FFF == 1
+    struct.pack_into("=H", value, inner, 0x8002)
+    assert _alike(bytes(value)) is None
+
+
 def test_nothing_is_nothing() -> None:
     assert _alike(b"") is None
     assert list(_listed(listing(b""))) == []

@@ -431,8 +431,9 @@ def _shape(value: bytes) -> str:
     form = f"=12s{key}s{-key % 4}x"
     size = struct.calcsize(form)
     if size + 8 <= stride <= len(value):
-        kind, data = struct.unpack_from("=2xHH", value, size)
-        if kind & 0x3FFF == DATA:
+        kind, data, inner = struct.unpack_from("=2xHHH", value, size)
+        if kind & 0x3FFF == DATA and inner & 0x3FFF == 1:
+            # A value; a verdict is another attribute.
             form += f"8s{data - 4}s{-data % 4}x"
     return form if struct.calcsize(form) == stride else ""
 
