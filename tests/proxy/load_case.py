@@ -6,6 +6,7 @@ are translated. For the kernel tests.
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 
 from sampan.cluster.parts.proxy_kernel import real_kernel
@@ -26,9 +27,15 @@ async def main() -> None:
             backends[mode].configure(plan.settings)
             await backends[mode].resync(plan.model)
             loaded = mode
+            _forget_flows()
             _say("ok")
         except Exception as error:  # noqa: BLE001 - told to the test, which fails with it
             _say(f"{type(error).__name__}: {error}")
+
+
+def _forget_flows() -> None:
+    """A story begins without what connection tracking remembers of the last one."""
+    subprocess.run(["conntrack", "-F"], check=True, capture_output=True)
 
 
 def _say(word: str) -> None:
