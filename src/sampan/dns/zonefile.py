@@ -67,7 +67,9 @@ def _records(content: str, state: _State) -> Iterator[Record]:
                 state = _directed(first, words, state)
             continue
         found = _record(words, state, last_ttl)
-        state, last_ttl = replace(state, owner=found.name), found.ttl
+        state = replace(state, owner=found.name)
+        if found.ttl or last_ttl is not None:
+            last_ttl = found.ttl
         yield found
 
 
@@ -131,13 +133,13 @@ def _record(words: Sequence[Word], state: _State, last_ttl: int | None) -> Recor
     owner = state.owner
     if rest[0].starts_line:
         owner = _checked(absolute(rest.pop(0).text, state.origin), words[0], state)
-    ttl, cls, kind = None, codes.IN, None
+    ttl, cls, kind, classed = None, codes.IN, None, False
     while rest and kind is None:
         word = rest.pop(0)
         if ttl is None and word.text[:1].isdigit():
             ttl = _ttl(word, state)
         elif word.text.upper() in codes.CLASSES and word.text.upper() != "ANY":
-            cls = codes.CLASSES[word.text.upper()]
+            cls, classed = codes.CLASSES[word.text.upper()], True
         else:
             kind = codes.type_number(word.text)
             if kind is None:
@@ -145,9 +147,13 @@ def _record(words: Sequence[Word], state: _State, last_ttl: int | None) -> Recor
     if kind is None:
         raise _bad(state, words[-1], "no RR type")
     chosen = next((t for t in (ttl, state.ttl, last_ttl) if t is not None), None)
+    if chosen is None and classed:
+        chosen = 0  # upstream's reading: only a type right behind the owner asks for a TTL
     if chosen is None:
-        raise _bad(state, words[len(words) - len(rest) - 1], "missing TTL with no previous value",
-                   at_end=True)  # fmt: skip
+        place = words[len(words) - len(rest) - 1]
+        # A blank behind the word counts, the end of the line does not.
+        place = replace(place, column=place.column + bool(rest))
+        raise _bad(state, place, "missing TTL with no previous value", at_end=True)
     return Record(owner, kind, cls, chosen, _data(kind, rest, words[-1], state))
 
 
