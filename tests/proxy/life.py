@@ -188,7 +188,10 @@ class Running:
         try:
             await self._task
         except asyncio.CancelledError:
-            return
+            # As at the end of a process: whoever moves bytes for it goes along.
+            helper = getattr(part.proxy.backend, "_helper", None)
+            if helper is not None:
+                await helper.close()
         except BaseException as error:
             if not self._up.done():
                 self._up.set_exception(error)
