@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NamedTuple
 
-from sampan.dns import corefile, expression, gotemplate, message, names, regexp, zonefile
+from sampan.dns import corefile, expression, gotemplate, message, names, zonefile
 from sampan.dns.corefile import CorefileError
 from sampan.dns.expression_functions import ASKED
 from sampan.dns.finish import screen
 from sampan.dns.plugins import PLUGINS
 from sampan.dns.render import render
+from sampan.std import goregexp
 
 DEADLINE_S = 2.0
 MAX_KEPT = 5000
@@ -68,7 +69,7 @@ def parse_words(data: bytes) -> None:
     for parse, failure in (
         (lambda: expression.compiled(text, ASKED), expression.BadExpression),
         (lambda: gotemplate.compiled(text), gotemplate.BadTemplate),
-        (lambda: regexp.compiled(text), regexp.BadPattern),
+        (lambda: goregexp.compiled(text), goregexp.BadPattern),
     ):
         try:
             parse()

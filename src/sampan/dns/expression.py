@@ -15,8 +15,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sampan.dns import regexp
 from sampan.dns.expression_functions import FUNCTIONS, PREDICATES
+from sampan.std import goregexp
 
 Environment = Mapping[str, Any]
 Evaluate = Callable[[Environment], Any]
@@ -64,7 +64,7 @@ LEVELS: tuple[dict[str, Binary], ...] = (
         ">": operator.gt, ">=": operator.ge, "in": lambda a, b: a in b,
         "not in": lambda a, b: a not in b, "contains": lambda a, b: b in a,
         "startsWith": lambda a, b: a.startswith(b), "endsWith": lambda a, b: a.endswith(b),
-        "matches": lambda a, b: regexp.compiled(b).search(a) is not None,
+        "matches": lambda a, b: goregexp.compiled(b).search(a) is not None,
     },
     {"..": lambda a, b: list(range(a, b + 1))},
     {"+": operator.add, "-": operator.sub},

@@ -9,11 +9,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sampan.dns import codes, names, regexp, rewriting_edns
+from sampan.dns import codes, names, rewriting_edns
 from sampan.dns.corefile import CorefileError
 from sampan.dns.message import Record, read_names, with_names
 from sampan.dns.plugin import Query, Reply
 from sampan.dns.rewritten import Rewrite, Rewritten, Undo
+from sampan.std import goregexp
 
 MAX_PATTERN = 10000
 KINDS = ("exact", "prefix", "suffix", "substring", "regex")
@@ -63,8 +64,8 @@ def regex(text: str, replacement: str = "") -> re.Pattern[str]:
     if len(text) > MAX_PATTERN:
         raise CorefileError(f"regex pattern too long: {len(text)} > {MAX_PATTERN}")
     try:
-        pattern = regexp.compiled(text)
-    except regexp.BadPattern:
+        pattern = goregexp.compiled(text)
+    except goregexp.BadPattern:
         raise CorefileError(f"invalid regex matching pattern: {text}") from None
     used = len({found for found in re.findall(r"\{(\d+)\}", replacement) if int(found) <= 100})
     if used > pattern.groups:
@@ -331,8 +332,8 @@ def _cname_rule(words: list[str]) -> Rewrite:
         change = matcher(kind, source, target)
     except CorefileError:
         try:
-            regexp.compiled(source)
-        except regexp.BadPattern as bad:
+            goregexp.compiled(source)
+        except goregexp.BadPattern as bad:
             raise CorefileError(f"invalid cname rewrite regex pattern: {bad}") from bad
         raise
 

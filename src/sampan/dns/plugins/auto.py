@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Iterator
 
-from sampan.dns import names, regexp
+from sampan.dns import names
 from sampan.dns.arguments import BadDuration, Fall, duration
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
@@ -16,6 +16,7 @@ from sampan.dns.zone import serving
 from sampan.dns.zone.loading import load
 from sampan.dns.zone.serving import Part
 from sampan.dns.zone.zone import BadZone, Zone
+from sampan.std import goregexp
 
 MAX_PATTERN = 10000
 
@@ -153,8 +154,8 @@ def _directory(args: Args, auto: Auto) -> None:
         if len(words[1]) > MAX_PATTERN:
             raise args.error("regexp too large")
         try:
-            auto.pattern = regexp.compiled(words[1])
-        except regexp.BadPattern as bad:
+            auto.pattern = goregexp.compiled(words[1])
+        except goregexp.BadPattern as bad:
             raise CorefileError(str(bad)) from bad
         if not auto.pattern.groups:
             raise args.error("Need at least one sub expression")

@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sampan.dns import codes, regexp
+from sampan.dns import codes
 from sampan.dns.arguments import ONCE, BadDuration, duration, shown
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, Log
+from sampan.std import goregexp
 
 Say = Callable[[str], None]
 MAX_PATTERN = 10000
@@ -111,8 +112,8 @@ def _consolidate(args: Args) -> Pattern:
         period_s = duration(words[0])
         if len(words[1]) > MAX_PATTERN:
             raise args.error(f"regex pattern too long: {len(words[1])} > {MAX_PATTERN}")
-        regex = regexp.compiled(words[1])
-    except (BadDuration, regexp.BadPattern) as bad:
+        regex = goregexp.compiled(words[1])
+    except (BadDuration, goregexp.BadPattern) as bad:
         raise args.error(str(bad)) from bad
     log = args.world.log
     levels: dict[str, Say] = {

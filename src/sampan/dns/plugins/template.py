@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sampan.dns import codes, gotemplate, names, regexp
+from sampan.dns import codes, gotemplate, names
 from sampan.dns.arguments import Fall, go_uint
 from sampan.dns.expression import BadExpression, Evaluate, Node, compiled, is_reserved
 from sampan.dns.expression_functions import ASKED, environment
@@ -15,6 +15,7 @@ from sampan.dns.message import Edns, Record, read_names
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, Validity, failure, reply_to
 from sampan.dns.setup import Args, World
 from sampan.dns.zonefile import BadZone, record
+from sampan.std import goregexp
 from sampan.std.metrics import Value
 
 MAX_PATTERN = 10000
@@ -235,8 +236,8 @@ def _regex(args: Args, text: str) -> re.Pattern[str]:
     if len(text) > MAX_PATTERN:
         raise args.error(f"regex pattern too long: {len(text)} > {MAX_PATTERN}")
     try:
-        return regexp.compiled(text)
-    except regexp.BadPattern as bad:
+        return goregexp.compiled(text)
+    except goregexp.BadPattern as bad:
         raise args.error(f"could not parse regex: {text}, {bad}") from bad
 
 

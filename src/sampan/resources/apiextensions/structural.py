@@ -7,8 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from sampan.api.meta import Json
-from sampan.resources import regex, rules
+from sampan.resources import rules
 from sampan.resources.rules import Errors
+from sampan.std import goregexp
 
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
 EMBEDDED = "x-kubernetes-embedded-resource"
@@ -120,8 +121,8 @@ def _junctors(schema: Json, path: str, *, either: bool = False) -> Errors:
     pattern = schema.get("pattern")
     if pattern:
         try:
-            regex.compiled(pattern)
-        except regex.RegexError as error:
+            goregexp.compiled(pattern)
+        except goregexp.BadPattern as error:
             says = f"must be a valid regular expression, but isn't: {error}"
             errors += rules.invalid(f"{path}.pattern", pattern, says)
     return errors

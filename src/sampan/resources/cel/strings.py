@@ -8,9 +8,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sampan.resources import regex
 from sampan.resources.cel.errors import EvaluationError, no_such_overload
 from sampan.resources.cel.values import Type, text
+from sampan.std import goregexp
 
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _ASCII_UPPER = {lower: lower - 32 for lower in range(ord("a"), ord("z") + 1)}
@@ -83,9 +83,9 @@ def reverse(value: Any) -> Any:
 
 def pattern(expression: str) -> re.Pattern[str]:
     try:
-        return regex.compiled(_string(expression))
-    except regex.RegexError as error:
-        raise EvaluationError(f"error parsing regexp: {error}") from None
+        return goregexp.compiled(_string(expression))
+    except goregexp.BadPattern as error:
+        raise EvaluationError(str(error)) from None
 
 
 def find(value: str, expression: str) -> str:

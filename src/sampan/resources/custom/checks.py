@@ -12,9 +12,10 @@ from typing import Any
 
 from sampan.api.errors import FieldError
 from sampan.api.meta import Json
-from sampan.resources import regex, rules
+from sampan.resources import rules
 from sampan.resources.custom import formats
 from sampan.resources.rules import Errors
+from sampan.std import goregexp
 
 INT_OR_STRING = "x-kubernetes-int-or-string"
 MISSING: Any = object()
@@ -120,7 +121,7 @@ def _string(value: str, schema: Json, path: str) -> Errors:
     if least is not None and len(value) < least:
         says = f"{path} in body should be at least {least} chars long"
         errors += rules.invalid(path, value, says)
-    if pattern and not regex.compiled(pattern).search(value):
+    if pattern and not goregexp.compiled(pattern).search(value):
         errors += rules.invalid(path, value, f"{path} in body should match '{pattern}'")
     return errors + _format(value, schema, path)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.resources.regex import RegexError, compiled
+from sampan.std.goregexp import BadPattern, compiled
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,22 @@ def test_a_pattern_finds_what_go_finds(pattern: str, text: str, found: bool) -> 
     assert (compiled(pattern).search(text) is not None) == found
 
 
-@pytest.mark.parametrize("pattern", ["(", ")", "[a", "*", r"\p{Greek}", "(?U)a"])
-def test_what_is_no_pattern_is_refused(pattern: str) -> None:
-    with pytest.raises(RegexError):
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("(", "missing closing ): `(`"),
+        ("a)", "unexpected ): `a)`"),
+        ("x[a", "missing closing ]: `[a`"),
+        ("*", "missing argument to repetition operator: `*`"),
+        ("a**", "invalid nested repetition operator: `**`"),
+        ("a{1001}", "invalid repeat count: `{1001}`"),
+        ("(?=a)", "invalid or unsupported Perl syntax: `(?=`"),
+        (r"(a)\1", r"invalid escape sequence: `\1`"),
+        (r"\p{Greek}", r"invalid character class range: `\p{Greek}`"),
+        ("(?U)a", "flag U is not supported"),
+    ],
+)
+def test_what_is_no_pattern_is_refused_in_gos_words(pattern: str, says: str) -> None:
+    with pytest.raises(BadPattern) as refused:
         compiled(pattern)
+    assert str(refused.value) == f"error parsing regexp: {says}"

@@ -1,12 +1,14 @@
-"""Go's regular expressions (RE2) in Python's dialect, for patterns that come with objects.
+"""Go's regular expressions (RE2) in Python's dialect, and Go's words for what is none.
 
-They differ in small things that schemas do use: flags in the middle of an expression, `$` only at
-the very end, `\\z`, POSIX classes, `\\Q...\\E`, and ASCII classes such as `\\d`.
+They differ in small things that schemas and Corefiles do use: flags in the middle of an expression,
+`$` only at the very end, `\\z`, POSIX classes, `\\Q...\\E`, and ASCII classes such as `\\d`.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Callable
 from functools import lru_cache
 
 _POSIX = {
@@ -22,16 +24,49 @@ _UNICODE = re.compile(r"\\[pP](?:\{\^?([A-Za-z]+)\}|([A-Za-z]))")
 _CATEGORIES = {"L": r"[^\W\d_]", "N": r"\d"}
 
 
-class RegexError(ValueError):
-    """The text is no pattern, or one that Python cannot follow."""
+_PERL_ONLY = re.compile(r"\(\?(?:<?[=!]|[>#(&|])")
+_REPEATED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+MAX_REPEAT = 1000
+_BACK_REFERENCE = re.compile(r"(?:[^\\]|^)(?:\\\\)*(\\[1-9])")
+
+
+class BadPattern(ValueError):
+    """`error parsing regexp: ...`: no pattern, or one that Python cannot follow."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"error parsing regexp: {text}")
 
 
 @lru_cache(maxsize=512)
-def compiled(pattern: str) -> re.Pattern[str]:
+def compiled(text: str) -> re.Pattern[str]:
+    """Raises BadPattern."""
+    if found := _PERL_ONLY.search(text):
+        raise BadPattern(f"invalid or unsupported Perl syntax: `{found[0]}`")
+    if found := _BACK_REFERENCE.search(text):
+        raise BadPattern(f"invalid escape sequence: `{found[1]}`")
+    for found in _REPEATED.finditer(text):
+        if max(int(number or 0) for number in found.groups()) > MAX_REPEAT:
+            raise BadPattern(f"invalid repeat count: `{found[0]}`")
     try:
-        return re.compile(_Translation(pattern).whole(), re.ASCII)
-    except re.error as error:
-        raise RegexError(str(error)) from None
+        return _python(_Translation(text).whole(), re.ASCII)
+    except re.error as bad:
+        raise BadPattern(_explained(_as_written(text) or bad, text)) from bad
+
+
+def _python(text: str, flags: int = 0) -> re.Pattern[str]:
+    with warnings.catch_warnings():
+        # `[[` and `&&` are plain characters, as in Go; Python only says that they may not stay.
+        warnings.simplefilter("ignore", FutureWarning)
+        return re.compile(text, flags)
+
+
+def _as_written(text: str) -> re.error | None:
+    """What Python says of the text before its translation: there its positions are those of Go."""
+    try:
+        _python(text.replace(r"\z", r"\Z"))
+    except re.error as bad:
+        return bad
+    return None
 
 
 class _Translation:
@@ -77,7 +112,7 @@ class _Translation:
     def _category(self, match: re.Match[str]) -> None:
         name = (match[1] or match[2])[0]
         if name not in _CATEGORIES:
-            raise RegexError(f"invalid character class range: `{match[0]}`")
+            raise BadPattern(f"invalid character class range: `{match[0]}`")
         negated = match[0].startswith(r"\P") or "^" in match[0]
         body = _CATEGORIES[name]
         self._take(match.end(), f"(?u:(?!{body}).)" if negated else f"(?u:{body})")
@@ -114,7 +149,7 @@ class _Translation:
     def _flags(self, match: re.Match[str]) -> None:
         on, off, end = match.groups()
         if "U" in on:
-            raise RegexError("flag U is not supported")
+            raise BadPattern("flag U is not supported")
         multiline = ("m" in on or self._multiline[-1]) and "m" not in (off or "")
         opening = f"(?{on}{off or ''}:"
         if end == ":":
@@ -126,7 +161,7 @@ class _Translation:
 
     def _close(self) -> None:
         if len(self._open) == 1:
-            raise RegexError("unexpected )")
+            raise BadPattern(f"unexpected ): `{self._text}`")
         self._multiline.pop()
         self._take(1, ")" * (len(self._open.pop()) + 1))
 
@@ -142,7 +177,7 @@ class _Translation:
 def _posix(match: re.Match[str]) -> str:
     body = _POSIX.get(match[2])
     if body is None or match[1]:
-        raise RegexError(f"invalid character class range: `{match[0]}`")
+        raise BadPattern(f"invalid character class range: `{match[0]}`")
     return body
 
 
@@ -154,3 +189,40 @@ _STEPS = {
     "|": _Translation._either,
     "$": _Translation._end,
 }
+
+
+def _explained(bad: re.error, text: str) -> str:
+    at = bad.pos or 0
+    explain: dict[str, Callable[[], str]] = {
+        "nothing to repeat": lambda: (
+            f"missing argument to repetition operator: `{_sign(text, at)}`"
+        ),
+        "multiple repeat": lambda: f"invalid nested repetition operator: `{_nested(text, at)}`",
+        "unbalanced parenthesis": lambda: f"unexpected ): `{text}`",
+        "missing ), unterminated subpattern": lambda: f"missing closing ): `{text}`",
+        "unterminated character set": lambda: f"missing closing ]: `{text[at:]}`",
+        "bad escape (end of pattern)": lambda: "trailing backslash at end of expression: ``",
+    }
+    for start, make in explain.items():
+        if bad.msg.startswith(start):
+            return make()
+    if bad.msg.startswith("bad escape"):
+        return f"invalid escape sequence: `{text[at : at + 2]}`"
+    if bad.msg.startswith("min repeat"):
+        return f"invalid repeat count: `{_sign(text, text.find('{', max(0, at - 1)))}`"
+    if bad.msg.startswith("bad character range"):
+        return f"invalid character class range: `{bad.msg.rpartition(' ')[2]}`"
+    return f"{bad.msg}: `{text}`"
+
+
+def _sign(text: str, at: int) -> str:
+    found = re.compile(r"[*+?]\??|\{\d+(?:,\d*)?\}").match(text, at)
+    return found[0] if found else text[at : at + 1]
+
+
+def _nested(text: str, at: int) -> str:
+    """Both operators, as they stand."""
+    start = at
+    while start > 0 and text[start - 1] in "*+?}":
+        start = text.rfind("{", 0, start) if text[start - 1] == "}" else start - 1
+    return text[start:at] + _sign(text, at)
