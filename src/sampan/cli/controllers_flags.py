@@ -1,6 +1,8 @@
 """The flags of `sampan controllers`, by kube-controller-manager's names."""
 
-TABLE = """
+from sampan.cli.common_flags import LEADER, PAGES, SERVING_IGNORED
+
+TABLE = f"""
 = API server
 kubeconfig | string | | how to reach it, and as whom; without it, as a pod does
 master | string | | its address, over the kubeconfig's
@@ -27,76 +29,11 @@ cluster-signing-cert-file | string | | authority that signs certificates
 cluster-signing-key-file | string | | its key
 cluster-signing-duration | duration | 8760h0m0s | longest life of a certificate
 
-= Leader election
-leader-elect | bool | true | work only while holding the lease
-leader-elect-resource-name | string | kube-controller-manager | name of the lease
-leader-elect-resource-namespace | string | kube-system | namespace of the lease
-leader-elect-lease-duration | duration | 15s | how long a silent holder keeps it
-leader-elect-renew-deadline | duration | 10s | when a holder gives up renewing
-leader-elect-retry-period | duration | 2s | how often it is tried
-
+{LEADER % "kube-controller-manager"}
 = Serving
 bind-address | ip | 0.0.0.0 | where the pages listen
 secure-port | int | 10257 | of /healthz, /metrics and the like, with TLS; 0: none
-tls-cert-file | string | | serving certificate; made where none is given
-tls-private-key-file | string | | its key
-client-ca-file | string | | who signs the certificates of those who ask; the kubeconfig's CA
-authentication-kubeconfig | string | | whom to ask about tokens; the kubeconfig's server
-authorization-kubeconfig | string | | whom to ask about rights; the authentication kubeconfig
-authorization-always-allow-paths | list | /healthz,/readyz,/livez | pages for everybody
-
-= Logs
-v | int | 0 | 4 and more: debug logs
-version | bool | | print the version and exit
-help | bool | | print this text
-"""
-
-SERVING_IGNORED = """
-allow-metric-labels string
-allow-metric-labels-manifest string
-authentication-skip-lookup bool
-authentication-token-webhook-cache-ttl duration
-authentication-tolerate-lookup-failure bool
-authorization-webhook-cache-authorized-ttl duration
-authorization-webhook-cache-unauthorized-ttl duration
-cert-dir string
-contention-profiling bool
-disable-http2-serving bool
-disabled-metrics list
-emulated-version list
-emulation-forward-compatible bool
-feature-gates gates
-http2-max-streams-per-connection int
-kube-api-burst int
-kube-api-content-type string
-kube-api-qps float
-leader-elect-resource-lock string
-log-flush-frequency duration
-log-json-info-buffer-size string
-log-json-split-stream bool
-log-text-info-buffer-size string
-log-text-split-stream bool
-logging-format string
-logtostderr bool
-min-compatibility-version list
-permit-address-sharing bool
-permit-port-sharing bool
-profiling bool
-requestheader-allowed-names list
-requestheader-client-ca-file string
-requestheader-extra-headers-prefix list
-requestheader-group-headers list
-requestheader-uid-headers list
-requestheader-username-headers list
-show-hidden-metrics-for-version string
-stderrthreshold string
-tls-cipher-suites list
-tls-curve-preferences list
-tls-min-version string
-tls-sni-cert-key array
-vmodule string
-"""
-"""What the pages of kube-controller-manager and kube-scheduler have alike."""
+{PAGES}"""
 
 IGNORED = (
     SERVING_IGNORED

@@ -26,6 +26,7 @@ from sampan.proxy.backends.nftables.layout import (
 )
 from sampan.proxy.backends.nftables.render import SHARED, Item, Ops, render, state
 from sampan.proxy.model import Rules
+from sampan.proxy.noticing import readable
 from sampan.proxy.settings import FamilySettings, Settings
 
 LARGE = 2000
@@ -96,7 +97,7 @@ class NftablesBackend:
         while True:
             if self._watch is None:
                 self._watch = self._nft.watch([(words, NAME) for words in FAMILIES])
-            await _readable(self._watch.fileno())
+            await readable(self._watch.fileno())
             if self._watch.foreign():
                 return
 
@@ -329,21 +330,6 @@ def _same_hubs(have: Table, want: Table) -> Table:
         if mine and theirs and sorted(mine.rules) == sorted(theirs.rules):
             have.chains[chain] = theirs
     return have
-
-
-async def _readable(descriptor: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-
-    def wake() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    loop.add_reader(descriptor, wake)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(descriptor)
 
 
 __all__ = ["NftablesBackend", "Script"]
