@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sampan.api.meta import Key
-from sampan.linux.base.conntrack import Flow
+from sampan.linux.base.conntrack import Flow, Leading
 from sampan.linux.fake.conntrack import FakeConntrack
-from sampan.proxy.conntrack import cut, everything, stale
+from sampan.proxy.conntrack import cut, everything, stale, urgent
 from sampan.proxy.model import Frontend, Port, Rules, Target
 
 NODE = frozenset({"192.168.77.1"})
@@ -87,3 +87,33 @@ def test_many_frontends_are_looked_for_in_one_dump() -> None:
     several = [rules("10.0.0.1", ip=f"10.96.0.{number}") for number in range(1, 40)]
     conntrack = FakeConntrack([flow(f"10.96.0.{n}", 53, "10.0.0.9") for n in range(1, 40)])
     assert cut(conntrack, everything(several), NODE) == 39
+
+
+def test_flows_to_an_endpoint_that_went_wait_for_no_look() -> None:
+    old, new = rules("10.0.0.1", "10.0.0.2", node_port=30053), rules("10.0.0.2", node_port=30053)
+    assert urgent(stale(old, new)) == [
+        Leading(4, "10.96.0.1", 53, "10.0.0.1", 8080),
+        Leading(4, "", 30053, "10.0.0.1", 8080),
+    ]
+    assert urgent(stale(new, rules(node_port=30053))) == [
+        Leading(4, "10.96.0.1", 53),
+        Leading(4, "", 30053, "10.0.0.2", 8080),
+    ]
+    assert urgent(stale(None, new)) == []
+
+
+def test_many_endpoints_that_went_at_once_are_found_by_one_look() -> None:
+    several = [f"10.0.0.{number}" for number in range(1, 20)]
+    found = stale(rules(*several), rules(several[0]))
+    assert urgent(found) == []
+    conntrack = FakeConntrack([flow("10.96.0.1", 53, ip) for ip in several])
+    assert cut(conntrack, found, NODE) == 18
+
+
+def test_a_kernel_that_forgets_nothing_unseen_loses_no_flow_and_keeps_none() -> None:
+    conntrack = FakeConntrack(
+        [flow("10.96.0.1", 53, "10.0.0.1"), flow("10.96.0.1", 53, "10.0.0.2")]
+    )
+    conntrack.old = True
+    assert cut(conntrack, stale(rules("10.0.0.1", "10.0.0.2"), rules("10.0.0.2")), NODE) == 1
+    assert [one.answering for one in conntrack.known] == ["10.0.0.2"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sampan.linux.base.conntrack import Flow
+from sampan.linux.base.conntrack import Flow, Leading
 
 
 class FakeConntrack:
@@ -15,6 +15,9 @@ class FakeConntrack:
         self.tuned: dict[str, int] = {}
         self.forbidden: frozenset[str] = frozenset()
         """Limits that this namespace does not let us set."""
+        self.old = False
+        """A kernel that forgets no flows unseen."""
+        self.forgotten: list[Leading] = []
 
     def flows(self, family: int, *, destination: str = "", port: int = 0) -> Iterable[Flow]:
         return [
@@ -33,6 +36,13 @@ class FakeConntrack:
                 count += 1
         return count
 
+    def forget(self, leading: Leading) -> bool:
+        self.forgotten.append(leading)
+        if self.old:
+            return False
+        self.known = [flow for flow in self.known if not _matches(flow, leading)]
+        return True
+
     def count(self) -> int:
         return len(self.known)
 
@@ -40,3 +50,13 @@ class FakeConntrack:
         allowed = {name: value for name, value in values.items() if name not in self.forbidden}
         self.tuned.update(allowed)
         return dict.fromkeys(values.keys() - allowed.keys(), "Permission denied")
+
+
+def _matches(flow: Flow, leading: Leading) -> bool:
+    return (
+        flow.family == leading.family
+        and leading.destination in ("", flow.destination)
+        and leading.port in (0, flow.destination_port)
+        and leading.answering in ("", flow.answering)
+        and leading.answering_port in (0, flow.answering_port)
+    )
