@@ -26,6 +26,7 @@ from tests.proxy.life import (
     asked,
     children,
     endpoints,
+    movers,
     note,
     service,
     sh,
@@ -172,6 +173,10 @@ def test_the_moving_process_comes_back(lab: ModuleType, api: Api, start: Start) 
         took = until(lambda: asked(lab) == "b1")
         assert took < SOON_S
         assert len(children(proxy.pid)) == 1
+    (mover,) = children(proxy.pid)
+    proxy.stop()
+    assert movers() == [mover], "also one that was started again outlives its proxy"
+    assert asked(lab) == "b1"
 
 
 # A connection that comes in the moment in which the server goes is nobody's.

@@ -22,6 +22,7 @@ BY_SOURCE_PORT, BY_PORT = 1 << 4, 1 << 5
 ONE_FAMILY = 1
 """The version of a deletion that is about the family of its header only."""
 UDP = 17
+PATIENCE_S = 5
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 ADDRESSES_MATCH = (4,)
 """In IPv6 the kernel's filter by address means the opposite, 5.8 to 6.18 at least: it matches every
@@ -37,6 +38,9 @@ class RealConntrack:
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
         )
         self._socket.bind((0, 0))
+        # An answer that never comes must hold nobody up.
+        patience = struct.pack("ll", PATIENCE_S, 0)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
         self._sequence = 0
         self._lock = threading.Lock()
         self._forgets = True

@@ -374,12 +374,37 @@ async def main(*, lasting: bool) -> None:
         mover.succession.hold()
     reader = asyncio.StreamReader(limit=1 << 26)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    _end_with_asker(reader)
     while line := await reader.readline():
         answer = mover.answer(json.loads(line))
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
     if mover.succession is not None:
+        _let_go_of_output()
         await _linger(mover, mover.succession)
+
+
+def _end_with_asker(reader: asyncio.StreamReader) -> None:
+    """Standard input ends with the asker; but a child that it forked may hold the pipe open."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError):
+        # Its own end comes first, where the asker has ended already.
+        asker = os.pidfd_open(os.getppid())
+
+        def over() -> None:
+            loop.remove_reader(asker)
+            os.close(asker)
+            reader.feed_eof()
+
+        loop.add_reader(asker, over)
+
+
+def _let_go_of_output() -> None:
+    """Whoever reads what the proxy said waits for the proxy's end, not for this one's."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (1, 2):
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
 
 
 async def _linger(mover: Mover, succession: Succession) -> None:
