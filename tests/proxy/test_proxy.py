@@ -375,6 +375,25 @@ def test_udp_flows_leave_an_endpoint_that_is_gone() -> None:
     played(story)
 
 
+def test_a_flow_that_was_under_way_is_cut_by_one_second_look_for_many_changes() -> None:
+    async def story(rig: Rig) -> None:
+        names = ("10.244.1.11", "10.244.1.12")
+        rig.api.put(kinds.SERVICES, service(ports=[{"port": 53, "protocol": "UDP"}]))
+        rig.api.put(kinds.ENDPOINTSLICES, slice_of(names[0], protocol="UDP"))
+        await rig.start()
+        await asyncio.sleep(10)
+        looks = rig.conntrack.looks
+        for turn in range(1, 21):
+            rig.api.put(kinds.ENDPOINTSLICES, slice_of(names[turn % 2], protocol="UDP"))
+            await asyncio.sleep(0.05)
+        rig.conntrack.known = [Flow(4, "10.244.1.10", 5000, VIP, 53, names[1], 8080)]
+        await asyncio.sleep(10)
+        assert rig.conntrack.known == []
+        assert looks + 20 < rig.conntrack.looks <= looks + 22
+
+    played(story)
+
+
 def test_stale_flows_are_cut_at_start_and_no_others() -> None:
     async def story(rig: Rig) -> None:
         stale = Flow(4, "10.244.1.10", 5000, VIP, 53, "10.244.9.9", 8080)

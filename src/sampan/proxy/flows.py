@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sampan.api.meta import Key
 from sampan.linux.base.conntrack import Conntrack
 from sampan.proxy.backend import Aside
 from sampan.proxy.conntrack import Stale, cut, everything, stale
 from sampan.proxy.metrics import Metrics
-from sampan.proxy.model import Rules
+from sampan.proxy.model import Frontend, Rules
 from sampan.proxy.tracker import Change
 from sampan.std import log
 from sampan.std.clock import Clock
 
 SECOND_LOOK_S = 2.0
 """A packet that was on its way during a change may leave a stale flow behind it."""
+UNDER_WAY_S = 0.5
+"""So long at least lies between a change and the second look, which is one for many changes."""
 _LOG = log.get("proxy")
 
 
@@ -30,6 +32,8 @@ class Flows:
     model: Mapping[Key, Rules]
     local_ips: Callable[[], Sequence[str]]
     aside: Aside
+    late: list[tuple[float, Key, Sequence[Stale]]] = field(default_factory=list)
+    """What waits for the second look, and since when."""
 
     async def at_start(self) -> None:
         """Whatever leads nowhere now; a flow that leads to an endpoint stays."""
@@ -40,12 +44,22 @@ class Flows:
 
     async def after(self, flows: Mapping[Key, Sequence[Stale]]) -> None:
         await self._cut([one for several in flows.values() for one in several])
-        await self.clock.sleep(SECOND_LOOK_S)
-        again: list[Stale] = []
-        for key, several in flows.items():
+        looked_for = bool(self.late)
+        now = self.clock.monotonic()
+        self.late.extend((now, key, several) for key, several in flows.items())
+        while self.late and not looked_for:
+            await self.clock.sleep(SECOND_LOOK_S)
+            await self._cut(self._due(self.clock.monotonic() - UNDER_WAY_S))
+
+    def _due(self, until: float) -> list[Stale]:
+        """What has waited long enough, as it is to be looked at by now."""
+        due = [one for one in self.late if one[0] <= until]
+        self.late[:] = [one for one in self.late if one[0] > until]
+        found: dict[Frontend, Stale] = {}
+        for _, key, several in due:
             current = {one.frontend: one for one in stale(None, self.model.get(key))}
-            again += [current.get(one.frontend, one) for one in several]
-        await self._cut(again)
+            found |= {one.frontend: current.get(one.frontend, one) for one in several}
+        return list(found.values())
 
     async def _cut(self, flows: Sequence[Stale]) -> None:
         for words, family in (("IPv4", 4), ("IPv6", 6)):

@@ -15,11 +15,13 @@ class FakeConntrack:
         self.tuned: dict[str, int] = {}
         self.forbidden: frozenset[str] = frozenset()
         """Limits that this namespace does not let us set."""
+        self.looks = 0
         self.old = False
         """A kernel that forgets no flows unseen."""
         self.forgotten: list[Leading] = []
 
     def flows(self, family: int, *, destination: str = "", port: int = 0) -> Iterable[Flow]:
+        self.looks += 1
         return [
             flow
             for flow in self.known
