@@ -36,7 +36,7 @@ struct row {
     uint64_t hash;
     double until;
     uint64_t hits;
-    uint32_t ident;
+    uint32_t ident, era; /* 0: for ever */
     uint16_t key_size, count, have, at;
     uint8_t kind;
     uint8_t *key;
@@ -45,7 +45,7 @@ struct row {
 
 struct loop {
     struct row **buckets;
-    uint32_t mask, rows, below;
+    uint32_t mask, rows, below, era;
     uint64_t seed;
     uint8_t data[BATCH][SLOT];
     uint8_t names[BATCH][NAME];
@@ -118,6 +118,7 @@ struct loop *loop_new(uint32_t buckets, uint64_t seed)
         return NULL;
     }
     loop->mask = buckets - 1;
+    loop->era = 1;
     loop->seed = seed;
     for (int i = 0; i < BATCH; i++) {
         loop->in[i] = (struct iovec){loop->data[i], SLOT};
@@ -148,7 +149,7 @@ void loop_free(struct loop *loop)
 
 /* A row that nobody has yet; `count` rotations of its reply are to come, the first one is here. */
 int loop_put(struct loop *loop, int kind, const uint8_t *key, size_t key_size, uint32_t ident,
-             const uint8_t *reply, size_t size, double until, int count)
+             const uint8_t *reply, size_t size, double until, int count, int dated)
 {
     uint64_t hash = hash_of(loop, kind, key, key_size);
     if (key_size > LONGEST_KEY || *place(loop, kind, key, key_size, hash))
@@ -157,7 +158,8 @@ int loop_put(struct loop *loop, int kind, const uint8_t *key, size_t key_size, u
     if (!row)
         return -1;
     *row = (struct row){.hash = hash, .until = until, .ident = ident, .kind = (uint8_t)kind,
-                        .key_size = (uint16_t)key_size, .count = (uint16_t)count};
+                        .key_size = (uint16_t)key_size, .count = (uint16_t)count,
+                        .era = dated ? loop->era : 0};
     row->key = malloc(key_size);
     row->turns = calloc((size_t)count, sizeof *row->turns);
     if (!row->key || !row->turns || add(row, reply, size)) {
@@ -170,6 +172,12 @@ int loop_put(struct loop *loop, int kind, const uint8_t *key, size_t key_size, u
     loop->rows++;
     loop->below += kind == BELOW;
     return 0;
+}
+
+/* Rows that hold for an era are not sent any more; the caller drops them when he meets them. */
+void loop_turn_era(struct loop *loop)
+{
+    loop->era += loop->era == UINT32_MAX ? 2 : 1;
 }
 
 int loop_turn(struct loop *loop, int kind, const uint8_t *key, size_t key_size,
@@ -210,11 +218,16 @@ size_t loop_hits(struct loop *loop, uint32_t *idents, uint64_t *hits, size_t roo
 
 /* Answering */
 
+static int holds(const struct loop *loop, const struct row *row, double now)
+{
+    return row && row->until >= now && (!row->era || row->era == loop->era);
+}
+
 static int answered_whole(struct loop *loop, int i, const uint8_t *wire, size_t size, double now)
 {
     uint64_t hash = hash_of(loop, WHOLE, wire + 2, size - 2);
     struct row *row = *place(loop, WHOLE, wire + 2, size - 2, hash);
-    if (!row || row->until < now)
+    if (!holds(loop, row, now))
         return 0;
     uint16_t at = (uint16_t)(row->at + 1 < row->count ? row->at + 1 : 0);
     if (at >= row->have)
@@ -260,7 +273,7 @@ static int answered_below(struct loop *loop, int i, const uint8_t *wire, size_t 
         memcpy(key + fixed, wire + HEADER + labels[n], tail);
         uint64_t hash = hash_of(loop, BELOW, key, fixed + tail);
         struct row *row = *place(loop, BELOW, key, fixed + tail, hash);
-        if (!row || row->until < now)
+        if (!holds(loop, row, now))
             continue;
         row->hits++;
         loop->out[i][0] = (struct iovec){(void *)wire, 2};

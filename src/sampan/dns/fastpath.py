@@ -13,7 +13,7 @@ Rows leave when a tag of theirs changes, when their time is over, or all at once
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from typing import NamedTuple
 
 from sampan.dns.plugin import Client, Validity
@@ -26,8 +26,13 @@ spellings must not cost more memory than any other."""
 ROW_BYTES, RECORD_BYTES = 900, 300
 """What a row costs beside its bytes, and each record that its rotations are made from."""
 HEADER = 12
+BROAD = frozenset(("serial",))
+"""Tags of so many rows that letting go of each would keep answers waiting: the rows stay where
+they are, are not sent any more, and make room when the same is asked again.
+"""
 LARGEST_BELOW = 512
 """Replies up to this size have no compression, so that they do not depend on the question."""
+ALWAYS = -1
 Count = Callable[[int, float], None]
 """Takes a number of repeated replies and the seconds that one of them took."""
 Hears = tuple[Callable[[Client, int], None], ...]
@@ -48,7 +53,7 @@ class Row:
     """
 
     __slots__ = (
-        "count", "counts", "hears", "hits", "ident", "make", "size", "turn",
+        "count", "counts", "era", "hears", "hits", "ident", "make", "size", "turn",
         "turns", "until",
     )  # fmt: skip
 
@@ -66,6 +71,7 @@ class Row:
         self.make = rotation[1] if rotation else None
         self.turn = 0
         self.until = until
+        self.era = ALWAYS
         self.counts = counts
         self.hears: Hears = ()
         self.hits = 0
@@ -90,6 +96,8 @@ class Memo:
         self.heard: dict[bytes, Row] = {}
         self.generation = 0
         """Goes up with every change; a reply that was begun before a change is not kept."""
+        self.era = 0
+        """Goes up when a broad tag changes; rows with such a tag hold for their era."""
         self.spent_s = 0.0
         """Time that went into draining datagrams since the last `tell`."""
         self.asked = 0
@@ -103,7 +111,7 @@ class Memo:
         row = self.rows.get(wire[2:])
         if row is None:
             return self._denial(wire, now) if self.denials else None
-        if row.until < now:
+        if row.until < now or row.era not in (ALWAYS, self.era):
             self._forget(Key(wire[2:]))
             return None
         row.hits += 1
@@ -116,7 +124,7 @@ class Memo:
     def find_heard(self, wire: bytes, client: Client, now: float) -> bytes | None:
         """The reply to a query that somebody wants to hear of, who is told."""
         row = self.heard.get(wire[2:])
-        if row is None or row.until < now:
+        if row is None or row.until < now or row.era not in (ALWAYS, self.era):
             return None
         row.hits += 1
         for hear in row.hears:
@@ -134,7 +142,7 @@ class Memo:
     def _denial(self, wire: bytes, now: float) -> bytes | None:
         for key in keys_below(wire):
             row = self.denials.get(key)
-            if row is not None and row.until >= now:
+            if row is not None and row.until >= now and row.era in (ALWAYS, self.era):
                 row.hits += 1
                 reply, end = row.turns[0], name_end(wire) + 4
                 return wire[:2] + reply[: HEADER - 2] + wire[HEADER:end] + reply[HEADER - 2 :]
@@ -163,16 +171,19 @@ class Memo:
         self._last_ident = self._last_ident + 1 & 0xFFFFFFFF
         row = Row(self._last_ident, reply, validity.until, counts, rotation)
         row.hears = hears
+        if not BROAD.isdisjoint(validity.tags):
+            row.era = self.era
         self._table(key)[key.bytes] = row
         self.size += row.size
         if row.make is not None:
             row.make = self._counted(row, row.make)
         if self.loop is not None and not hears:
             self._idents[row.ident] = row
-            new = NewRow(row.ident, reply, row.until, row.count)
+            new = NewRow(row.ident, reply, row.until, row.count, row.era != ALWAYS)
             self.loop.put(key.bytes, key.below, new)
         for tag in validity.tags:
-            self._tagged.setdefault(tag, set()).add(key)
+            if tag not in BROAD:
+                self._tagged.setdefault(tag, set()).add(key)
 
     def _counted(self, row: Row, make: Callable[[int], bytes]) -> Callable[[int], bytes]:
         """Rotations are made one by one, and paid for then."""
@@ -190,9 +201,13 @@ class Memo:
             return self.heard
         return self.denials if key.below else self.rows
 
-    def drop(self, tags: Iterable[Hashable]) -> None:
+    def drop(self, tags: Collection[Hashable]) -> None:
         """Forget every reply with one of these tags."""
         self.generation += 1
+        if not BROAD.isdisjoint(tags):
+            self.era += 1
+            if self.loop is not None:
+                self.loop.turn_era()
         for tag in tags:
             for key in self._tagged.pop(tag, ()):
                 self._forget(key)

@@ -20,6 +20,8 @@ Work = Callable[[Send], Awaitable[None]]
 Closer = Callable[[], Awaitable[None]]
 RESTART_S = 0.5
 READ_BYTES = 1 << 18
+STEP_S = 0.0005
+"""How long news may keep answers waiting; what is left is taken after the next look at queries."""
 
 
 class SameLoop:
@@ -57,6 +59,8 @@ class _Child:
         self.pid = 0
         self.pipe: socket.socket | None = None
         self.rest = bytearray()
+        self.waiting = False
+        """Whether news that came is still to be taken."""
         self.closed = False
 
     def fork(self) -> None:
@@ -67,11 +71,13 @@ class _Child:
             _watch(self.work, theirs)
         theirs.close()
         ours.setblocking(False)
-        self.pid, self.pipe, self.rest = pid, ours, bytearray()
+        self.pid, self.pipe, self.rest, self.waiting = pid, ours, bytearray(), False
         self.loop.add_reader(ours.fileno(), self._readable)
 
     def _readable(self) -> None:
         assert self.pipe is not None
+        if self.waiting:
+            return  # the pipe may fill: the watch then goes no faster than we do
         try:
             chunk = self.pipe.recv(READ_BYTES)
         except BlockingIOError:
@@ -82,13 +88,28 @@ class _Child:
             self._lost()
             return
         self.rest += chunk
-        while len(self.rest) >= 4:
-            end = 4 + int.from_bytes(self.rest[:4])
-            if len(self.rest) < end:
+        self._take()
+
+    def _take(self) -> None:
+        """Hand on the batches that are whole, for as long as a step may last."""
+        until, pos, rest = self.loop.time() + STEP_S, 0, self.rest
+        self.waiting = False
+        while len(rest) - pos >= 4:
+            end = pos + 4 + int.from_bytes(rest[pos : pos + 4])
+            if len(rest) < end:
                 break
-            batch = bytes(self.rest[4:end])
-            del self.rest[:end]
-            self.receive(batch)
+            if pos and self.loop.time() >= until:
+                self.waiting = True
+                break
+            self.receive(bytes(rest[pos + 4 : end]))
+            pos = end
+        del rest[:pos]
+        if self.waiting:
+            self.loop.call_soon(self._step, rest)
+
+    def _step(self, rest: bytearray) -> None:
+        if rest is self.rest and not self.closed:
+            self._take()
 
     def _lost(self) -> None:
         """The child is gone; what it told stays true until a new one has listed everything."""

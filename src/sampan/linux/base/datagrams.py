@@ -47,6 +47,10 @@ class Rows(Protocol):
         """Forget the row; how often it was sent and not told of yet."""
         ...
 
+    def turn_era(self) -> None:
+        """Send no more of the rows that hold for an era; they are kept until they are dropped."""
+        ...
+
     def hits(self) -> Iterable[tuple[int, int]]:
         """The rows that were sent since the last time, and how often."""
         ...
@@ -56,13 +60,14 @@ class Rows(Protocol):
 
 class NewRow(NamedTuple):
     """`reply` is without the ID, and without the question where it holds below a name; `turns`
-    is the number of its rotations, of which this is the first.
+    is the number of its rotations, of which this is the first; `dated` rows hold for this era.
     """
 
     ident: int
     reply: bytes
     until: float
     turns: int = 1
+    dated: bool = False
 
 
 class Datagrams(Protocol):

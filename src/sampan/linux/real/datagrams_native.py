@@ -26,8 +26,9 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "put": (
         ctypes.c_int,
         (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32, ctypes.c_char_p,
-         ctypes.c_size_t, ctypes.c_double, ctypes.c_int),
+         ctypes.c_size_t, ctypes.c_double, ctypes.c_int, ctypes.c_int),
     ),
+    "turn_era": (None, ()),
     "turn": (
         ctypes.c_int,
         (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t),
@@ -79,7 +80,7 @@ class NativeRows:
     def put(self, key: bytes, below: bool, row: NewRow) -> None:
         self._library.loop_put(
             self.handle, below, key, len(key), row.ident, row.reply, len(row.reply),
-            min(row.until, 1e300), row.turns,
+            min(row.until, 1e300), row.turns, row.dated,
         )  # fmt: skip
 
     def turn(self, key: bytes, reply: bytes) -> None:
@@ -87,6 +88,9 @@ class NativeRows:
 
     def drop(self, key: bytes, below: bool) -> int:
         return int(self._library.loop_drop(self.handle, below, key, len(key)))
+
+    def turn_era(self) -> None:
+        self._library.loop_turn_era(self.handle)
 
     def hits(self) -> Iterable[tuple[int, int]]:
         found = HITS_ROOM
