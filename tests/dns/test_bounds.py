@@ -60,8 +60,20 @@ def test_rows_are_bounded_by_what_they_hold_and_rotations_count_when_they_are_ma
 def test_a_row_that_is_kept_again_and_again_is_tagged_once() -> None:
     memo = Memo()
     for turn in range(1000):
-        memo.keep(b"12question", b"12answer", Validity(("serial",), until=float(turn)), ())
-    assert len(memo._tagged["serial"]) == 1
+        memo.keep(b"12question", b"12answer", Validity(("self",), until=float(turn)), ())
+    assert len(memo._tagged["self"]) == 1
+
+
+def test_rows_that_name_the_serial_end_together_and_make_room_when_asked_for() -> None:
+    memo, told = Memo(), list[int]()
+    memo.keep(b"12old", b"12answer", Validity(("serial",)), (lambda hits, _: told.append(hits),))
+    memo.keep(b"12firm", b"12answer", Validity(("self",)), ())
+    assert memo.find(b"34old", 0.0) == b"34answer"
+    memo.drop(["serial"])
+    assert memo.find(b"34old", 0.0) is None
+    assert memo.find(b"34firm", 0.0) == b"34answer"
+    assert list(memo.rows) == [b"firm"]
+    assert told == [1]
 
 
 TURNS = 12_000

@@ -34,6 +34,9 @@ PLUGINS = [
     "bufsize 700", "nsid me", "header {\n response set ra\n}", "loop", "chaos v", "hosts {\n"
     " 192.0.2.9 x.no.demo.svc.cluster.local\n fallthrough\n}", "cancel 5s", "log",
     "rewrite name a.no.demo.svc.cluster.local web.demo.svc.cluster.local",
+    "rewrite name u.demo.svc.cluster.local web.demo.svc.cluster.local",
+    "rewrite name regex ^v(.*)$ web{1}",
+    "template IN A t.demo.svc.cluster.local {\n rcode REFUSED\n}",
     "template IN A no.demo.svc.cluster.local {\n match ^t\n rcode REFUSED\n fallthrough\n}",
 ]  # fmt: skip
 """Lines before *kubernetes*: those that treat some name below others in a way of its own too."""
@@ -42,11 +45,15 @@ KUBERNETES = """kubernetes cluster.local in-addr.arpa {
     pods insecure
 }"""
 OTHER_BLOCK = "deep.no.demo.svc.cluster.local {\n whoami\n}\n"
-labels = st.sampled_from(["a", "x", "t", "deep", "A", "_http", "_tcp", "1-2-3-4", "b" * 63, "*"])
+labels = st.sampled_from(
+    ["a", "x", "t", "u", "v", "y", "nope", "NOPE", "web", "deep", "A", "_http", "_tcp", "1-2-3-4",
+     "b" * 63, "*"]
+)  # fmt: skip
 ends = st.sampled_from(
     ["no.demo.svc.cluster.local.", "web.demo.svc.cluster.local.", "no.svc.cluster.local.",
      "Com.demo.svc.CLUSTER.local.", "org.cluster.local.", "dns.cluster.local.", "cluster.local.",
-     "demo.pod.cluster.local.", "db.demo.svc.cluster.local."]
+     "demo.pod.cluster.local.", "demo.svc.cluster.local.", "demo.svc.cluster.local.",
+     "db.demo.svc.cluster.local."]
 )  # fmt: skip
 deeper = st.builds(lambda some, end: ".".join([*some, end]), st.lists(labels, max_size=3), ends)
 questions = st.tuples(
@@ -126,6 +133,31 @@ async def test_a_search_for_names_never_asked_before_finds_its_denial() -> None:
             assert (quick is None) == (number == 0)
             slow = await server.wire(wire)
             assert quick in (None, slow)
+
+
+async def test_a_name_never_asked_before_is_denied_without_the_chain_until_it_is_there() -> None:
+    async with desk(FIXED, *DEMO) as server:
+        memo = server.answerer.memo
+        for number in range(100, 200):
+            wire = dns.message.make_query(f"n{number}.demo.svc.cluster.local.", "A").to_wire()
+            quick = server.answerer.quick(wire)
+            assert (quick is None) == (number == 100)
+            kept, memo = memo, type(memo)()
+            server.answerer.memo = memo
+            slow = await server.wire(wire)
+            server.answerer.memo = memo = kept
+            assert quick in (None, slow)
+            if number == 100:
+                await server.wire(wire)
+        assert len(memo.rows) == 1  # names that nobody asks for again take no room
+        last = dns.message.make_query("n199.demo.svc.cluster.local.", "A").to_wire()
+        assert server.answerer.quick(last) is not None
+        assert len(memo.rows) == 2
+        server.put(service("n199", "10.96.1.77"), service("n150", "10.96.1.78"))
+        assert server.answerer.quick(last) is None
+        other = dns.message.make_query("N150.demo.svc.cluster.local.", "A").to_wire()
+        assert server.answerer.quick(other) is None
+        assert "10.96.1.77" in str(dns.message.from_wire(await server.wire(last)).answer)
 
 
 async def test_denials_below_a_name_end_when_the_name_begins() -> None:

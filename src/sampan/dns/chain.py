@@ -116,9 +116,10 @@ def link(plugin: Plugin, following: Handler) -> Handler:
             return reply._replace(plugin=name)
         if reply.error == NO_NEXT:
             return reply._replace(error=f"plugin/{name}: {NO_NEXT}")
-        if not nameless and reply.validity is not None and reply.validity.below_labels:
+        validity = reply.validity
+        if not nameless and validity is not None and (validity.below_labels or validity.absent):
             # It came from further on, and this plugin may treat another name otherwise.
-            return reply._replace(validity=reply.validity._replace(below_labels=0))
+            return reply._replace(validity=validity.kept_where(plugin.alike, query.name))
         return reply
 
     async def _traced(query: Query, above: Span) -> Reply:

@@ -3,7 +3,8 @@
 A row is what the chain answered, for as long as the reply said that it holds; the key is the whole
 query but for its ID, so nothing is parsed on a hit, and what is sent is what the chain would send.
 A denial that the chain calls true for all names below one is kept once for all of them: searches
-ask for ever new names that do not exist.
+ask for ever new names that do not exist. So is one that holds wherever a label is not known; there
+each name is looked at (`known`), and gets a row of its own when it is asked for again.
 Rows leave when a tag of theirs changes, when their time is over, or all at once when they are many.
 
     query --+-- the loop's own table --+-- `find` --+-- the chain
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterator
 from typing import NamedTuple
 
-from sampan.dns.plugin import Client, Validity
+from sampan.dns.plugin import Absent, Client, Validity
 from sampan.linux.base.datagrams import NewRow, Rows
 
 MAX_ROWS = 1 << 16
@@ -33,6 +34,8 @@ they are, are not sent any more, and make room when the same is asked again.
 LARGEST_BELOW = 512
 """Replies up to this size have no compression, so that they do not depend on the question."""
 ALWAYS = -1
+PLAIN = b"abcdefghijklmnopqrstuvwxyz0123456789-"
+MAX_ASKED_ONCE = 1 << 14
 Count = Callable[[int, float], None]
 """Takes a number of repeated replies and the seconds that one of them took."""
 Hears = tuple[Callable[[Client, int], None], ...]
@@ -40,11 +43,14 @@ Rotation = tuple[int, Callable[[int], bytes]]
 
 
 class Key(NamedTuple):
-    """`below`: for every name with the same end. `heard`: somebody hears of each hit."""
+    """`below`: for every name with the same end. `heard`: somebody hears of each hit. `absent`: for
+    names with the same end and an unknown label in front of it.
+    """
 
     bytes: bytes
     below: bool = False
     heard: bool = False
+    absent: bool = False
 
 
 class Row:
@@ -53,7 +59,7 @@ class Row:
     """
 
     __slots__ = (
-        "count", "counts", "era", "hears", "hits", "ident", "make", "size", "turn",
+        "absent", "count", "counts", "era", "hears", "hits", "ident", "make", "size", "turn",
         "turns", "until",
     )  # fmt: skip
 
@@ -74,6 +80,7 @@ class Row:
         self.era = ALWAYS
         self.counts = counts
         self.hears: Hears = ()
+        self.absent: Absent | None = None
         self.hits = 0
         self.size = ROW_BYTES + len(first) + (RECORD_BYTES * self.count if rotation else 0)
 
@@ -94,6 +101,9 @@ class Memo:
         self.rows: dict[bytes, Row] = {}
         self.denials: dict[bytes, Row] = {}
         self.heard: dict[bytes, Row] = {}
+        self.absent: dict[bytes, Row] = {}
+        self.asked_once: set[bytes] = set()
+        """Names that an absent row answered; those asked for again get rows of their own."""
         self.generation = 0
         """Goes up with every change; a reply that was begun before a change is not kept."""
         self.era = 0
@@ -110,7 +120,7 @@ class Memo:
         """The reply to a query's bytes, None if the chain must be asked."""
         row = self.rows.get(wire[2:])
         if row is None:
-            return self._denial(wire, now) if self.denials else None
+            return self._denial(wire, now) if self.denials or self.absent else None
         if row.until < now or row.era not in (ALWAYS, self.era):
             self._forget(Key(wire[2:]))
             return None
@@ -140,13 +150,32 @@ class Memo:
         return reply
 
     def _denial(self, wire: bytes, now: float) -> bytes | None:
-        for key in keys_below(wire):
+        for key, label in keys_below(wire):
             row = self.denials.get(key)
             if row is not None and row.until >= now and row.era in (ALWAYS, self.era):
                 row.hits += 1
-                reply, end = row.turns[0], name_end(wire) + 4
-                return wire[:2] + reply[: HEADER - 2] + wire[HEADER:end] + reply[HEADER - 2 :]
+                return _with_question(wire, row.turns[0])
+            row = self.absent.get(key)
+            if row is not None and row.until >= now and row.era in (ALWAYS, self.era):
+                return self._absent(wire, row, label)
         return None
+
+    def _absent(self, wire: bytes, row: Row, label: bytes) -> bytes | None:
+        """The denial, unless something may be there after all."""
+        absent = row.absent
+        folded = label.lower()
+        if absent is None or folded.translate(None, PLAIN) or absent.known(folded.decode()):
+            return None
+        row.hits += 1
+        reply = _with_question(wire, row.turns[0])
+        if wire[2:] in self.asked_once or wire[HEADER + 1 : HEADER + 1 + wire[HEADER]] != label:
+            validity = Validity(absent.tags(folded.decode()), row.until, absent.labels + 1)
+            self.keep(wire, reply, validity, row.counts)
+        elif len(self.asked_once) < MAX_ASKED_ONCE:
+            self.asked_once.add(wire[2:])
+        else:
+            self.asked_once.clear()
+        return reply
 
     def keep(
         self,
@@ -158,30 +187,54 @@ class Memo:
         hears: Hears = (),
     ) -> None:
         """`wire` is the query, `first` the reply."""
-        kept = len(self.rows) + len(self.denials) + len(self.heard)
+        kept = sum(map(len, (self.rows, self.denials, self.heard, self.absent)))
         if kept >= self.limit or self.size >= MAX_BYTES:
             self.clear()
+        if validity.absent is not None and not hears and len(first) <= LARGEST_BELOW:
+            self._keep_absent(wire, first, validity, counts)
         key, reply = Key(wire[2:], heard=bool(hears)), first[2:]
         if validity.below_labels and not hears and len(first) <= LARGEST_BELOW:
             found = key_below(wire, validity.below_labels)
             if found:
                 key = Key(found, below=True)
                 reply = first[2:HEADER] + first[name_end(wire) + 4 :]
+        self._keep_at(key, reply, validity, counts, rotation, hears)
+
+    def _keep_absent(
+        self, wire: bytes, first: bytes, validity: Validity, counts: tuple[Count, ...]
+    ) -> None:
+        assert validity.absent is not None
+        found = key_below(wire, validity.absent.labels)
+        if found:
+            key, reply = Key(found, absent=True), first[2:HEADER] + first[name_end(wire) + 4 :]
+            self._keep_at(key, reply, validity, counts, None, ())
+
+    def _keep_at(
+        self,
+        key: Key,
+        reply: bytes,
+        validity: Validity,
+        counts: tuple[Count, ...],
+        rotation: Rotation | None,
+        hears: Hears,
+    ) -> None:
         self._forget(key)
         self._last_ident = self._last_ident + 1 & 0xFFFFFFFF
         row = Row(self._last_ident, reply, validity.until, counts, rotation)
         row.hears = hears
+        row.absent = validity.absent if key.absent else None
         if not BROAD.isdisjoint(validity.tags):
             row.era = self.era
         self._table(key)[key.bytes] = row
         self.size += row.size
         if row.make is not None:
             row.make = self._counted(row, row.make)
-        if self.loop is not None and not hears:
+        if self.loop is not None and not (hears or key.absent):
             self._idents[row.ident] = row
             new = NewRow(row.ident, reply, row.until, row.count, row.era != ALWAYS)
             self.loop.put(key.bytes, key.below, new)
-        for tag in validity.tags:
+        tags = validity.tags if row.absent is None else row.absent.tags("")
+        for tag in tags:
             if tag not in BROAD:
                 self._tagged.setdefault(tag, set()).add(key)
 
@@ -199,6 +252,8 @@ class Memo:
     def _table(self, key: Key) -> dict[bytes, Row]:
         if key.heard:
             return self.heard
+        if key.absent:
+            return self.absent
         return self.denials if key.below else self.rows
 
     def drop(self, tags: Collection[Hashable]) -> None:
@@ -218,6 +273,8 @@ class Memo:
         self.rows.clear()
         self.denials.clear()
         self.heard.clear()
+        self.absent.clear()
+        self.asked_once.clear()
         self._tagged.clear()
         self._idents.clear()
         self.size = 0
@@ -229,7 +286,7 @@ class Memo:
         if self.loop is not None:
             for ident, hits in self.loop.hits():
                 self._idents[ident].hits += hits
-        for table in (self.rows, self.denials, self.heard):
+        for table in (self.rows, self.denials, self.heard, self.absent):
             for row in table.values():
                 if row.hits:
                     self._tell(row)
@@ -240,7 +297,7 @@ class Memo:
         if row is None:
             return
         self.size -= row.size
-        if self.loop is not None and not key.heard:
+        if self.loop is not None and not (key.heard or key.absent):
             row.hits += self.loop.drop(key.bytes, key.below)
             del self._idents[row.ident]
         self._tell(row)
@@ -263,9 +320,15 @@ def name_end(wire: bytes) -> int:
     return pos + 1 if pos < size else 0
 
 
-def keys_below(wire: bytes) -> Iterator[bytes]:
+def _with_question(wire: bytes, reply: bytes) -> bytes:
+    end = name_end(wire) + 4
+    return wire[:2] + reply[: HEADER - 2] + wire[HEADER:end] + reply[HEADER - 2 :]
+
+
+def keys_below(wire: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The keys that a denial of the query may lie under, from the longest end of its name on:
-    the header, the name's length (which the counters tell), what follows the name, the end.
+    the header, the name's length (which the counters tell), what follows the name, the end; and
+    with each the label in front of that end.
     """
     end = name_end(wire)
     if not end or end + 4 > len(wire) or wire[4:6] != b"\0\1":
@@ -273,12 +336,13 @@ def keys_below(wire: bytes) -> Iterator[bytes]:
     fixed = wire[2:HEADER] + (end - HEADER).to_bytes(2) + wire[end:]
     pos = HEADER
     while wire[pos]:
-        pos += 1 + wire[pos]
+        at = pos + 1
+        pos = at + wire[pos]
         if wire[pos]:
-            yield fixed + wire[pos:end]
+            yield fixed + wire[pos:end], wire[at:pos]
 
 
 def key_below(wire: bytes, labels: int) -> bytes | None:
     """The key for all names that end in as many labels of the query's name."""
     found = list(keys_below(wire))
-    return found[-labels] if 0 < labels <= len(found) else None
+    return found[-labels][0] if 0 < labels <= len(found) else None

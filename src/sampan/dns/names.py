@@ -141,6 +141,11 @@ def parent(name: str) -> str:
     return ".".join(labels[1:]) + "." if len(labels) > 1 else "."
 
 
+def end(name: str, labels: int) -> str:
+    """The last labels of a name."""
+    return ".".join(split(name)[-labels:]) + "."
+
+
 def is_below(name: str, zone: str) -> bool:
     """Whether `name` is `zone` or inside it; both lower-case with a final dot."""
     if zone == ".":

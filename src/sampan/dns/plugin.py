@@ -12,7 +12,7 @@ import types
 from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping
 from typing import NamedTuple, Protocol
 
-from sampan.dns import codes
+from sampan.dns import codes, names
 from sampan.dns.message import Edns, Message, Question, Record
 
 FOREVER = float("inf")
@@ -105,6 +105,18 @@ class Query(NamedTuple):
         )
 
 
+class Absent(NamedTuple):
+    """The reply is the same, but for its question, for every name below the last `labels` labels
+    of the name that was asked, as long as the label in front of them is none that is known.
+    """
+
+    labels: int
+    known: Callable[[str], bool]
+    """Asked for each query, in lower case."""
+    tags: Callable[[str], tuple[Hashable, ...]]
+    """What a reply to a name with this label depends on."""
+
+
 class Validity(NamedTuple):
     """How long a reply holds: until one of the tagged things changes, or until a time.
 
@@ -117,6 +129,16 @@ class Validity(NamedTuple):
     """Not 0: the reply is the same, but for its question, for every longer name that ends in as
     many labels of the name that was asked.
     """
+    absent: Absent | None = None
+
+    def kept_where(self, alike: Callable[[str], bool], name: str) -> Validity:
+        """For other names only where all names below an end of this name are alike."""
+        below, absent = self.below_labels, self.absent
+        if below and not alike(names.end(name, below)):
+            below = 0
+        if absent is not None and not alike(names.end(name, absent.labels)):
+            absent = None
+        return Validity(self.tags, self.until, below, absent)
 
 
 class Seal(NamedTuple):
@@ -214,6 +236,10 @@ class Plugin:
     """What it does is the same for every name of its zone."""
     answers = True
     """False for a directive that only configures."""
+
+    def alike(self, end: str) -> bool:
+        """Whether it treats all names below this one the same."""
+        return self.nameless
 
     def parts(self) -> tuple[Plugin, ...]:
         """Several where a directive stands in a block several times, each with its own zones."""

@@ -30,6 +30,8 @@ class Rule:
     stops: bool
     pure: bool = True
     """What it does depends on the question alone."""
+    only: str = ""
+    """The one name that it applies to, where it is one."""
 
 
 def rule(words: Sequence[str]) -> Rule:
@@ -46,7 +48,17 @@ def rule(words: Sequence[str]) -> Rule:
     maker = _MAKERS.get(kind)
     if maker is None:
         raise CorefileError(f'invalid rule type "{words[0]}"')
-    return Rule(maker(arguments), mode != "continue", _is_pure(kind, arguments))
+    rewrite = maker(list(arguments))
+    only = _only(kind, arguments)
+    return Rule(rewrite, mode != "continue", _is_pure(kind, arguments), only)
+
+
+def _only(kind: str, words: Sequence[str]) -> str:
+    if kind != "name":
+        return ""
+    if len(words) == 2:
+        return _normal(words[0])
+    return _normal(words[1]) if words[0].lower() == "exact" else ""
 
 
 def _is_pure(kind: str, words: Sequence[str]) -> bool:

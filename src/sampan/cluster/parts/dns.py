@@ -25,7 +25,6 @@ from sampan.linux.real.datagrams_native import NativeDatagrams, library
 from sampan.linux.real.slices import shorten
 from sampan.std import log
 
-
 SLICE_S = 0.0002
 """A query takes a tenth of it: nobody who reckons longer should keep it waiting."""
 THRESHOLDS = (5_000, 50, 100)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sampan.dns import codes, names
-from sampan.dns.backend import Asked, Found, kind_of_host
+from sampan.dns.backend import SERIAL, Asked, Found, kind_of_host
 from sampan.dns.kube.model import Model
 from sampan.dns.kube.objects import Endpoint, Import, Port, Service, Slice
+from sampan.dns.plugin import Absent
 
 VERSION = "1.1.0"
 VERSION_TTL = 28800
@@ -156,6 +157,21 @@ class Cluster:
         key, multi = (labels[-2], labels[-3]), self.is_multi(asked.zone)
         asked.tags.add(("import" if multi else "svc", *key))
         return 0 if key in (self.model.imports if multi else self.model.services) else zone + 3
+
+    def absent(self, asked: Asked, missing: int) -> Absent | None:
+        """What is true of every name of a service that there is not, where one is missing."""
+        zone = len(names.split(asked.zone))
+        if missing != zone + 3:
+            return None
+        namespace = names.split(base_of(asked.name, asked.zone))[-2]
+        kind, known = "svc", self.model.services.__contains__
+        if self.is_multi(asked.zone):
+            kind, known = "import", self.model.imports.__contains__
+        return Absent(
+            zone + 2,
+            lambda label: known((namespace, label)),
+            lambda label: (("ns", namespace), (kind, namespace, label), SERIAL),
+        )
 
     def find(self, asked: Asked, base: str) -> list[Found] | None:
         """What stands at a name; None for NXDOMAIN, empty for NODATA."""

@@ -69,7 +69,8 @@ class Kubernetes(Plugin):
         reply = denial(self.cluster, asked, codes.NXDOMAIN)
         if not labels or reply.validity is None:
             return reply
-        return reply._replace(validity=reply.validity._replace(below_labels=labels))
+        absent = self.cluster.absent(asked, labels)
+        return reply._replace(validity=reply.validity._replace(below_labels=labels, absent=absent))
 
     # Life
 

@@ -17,6 +17,9 @@ class Rewrite(Plugin):
         self.rules = rules
         self.static = all(rule.pure for rule in rules)
 
+    def alike(self, end: str) -> bool:
+        return all(one.only and not names.is_below(one.only, end) for one in self.rules)
+
     async def answer(self, query: Query, following: Handler) -> Reply:
         asked, undo = query, list[Undo]()
         for one in self.rules:

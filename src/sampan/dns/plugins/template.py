@@ -58,6 +58,10 @@ class Template(Plugin):
         self.patterns: list[Pattern] = []
         self.static = True
 
+    def alike(self, end: str) -> bool:
+        zones = [zone for pattern in self.patterns for zone in pattern.zones]
+        return not any(names.is_below(z, end) or names.is_below(end, z) for z in zones)
+
     async def answer(self, query: Query, following: Handler) -> Reply:
         for pattern in self.patterns:
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from sampan.dns import codes, names
+from sampan.dns import codes
 from sampan.dns.chain import Site
 from sampan.dns.plugin import Query, Reply, failure
 
@@ -45,12 +45,12 @@ class Routes:
     def _alone(self, reply: Reply, name: str) -> Reply:
         """A reply for all names below one is for this name alone where another zone begins."""
         validity = reply.validity
-        if validity is None or not validity.below_labels:
+        if validity is None or not (validity.below_labels or validity.absent):
             return reply
-        end = "." + ".".join(names.split(name)[-validity.below_labels :]) + "."
-        if any(zone.endswith(end) for zone in self.zones):
-            return reply._replace(validity=validity._replace(below_labels=0))
-        return reply
+        return reply._replace(validity=validity.kept_where(self._is_whole, name))
+
+    def _is_whole(self, end: str) -> bool:
+        return not any(zone.endswith("." + end) for zone in self.zones)
 
     def _candidates(self, query: Query) -> Iterable[Site]:
         """The sites of the longest zone first; for DS the parent's, the child's only as the last
