@@ -19,9 +19,11 @@ CONTROLLERS = (
     "serviceaccount",
 )
 SCHEDULER = (
+    "affinity-first-of-kind",
     "host-ports",
     "least-allocated",
     "node-affinity-preferred",
+    "reasons-sorted-as-text",
     "scheduling-gates",
     "taints",
     "topology-spread",

@@ -246,3 +246,24 @@ def test_a_binding_that_is_refused_is_told_as_the_schedulers_own_failure() -> No
         assert (condition["reason"], condition["message"]) == ("SchedulerError", text)
 
     play(scene)
+
+
+def test_a_pod_that_the_scheduler_placed_itself_wakes_those_that_want_to_be_near_it() -> None:
+    near = {"labelSelector": {"matchLabels": {"app": "a"}}, "topologyKey": "kubernetes.io/hostname"}
+    terms = {"requiredDuringSchedulingIgnoredDuringExecution": [near]}
+
+    async def scene(api: FakeApi) -> None:
+        api.put(kinds.NODES, node("n1"))
+        api.put(kinds.PODS, waiting("guest", affinity={"podAffinity": terms}))
+        await asyncio.sleep(5)
+        assert bindings(api) == []
+        host = waiting("host")
+        host["metadata"]["labels"] = {"app": "a"}
+        api.put(kinds.PODS, host)
+        await asyncio.sleep(1)
+        assert bindings(api) == [("host", "n1")]
+        api.put(kinds.PODS, host | {"spec": host["spec"] | {"nodeName": "n1"}})
+        await asyncio.sleep(12)
+        assert bindings(api) == [("host", "n1"), ("guest", "n1")]
+
+    play(scene)

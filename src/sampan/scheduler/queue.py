@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sampan.api.meta import Key
@@ -123,12 +123,16 @@ class Queue:
         waiting = self._pods.get(key)
         return waiting is None or waiting.settled or waiting.failures > 0
 
-    def wake(self, plugins: Iterable[str]) -> None:
-        """Something changed that these filters look at."""
+    def wake(
+        self, plugins: Iterable[str], concerned: Callable[[PodView], bool] | None = None
+    ) -> None:
+        """Something changed that these filters look at, for all pods or those `concerned`."""
         self._wakes += 1
         for plugin in plugins:
             for key in list(self._parked.get(plugin, ())):
-                self._pause(self._pods[key])
+                waiting = self._pods[key]
+                if concerned is None or concerned(waiting.pod):
+                    self._pause(waiting)
 
     def __len__(self) -> int:
         return len(self._pods)

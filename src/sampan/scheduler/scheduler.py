@@ -161,12 +161,12 @@ class Scheduler:
 
     def _settled(self, pod: PodView) -> None:
         known = self.state.placed.get(pod.key)
-        self._assumed.pop(pod.key, None)
+        mine = self._assumed.pop(pod.key, None) is not None
         self.state.place(pod, pod.node)
         self.state.forget_nomination(pod.key)
         self.queue.drop(pod.key)
-        if known is None:
-            self.queue.wake(BY_NEWCOMERS)
+        if known is None or mine:
+            self.queue.wake(BY_NEWCOMERS, lambda waiting: self.state.concerns(pod, waiting))
         elif known.requests != pod.requests:
             self.queue.wake(BY_PODS)
         elif known.labels != pod.labels or known.terminating != pod.terminating:

@@ -215,6 +215,15 @@ class ClusterState:
         labels = self.namespaces.get(pod.namespace, {})
         return term.covers(pod.namespace, labels) and term.selector.matches(pod.labels)
 
+    def concerns(self, newcomer: PodView, waiting: PodView) -> bool:
+        """Whether a pod that came to a node may be what the other waits for: one that it wants
+        near, or one that its spread counts.
+        """
+        return any(self.term_finds(term, newcomer) for term in waiting.affinity) or (
+            newcomer.namespace == waiting.namespace
+            and any(spread.selector.matches(newcomer.labels) for spread in waiting.spreads)
+        )
+
     def set_namespace(self, name: str, labels: dict[str, str] | None) -> None:
         """Other labels may let terms find other pods: their counts are begun anew."""
         if labels is None:

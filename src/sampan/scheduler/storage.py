@@ -80,12 +80,15 @@ class VolumePlan:
 
 def claims_of(pod: PodView, storage: Storage) -> Claims:
     """The pod's claims sorted out, or why it can go nowhere."""
-    bound, waiting = [], []
-    for name, own in pod.claims:
-        claim = storage.claim(Key(pod.namespace, name))
+    named = [(name, own, storage.claim(Key(pod.namespace, name))) for name, own in pod.claims]
+    # Claims that are not there are told before those that are of no use, and all these before
+    # claims that nobody has bound yet, wherever they stand in the pod.
+    for name, own, claim in sorted(named, key=lambda one: one[2] is not None):
         why = _missing(pod, name, own, claim)
-        if why or claim is None:
+        if why:
             return Claims(refusal=why)
+    bound, waiting = [], []
+    for claim in (claim for _, _, claim in named if claim is not None):
         if is_bound(claim):
             bound.append(claim)
         elif claim["spec"].get("volumeName") or not _waits(claim, storage):

@@ -44,16 +44,24 @@ def volume_binding(pod: PodView, cluster: ClusterState) -> Prepared:
     volumes = [storage.volume(claim["spec"]["volumeName"]) for claim in claims.bound]
 
     def check(node: NodeState) -> Rejected | None:
-        for volume in volumes:
-            if volume is None:
-                return _LOST
-            if not reachable(volume, node.name, node.labels):
-                return _NOT_FROM_HERE
+        against = _bound(volumes, node)
         if claims.waiting and plan_for(claims, node, storage) is None:
-            return _NONE_FREE
-        return None
+            if against is None:
+                return _NONE_FREE
+            # A node may lack both; each is told.
+            return Rejected((*against.reasons, *_NONE_FREE.reasons), final=True)
+        return against
 
     return Prepared(check)
+
+
+def _bound(volumes: Iterable[Json | None], node: NodeState) -> Rejected | None:
+    for volume in volumes:
+        if volume is None:
+            return _LOST
+        if not reachable(volume, node.name, node.labels):
+            return _NOT_FROM_HERE
+    return None
 
 
 def volume_restrictions(pod: PodView, cluster: ClusterState) -> Prepared:
