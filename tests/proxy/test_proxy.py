@@ -450,6 +450,17 @@ def test_a_node_that_is_about_to_go_is_not_eligible() -> None:
     played(story)
 
 
+def test_a_machine_that_tracks_liberally_keeps_packets_out_of_the_window() -> None:
+    async def story(rig: Rig) -> None:
+        rig.conntrack.tune({"nf_conntrack_tcp_be_liberal": 1})
+        await rig.start()
+        (four, six) = rig.backend._settings.families
+        assert not four.drop_invalid
+        assert not six.drop_invalid
+
+    played(story)
+
+
 def test_the_time_from_change_to_rules_is_measured() -> None:
     async def story(rig: Rig) -> None:
         rig.api.put(kinds.SERVICES, service())

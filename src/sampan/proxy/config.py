@@ -172,8 +172,11 @@ def settings(
     node: Json | None,
     service_cidrs: Sequence[str] = (),
     local_ips: Sequence[str] = (),
+    liberal: bool = False,
 ) -> Settings:
-    """What the rules depend on, from the configuration, the Node and the machine's addresses."""
+    """What the rules depend on, from the configuration, the Node and the machine's addresses, and
+    whether its connection tracking was liberal before we asked for it.
+    """
     primary = [*_bound(config), *_primary(node)]
     families = []
     for family in (4, 6):
@@ -190,7 +193,7 @@ def settings(
                 loopback_listeners=_listeners(config, family),
                 service_cidrs=tuple(c for c in service_cidrs if family_of(c) == family),
                 node_ips=own,
-                drop_invalid=not config["conntrack"]["tcpBeLiberal"],
+                drop_invalid=not (liberal or config["conntrack"]["tcpBeLiberal"]),
             )
         )
     return Settings(node_name, tuple(families))

@@ -162,6 +162,7 @@ class Proxy:
             node=self._node,
             service_cidrs=sorted(ranges),
             local_ips=self.local_ips(),
+            liberal=self.conntrack.liberal(),
         )
 
     # Work.

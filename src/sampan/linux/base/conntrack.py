@@ -54,6 +54,10 @@ class Conntrack(Protocol):
         """
         ...
 
+    def liberal(self) -> bool:
+        """Whether the kernel lets packets of TCP pass that are out of the window."""
+        ...
+
     def tune(self, values: Mapping[str, int]) -> Mapping[str, str]:
         """Set limits and time-outs by their name under net.netfilter; what this kernel or this
         namespace does not let us set stays as it is, and is returned with the reason.

@@ -48,6 +48,9 @@ class FakeConntrack:
     def count(self) -> int:
         return len(self.known)
 
+    def liberal(self) -> bool:
+        return self.tuned.get("nf_conntrack_tcp_be_liberal", 0) != 0
+
     def tune(self, values: Mapping[str, int]) -> Mapping[str, str]:
         allowed = {name: value for name, value in values.items() if name not in self.forbidden}
         self.tuned.update(allowed)

@@ -83,12 +83,11 @@ class RealConntrack:
         return self._forgets
 
     def count(self) -> int:
-        try:
-            with open("/proc/sys/net/netfilter/nf_conntrack_count", encoding="ascii") as file:
-                return int(file.read())
-        except OSError:
-            # Not loaded yet, or hidden: as if there were many.
-            return 1 << 20
+        # Not loaded yet, or hidden: as if there were many.
+        return _limit("nf_conntrack_count", 1 << 20)
+
+    def liberal(self) -> bool:
+        return _limit("nf_conntrack_tcp_be_liberal", 0) != 0
 
     def tune(self, values: Mapping[str, int]) -> Mapping[str, str]:
         failed = {}
@@ -142,6 +141,14 @@ class RealConntrack:
         self._sequence += 1
         head = struct.pack("=IHHII", 16 + len(body), kind, flags, self._sequence, 0)
         self._socket.send(head + body)
+
+
+def _limit(name: str, otherwise: int) -> int:
+    try:
+        with open("/proc/sys/net/netfilter/" + name, encoding="ascii") as file:
+            return int(file.read())
+    except OSError:
+        return otherwise
 
 
 def _header(family: int, version: int = 0) -> bytes:
