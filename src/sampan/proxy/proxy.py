@@ -33,7 +33,9 @@ from sampan.std import log
 from sampan.std.backoff import Backoff
 from sampan.std.clock import Clock
 
-UNMARKED = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name"
+OURS = "!service.kubernetes.io/service-proxy-name"
+UNMARKED = f"!service.kubernetes.io/headless,{OURS}"
+"""Of slices only: a Service that has a cluster IP is no headless one, whatever its labels say."""
 ZONE = "topology.kubernetes.io/zone"
 TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
 RETRY = Backoff(first_s=0.05, factor=2, cap_s=10)
@@ -85,7 +87,7 @@ class Proxy:
             self.aside,
         )
         self.metrics.no_local(self._without_local)
-        self._services = self.informers.of(kinds.SERVICES, labels=UNMARKED)
+        self._services = self.informers.of(kinds.SERVICES, labels=OURS)
         self._slices = self.informers.of(kinds.ENDPOINTSLICES, labels=UNMARKED)
         self._nodes = self.informers.of(kinds.NODES, fields=f"metadata.name={self.node_name}")
         self._cidrs = self.informers.of(kinds.SERVICECIDRS)

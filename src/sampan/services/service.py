@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sampan.api.meta import Json, Key, key_of
-from sampan.services.slices import HEADLESS_LABEL, PROXY_NAME_LABEL
+from sampan.services.slices import PROXY_NAME_LABEL
 
 AFFINITY_DEFAULT_S = 10800
 
@@ -68,7 +68,7 @@ def read(obj: Json) -> Service:
         affinity_s=_affinity(spec),
         health_check_node_port=(spec.get("healthCheckNodePort") or 0) if balanced else 0,
         external_name=spec.get("externalName") or "" if kind == "ExternalName" else "",
-        foreign=PROXY_NAME_LABEL in labels or HEADLESS_LABEL in labels,
+        foreign=PROXY_NAME_LABEL in labels,
         publish_not_ready=bool(spec.get("publishNotReadyAddresses")),
     )
 
