@@ -47,8 +47,10 @@ async def test_an_error_comes_in_the_form_that_was_asked_for(server: Asker) -> N
     [
         (b"[1,2]", "application/json", "{} (5b312c325d)"),
         (b"a: b: c", "application/yaml",
-         "couldn't get version/kind; yaml parse error: yaml: line 1: mapping values are not "
-         "allowed in this context (613a20623a2063)"),
+         "{} yaml: mapping values are not allowed in this context (613a20623a2063)"),
+        (b"k: v\na: b: c", "application/yaml",
+         "{} yaml: line 2: mapping values are not allowed in this context "
+         "(6b3a20760a613a20623a2063)"),
         (b'{"kind":1}', "application/json",
          "couldn't get version/kind; json parse error: json: cannot unmarshal number into Go "
          'struct field .kind of type string ({"kind":1})'),

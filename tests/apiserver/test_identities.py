@@ -173,7 +173,7 @@ async def test_a_token_request_is_about_the_account_that_it_goes_to(server: Aske
     assert (status, cause["field"], cause["message"]) == (
         422,
         "metadata.name",
-        'Invalid value: "b": must match the service account name',
+        'Invalid value: "b": must match the service account name if specified',
     )
 
 

@@ -210,7 +210,12 @@ DEPLOYMENT = "/apis/apps/v1/namespaces/n/deployments/d"
          "unknown patch type: frob in map: map[$patch:frob name:c]"),
         ({"nodeSelector": {"$patch": "frob"}}, 500, "unknown patch type: frob in map: map["),
         ({"containers": ["x"]}, 500, "list element types are not identical: [[map["),
-        ({"$setElementOrder/containers": "x"}, 400, "invalid patch format of setElementOrder list"),
+        ({"$setElementOrder/containers": "x"}, 500,
+         "expected a []interface {}, but received a string"),
+        ({"nodeSelector": "x"}, 422, "cannot restore map from string"),
+        ({"containers": {"a": "b"}}, 422, "cannot restore slice from map"),
+        ({"hostNetwork": 1}, 422, "unrecognized type: bool"),
+        ({"terminationGracePeriodSeconds": 1.5}, 422, "cannot convert float64 to int64"),
         ({"$setElementOrder/containers": [{"name": "q"}], "containers": [{"name": "c"}]}, 500,
          "The order in patch list:\n[map[name:c]]\n doesn't match $setElementOrder list:\n"
          "[map[name:q]]\n"),
@@ -236,7 +241,7 @@ async def test_a_strategic_patch_is_refused_in_upstreams_words(
     patch = {"spec": {"template": {"spec": spec}}}
     status, answer = await server.ask("PATCH", DEPLOYMENT, patch, type=STRATEGIC)
     assert status == code
-    assert answer["message"].startswith(message)
+    assert message in answer["message"]
 
 
 async def test_an_owner_that_stands_twice_stands_once(server: Asker) -> None:

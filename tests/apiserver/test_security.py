@@ -87,15 +87,18 @@ async def test_impersonation_takes_the_right_to_impersonate(server: Asker) -> No
         impersonate_group="system:masters",
     )  # fmt: skip
     assert status == 403
-    assert 'cannot impersonate resource "users"' in body["message"]
+    assert 'cannot impersonate-on:user-info:list resource "secrets"' in body["message"]
     status, _ = await server.ask("GET", "/api/v1/secrets", impersonate_user="alice")
     assert status == 403
 
 
 async def test_an_impersonated_group_alone_is_an_error(server: Asker) -> None:
     status, body = await server.ask("GET", "/api/v1/pods", impersonate_group="system:masters")
-    assert status == 500
-    assert "without impersonating a user" in body["message"]
+    assert status == 400
+    assert body["message"] == (
+        'requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"system:masters"}, '
+        "Extra:map[string][]string(nil)} without impersonating a user name"
+    )
 
 
 async def test_nobody_grants_rights_that_they_do_not_hold(server: Asker) -> None:
@@ -171,3 +174,42 @@ async def bind(server: Asker, role: str, user: str) -> None:
             "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
         },
     )
+
+
+async def test_a_nodes_rules_are_not_all_that_it_may_do(server: Asker) -> None:
+    status, body = await server.ask(
+        "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+        {"spec": {"namespace": "default"}},
+        impersonate_user="system:node:n", impersonate_group="system:nodes",
+    )  # fmt: skip
+    told = {key: body["status"][key] for key in ("incomplete", "evaluationError")}
+    assert (status, told) == (201, {
+        "incomplete": True,
+        "evaluationError": "node authorizer does not support user rule resolution",
+    })  # fmt: skip
+
+
+async def test_many_groups_are_asked_for_at_once_by_constrained_impersonation(
+    server: Asker,
+) -> None:
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    rules = [
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["users"], "resourceNames": ["bob"],
+         "verbs": ["impersonate:user-info"]},
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["groups"], "resourceNames": ["*"],
+         "verbs": ["impersonate:user-info"]},
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"],
+         "verbs": ["impersonate-on:user-info:create"]},
+    ]  # fmt: skip
+    await server.make(f"{rbac}/clusterroles", {"metadata": {"name": "r"}, "rules": rules})
+    await server.make(f"{rbac}/clusterrolebindings", {
+        "metadata": {"name": "r"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "r"},
+        "subjects": [{"kind": "User", "name": "alice"}],
+    })  # fmt: skip
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    for groups, expected in (("a,b,c", 403), ("a,b,c,d", 201), ("a,b,c,system:masters", 403)):
+        status, _ = await server.ask(
+            "POST", path, {}, token="alice", impersonate_user="bob", impersonate_group=groups
+        )
+        assert (groups, status) == (groups, expected)

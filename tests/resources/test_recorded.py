@@ -30,6 +30,7 @@ OTHER = {
     "svc-taken", "pod-immutable",  # pools that are taken; differences worded our way
     "limits-quota", "conflicts",  # admission; names that the registry makes
     "metadata-rules", "warnings", "bad-jobs", "bad-devices",  # the registry, admission, patches
+    "eviction-forms",  # conditions of a pod's making, which the registry dates
 }  # fmt: skip
 
 

@@ -245,7 +245,7 @@ def conflict_error(conflicts: dict[Manager, FieldSet]) -> Conflict:
             "field": fieldset.text(path),
         }
         for manager, paths in ordered
-        for path in sorted(paths)
+        for path in fieldset.in_order(paths)
     ]
     if len(causes) == 1:
         text = f"1 conflict: {causes[0]['message']}: {causes[0]['field']}"
@@ -253,7 +253,7 @@ def conflict_error(conflicts: dict[Manager, FieldSet]) -> Conflict:
         lines = []
         for manager, paths in ordered:
             lines.append(f"conflicts with {manager}:")
-            lines += [f"- {fieldset.text(path)}" for path in sorted(paths)]
+            lines += [f"- {fieldset.text(path)}" for path in fieldset.in_order(paths)]
         text = f"{len(causes)} conflicts: " + "\n".join(lines)
     return Conflict(f"Apply failed with {text}", details={"causes": causes})
 

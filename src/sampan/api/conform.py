@@ -86,9 +86,10 @@ def _element(item: Any, kind: Type) -> tuple[str, str]:
     try:
         return key_element(item, kind), ""
     except KeyError as error:
+        keys = " ".join(f'"{key}"' for key in error.args[0])
         return "", (
-            f'associative list with keys has an element that omits key field "{error.args[0]}" '
-            "(and doesn't have default value)"
+            f"associative list with keys has an element that omits all key fields [{keys}] "
+            "(and doesn't have default values for any key fields)"
         )
 
 

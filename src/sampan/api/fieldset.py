@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from sampan.api.meta import Json
-from sampan.api.schema import Type
+from sampan.api.schema import Field, Type
 
 Path = tuple[str, ...]
 FieldSet = frozenset[Path]
@@ -60,6 +60,14 @@ def _tidy(node: Json) -> None:
             child.clear()
         elif child:
             _tidy(child)
+
+
+def in_order(fields: FieldSet) -> list[Path]:
+    """As upstream walks a set: at each level the members first, then what is below."""
+    return sorted(
+        fields,
+        key=lambda path: tuple((depth < len(path), part) for depth, part in enumerate(path, 1)),
+    )
 
 
 def below(fields: FieldSet, prefixes: Iterable[Path]) -> FieldSet:
@@ -112,8 +120,17 @@ def _value_text(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
+def _default(known: Field) -> Any:
+    """What upstream's schema gives a key that is missing: a field that is always written has the
+    zero value of its kind.
+    """
+    if known.default is None and not known.pointer and known.omit == 0:
+        return {"string": "", "bool": False}.get(known.type.kind, 0)
+    return known.default
+
+
 def key_element(item: Any, kind: Type) -> str:
-    """What a list item is called; KeyError names the key that it lacks."""
+    """What a list item is called; KeyError names the keys, all of which it lacks."""
     if kind.list_type == "set":
         return "v:" + orjson.dumps(item, option=orjson.OPT_SORT_KEYS).decode()
     fields = kind.of.struct.fields if kind.of.kind == "struct" else {}
@@ -122,8 +139,10 @@ def key_element(item: Any, kind: Type) -> str:
         value = item.get(key) if isinstance(item, dict) else None
         if value is None:
             known = fields.get(key)
-            value = known.default if known else None
+            value = _default(known) if known else None
             if value is None:
-                raise KeyError(key)
+                continue
         keys[key] = value
+    if not keys and kind.keys:
+        raise KeyError(kind.keys)
     return "k:" + orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()

@@ -10,6 +10,7 @@ import copy
 import re
 from typing import Any
 
+from sampan.api.conform import go_text
 from sampan.api.errors import BadRequest, Invalid, RequestEntityTooLarge, quoted
 from sampan.api.meta import Json
 
@@ -130,6 +131,41 @@ def decoding_error(text: str) -> BadRequest:
 def undecodable(patched: Any, text: str) -> Invalid:
     """The patched object is no object of its kind any more."""
     body = f"Invalid value: {quoted(quoted(patched))}: {text}"
+    cause = {"reason": "FieldValueInvalid", "message": body, "field": "patch"}
+    return Invalid(f' "" is invalid: patch: {body}', details={"causes": [cause]})
+
+
+_MISMATCH = re.compile(
+    r"json: cannot unmarshal (?P<got>\w+)(?P<number> \S+)? into Go struct field \S+ "
+    r"of type (?P<wanted>\S+)"
+)
+_HELD = {"array": "slice", "object": "map", "number": "int64"}
+
+
+def in_memory(text: str) -> str:
+    """What is wrong in the words of a conversion that does not go by JSON: `cannot restore map from
+    string`.
+    """
+    match = _MISMATCH.fullmatch(text)
+    if match is None:
+        return text
+    wanted = match["wanted"]
+    held = "float64" if match["number"] else _HELD.get(match["got"], match["got"])
+    if wanted.startswith("map["):
+        return f"cannot restore map from {held}"
+    if wanted.startswith("[]"):
+        return f"cannot restore slice from {held}"
+    if "." in wanted:
+        return f"cannot restore struct from: {held}"
+    # Go knows a conversion from these to those, and refuses it; from others it knows none.
+    if (held == "float64" and wanted.startswith("int")) or (held, wanted) == ("int64", "string"):
+        return f"cannot convert {held} to {wanted}"
+    return f"unrecognized type: {wanted}"
+
+
+def unconvertible(patch: Any, text: str) -> Invalid:
+    """A strategic patch that makes something else of an object: upstream shows the patch."""
+    body = f"Invalid value: {quoted(go_text(patch))}: {text}"
     cause = {"reason": "FieldValueInvalid", "message": body, "field": "patch"}
     return Invalid(f' "" is invalid: patch: {body}', details={"causes": [cause]})
 

@@ -138,6 +138,18 @@ def by_gvk(group: str, version: str, kind: str) -> Struct | None:
 
 
 @cache
+def objects() -> frozenset[tuple[str, str, str]]:
+    """Group, version and kind of every built-in object."""
+    found = set()
+    for package in facts.shape_packages():
+        for body in facts.load(f"shapes/{package}").values():
+            if body.get("gvk"):
+                group, version, kind = body["gvk"].split("/")
+                found.add(("" if group == "core" else group, version, kind))
+    return frozenset(found)
+
+
+@cache
 def _struct_type(name: str) -> Type:
     return Type("struct", name, go=_go_name(name), atomic=bool(_body(name).get("atomic")))
 

@@ -306,6 +306,8 @@ def parse_fields(text: str) -> FieldSelector:
         match = re.match(r"((?:[^=!\\]|\\.|!(?!=))*)(!=|==|=)(.*)", part, re.DOTALL)
         if match is None:
             raise SelectorError(f"invalid selector: '{text}'; can't understand '{part}'")
+        if not match[1] and not match[3]:
+            continue  # no field that is nothing: true of everything
         terms.append(FieldTerm(match[1], match[2] != "!=", _unescaped(match[3])))
     return FieldSelector(tuple(terms))
 

@@ -13,7 +13,7 @@ import copy
 from typing import Any
 
 from sampan.api import schema
-from sampan.api.conform import go_text
+from sampan.api.conform import go_text, go_type
 from sampan.api.errors import BadRequest, Invalid, Unclassified
 from sampan.api.meta import Json
 from sampan.api.patch import json_kind
@@ -50,7 +50,7 @@ def _merge_map(original: Json, patch: Json, kind: Type) -> Json:
             original.pop(key, None)
         elif key in original:
             original[key] = _merge_value(original[key], value, _field(kind, key))
-        else:
+        elif not (isinstance(value, dict) and DIRECTIVE in value):
             original[key] = _without_directives(value)
     return original
 
@@ -103,7 +103,8 @@ def _ordered_lists(original: Json, patch: Json, kind: Type) -> None:
         order = patch.pop(directive)
         key = directive.removeprefix(ORDER_PREFIX)
         if not isinstance(order, list):
-            raise BadRequest("invalid patch format of setElementOrder list")
+            text = f"expected a []interface {{}}, but received a {go_type(order)}"
+            raise Unclassified(text)
         if key in patch and patch[key] is None:
             continue
         old, new = original.get(key), patch.pop(key, None)
@@ -130,10 +131,10 @@ def _check_order(new: list[Any], order: list[Any], merge_key: str) -> None:
 
 
 def _delete_primitives(original: Json, key: str, values: Any) -> None:
-    if not isinstance(values, list):
-        raise BadRequest("invalid patch format of primitive list")
     old = original.get(key)
-    if isinstance(old, list):
+    if values is None:
+        original.pop(key, None)
+    elif isinstance(old, list) and isinstance(values, list):
         original[key] = [item for item in old if item not in values]
 
 

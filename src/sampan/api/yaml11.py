@@ -50,6 +50,39 @@ def documents(data: bytes) -> list[Any]:
     return [_Reader().value(node) for node in nodes]
 
 
+def dump(value: Any) -> str:
+    """A JSON value as upstream writes YAML: text that would be read as something else stands in
+    double quotes, text of several lines in a block.
+    """
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=True, allow_unicode=True)
+    return text
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Chooses the style of text; the rest is PyYAML's."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text_node(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None if _plain(text) else '"'
+    return dumper.represent_scalar(_STRING, text, style=style)
+
+
+_Dumper.add_representer(str, _text_node)
+
+_TIME = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ].*)?")
+_BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+
+
+def _plain(text: str) -> bool:
+    """Whether it is text without quotes, too."""
+    read = scalar(text)
+    other = text in _SPECIAL or text == _MERGE or _TIME.fullmatch(text) or _BASE_60.fullmatch(text)
+    return isinstance(read, str) and not other
+
+
 def scalar(text: str) -> Any:
     """What a plain, unquoted scalar means."""
     if text in _NULL:
@@ -142,6 +175,12 @@ def _resolves_to_string(text: str) -> bool:
 
 
 def _text(error: Exception) -> str:
+    """As upstream's parser says it: lines count from one only where a scanner complains, and the
+    first is not named.
+    """
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error)
-    return f"yaml: line {mark.line + 1}: {problem}" if mark else f"yaml: {problem}"
+    line = mark.line if mark else 0
+    if line and isinstance(error, yaml.scanner.ScannerError):
+        line += 1
+    return f"yaml: line {line}: {problem}" if line else f"yaml: {problem}"

@@ -125,8 +125,6 @@ def gzipped(body: bytes) -> bytes:
 
 
 def to_yaml(value: Any) -> bytes:
-    import yaml
+    from sampan.api import yaml11
 
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(value, Dumper=dumper, sort_keys=True, allow_unicode=True)
-    return text.encode()
+    return yaml11.dump(value).encode()

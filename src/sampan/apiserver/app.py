@@ -20,10 +20,11 @@ from sampan.apiserver.answers import (
     too_many,
     wants_indent,
 )
-from sampan.apiserver.authn.authenticator import Authenticator, impersonated
+from sampan.apiserver.authn.authenticator import Authenticator
 from sampan.apiserver.authn.user import MASTERS, User
 from sampan.apiserver.authz.attributes import attributes_of
 from sampan.apiserver.authz.authorizer import Authorizer
+from sampan.apiserver.authz.impersonation import Impersonation
 from sampan.apiserver.call import Call, call_for
 from sampan.apiserver.discovery import GROUPS, Discovery
 from sampan.apiserver.flows import Flows
@@ -64,6 +65,7 @@ class App:
 
     authenticator: Authenticator
     authorizer: Authorizer
+    impersonation: Impersonation
     catalog: Catalog
     router: Router
     discovery: Discovery
@@ -118,7 +120,7 @@ class App:
     ) -> Response:
         """`noted` are headers that every answer gets, whatever becomes of the request."""
         asker = known or self.authenticator.authenticate(request, warnings.append)
-        user = impersonated(request, asker, self.authorizer.may_impersonate)
+        user = self.impersonation.user_for(request, attributes_of(asker, info))
         noted.update(self.flows.headers(user, info))
         if request.query and not self._lasting(info):
             check_timeout(request.query)

@@ -22,6 +22,7 @@ from sampan.apiserver.authn.bootstrap import BootstrapTokens
 from sampan.apiserver.authn.keys import SigningKey, VerifyingKey
 from sampan.apiserver.authn.static import StaticTokens
 from sampan.apiserver.authz.authorizer import Authorizer
+from sampan.apiserver.authz.impersonation import Impersonation
 from sampan.apiserver.authz.node import NodeAuthorizer
 from sampan.apiserver.authz.rbac import Rbac
 from sampan.apiserver.bootstrap import Cluster, Kept, bootstrap
@@ -127,7 +128,8 @@ async def assemble(
     aggregator = Aggregator(parts, catalog, options.front_proxy)
     discovery, meters = Discovery(catalog, aggregator), Meters(Registry(), clock)
     app = App(
-        authenticator, authorizer, catalog, router, discovery, aggregator, meters,
+        authenticator, authorizer, Impersonation(authorizer.require), catalog, router, discovery,
+        aggregator, meters,
         Flows(cacher), parts.new_uid, {}, {},
         __version__, options.limits,
     )  # fmt: skip

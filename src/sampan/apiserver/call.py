@@ -68,5 +68,6 @@ class Call:
 def call_for(request: Request, info: RequestInfo, user: User, *, custom: bool = False) -> Call:
     """Raises NotAcceptable when nothing that we have is wanted."""
     accept = request.headers.get("accept", "")
-    wish = choose(accept, streaming=info.verb == "watch", custom=custom)
+    verb = info.verb
+    wish = choose(accept, streaming=verb == "watch", listing=verb == "list", custom=custom)
     return Call(request, info, user, read_query(request.query), wish)

@@ -55,7 +55,9 @@ def clauses(accept: str) -> list[Clause]:
     return sorted(found, key=lambda clause: -clause.quality)
 
 
-def choose(accept: str, *, streaming: bool = False, custom: bool = False) -> Wish:
+def choose(
+    accept: str, *, streaming: bool = False, listing: bool = False, custom: bool = False
+) -> Wish:
     """The first wish that can be met. Raises NotAcceptable, in one of upstream's two wordings.
 
     Custom objects have no protobuf; their metadata has.
@@ -63,6 +65,13 @@ def choose(accept: str, *, streaming: bool = False, custom: bool = False) -> Wis
     if not accept or accept in ("*/*", JSON):
         return PLAIN
     ranges = clauses(accept)
+    available = (*PRODUCED, *STREAMED) if listing or streaming else PRODUCED
+    if not any(clause.type in ("*/*", *PRODUCED) for clause in ranges):
+        # The router in front of upstream's negotiation knows no `application/*`.
+        raise NotAcceptable(
+            "406: Not Acceptable\n\nAvailable representations: " + ", ".join(available),
+            details={},
+        )
     produced = [JSON, PROTOBUF] if streaming else list(PRODUCED)
     # A client that can read JSON gets JSON: it is what the cacher holds.
     if any(_plain(clause, JSON) for clause in ranges):
@@ -77,12 +86,7 @@ def choose(accept: str, *, streaming: bool = False, custom: bool = False) -> Wis
         best = best or wish
     if best is not None:
         return best
-    if any(_range_of(clause.type, media) for clause in ranges for media in PRODUCED):
-        raise not_acceptable(STREAMED if streaming else PRODUCED)
-    raise NotAcceptable(
-        "406: Not Acceptable\n\nAvailable representations: " + ", ".join((*PRODUCED, *STREAMED)),
-        details={},
-    )
+    raise not_acceptable(STREAMED if streaming else PRODUCED)
 
 
 def not_acceptable(accepted: tuple[str, ...] = PRODUCED) -> NotAcceptable:

@@ -120,15 +120,25 @@ def _list_errors(options: ListOptions) -> list[FieldError]:
 
 def _watch_errors(options: ListOptions) -> list[FieldError]:
     match, field = options.match, "resourceVersionMatch"
-    if options.initial is not None:
-        if match != "NotOlderThan":
-            text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            return [FieldError("Forbidden", field, detail=text)]
-        return []
-    if match:
-        text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        return [FieldError("Forbidden", field, detail=text)]
-    return []
+    initial = options.initial
+    if initial is None and not match and options.version in ("", "0"):
+        # To begin with everything is what upstream makes of a watch that says nothing.
+        initial, match = True, "NotOlderThan"
+    if initial is None:
+        forbidden = (
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        )
+        return [FieldError("Forbidden", field, detail=forbidden)] if match else []
+    errors = []
+    if match != "NotOlderThan":
+        text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        errors.append(FieldError("Forbidden", field, detail=text))
+    if match not in ("", "NotOlderThan"):
+        errors.append(FieldError("NotSupported", field, match, 'supported values: "NotOlderThan"'))
+    if match and options.resume:
+        text = "resourceVersionMatch is forbidden when continue is provided"
+        errors.append(FieldError("Forbidden", field, detail=text))
+    return errors
 
 
 def _match_not_supported(match: str) -> FieldError:

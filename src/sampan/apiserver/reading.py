@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sampan.api import decode
+from dataclasses import replace
+
+from sampan.api import decode, schema
 from sampan.api.body import Body, read_json, read_yaml, shown
 from sampan.api.decode import Decoded
 from sampan.api.errors import (
@@ -69,11 +71,11 @@ def read_body(call: Call, kind: ResourceId, *, duplicates: bool = True) -> Body:
                 + ", ".join(PRODUCED)
             )
     except DecodeError as error:
-        if media == PROTOBUF:
+        if media != JSON:
             raise
-        format_name = "yaml" if media == YAML else "json"
-        text = f"couldn't get version/kind; {format_name} parse error: {error}"
-        raise DecodeError(text) from error
+        raise DecodeError(f"couldn't get version/kind; json parse error: {error}") from error
+    if body.value is None and media == JSON:
+        body = replace(body, value={})  # to Go, null is whatever it is read into
     if not isinstance(body.value, dict):
         why = f"cannot unmarshal {json_kind(body.value)} into Go value of type {TYPE_META}"
         raise DecodeError(f"couldn't get version/kind; json parse error: json: {why}")
@@ -94,20 +96,26 @@ def check_kind(obj: Json, kind: ResourceId, *, custom: bool = False) -> None:
         obj["kind"] = said_kind = kind.kind
     if not said_version:
         obj["apiVersion"] = said_version = kind.api_version
+    if said_kind != kind.kind and not custom:
+        raise _other_kind(str(said_kind), str(said_version), kind)
     if said_version != kind.api_version:
         raise BadRequest(
             f"the API version in the data ({said_version}) does not match the expected API "
             f"version ({kind.api_version})"
         )
-    if said_kind != kind.kind and custom:
-        raise other_kind(obj, kind)
     if said_kind != kind.kind:
-        version = kind.version
-        package = kind.group.partition(".")[0] or "core"
-        raise BadRequest(
-            f'{said_kind} in version "{version}" cannot be handled as a {kind.kind}: converting '
-            f"({version}.{said_kind}) to ({package}.{kind.kind}): unknown conversion"
-        )
+        raise other_kind(obj, kind)
+
+
+def _other_kind(said: str, said_version: str, kind: ResourceId) -> BadRequest:
+    """Another kind that there is cannot be converted; one that there is not cannot be read."""
+    group, _, version = said_version.rpartition("/")
+    package = kind.group.partition(".")[0] or "core"
+    if (group, version, said) in schema.objects():
+        why = f"converting ({version}.{said}) to ({package}.{kind.kind}): unknown conversion"
+    else:
+        why = f'no kind "{said}" is registered for version "{said_version}"'
+    return BadRequest(f'{said} in version "{version}" cannot be handled as a {kind.kind}: {why}')
 
 
 def other_kind(obj: Json, kind: ResourceId) -> Invalid:

@@ -75,6 +75,7 @@ class Served:
         """An object of the kind with nothing set; not to be changed."""
         if self.nothing is None:
             obj = {} if self.shape is not None else decode.normal({}, self.resource.schema)
+            obj = _without_defaults(obj, self.type)
             self.nothing = {**obj, "kind": self.id.kind, "apiVersion": self.id.api_version}
         return self.nothing
 
@@ -180,3 +181,16 @@ class Catalog:
     def __iter__(self) -> Iterator[Served]:
         for resources in list(self.versions.values()):
             yield from list(resources.values())
+
+
+def _without_defaults(obj: Json, kind: Type) -> Json:
+    """Without what only a default has put where nothing may stand."""
+    fields = kind.struct.fields
+    out = {}
+    for key, value in obj.items():
+        field = fields[key]
+        if field.pointer and field.default is not None:
+            continue
+        inner = isinstance(value, dict) and field.type.kind == "struct"
+        out[key] = _without_defaults(value, field.type) if inner else value
+    return out

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sampan.api.errors import NotFound
-from sampan.api.meta import Json, ResourceId
+from sampan.api.meta import Json
 from sampan.apiserver.attempts import CREATE, UPDATE, Attempt, Kinds
 from sampan.apiserver.authn.user import MASTERS
 from sampan.apiserver.authz.attributes import Attributes
@@ -52,7 +52,7 @@ class RbacEscalation:
         rule = role.get("aggregationRule")
         new_rule = rule and rule != (old or {}).get("aggregationRule")
         if new_rule and not_covered(self._held(attempt), EVERYTHING):
-            raise attempt.forbid("must have cluster-admin privileges to use an aggregationRule")
+            raise attempt.forbid("must have cluster-admin privileges to use the aggregationRule")
         self._require(attempt, rules_of(role))
 
     def _binding(self, attempt: Attempt, binding: Json, old: Json | None) -> None:
@@ -68,8 +68,7 @@ class RbacEscalation:
             return
         rules = self._authorizer.rbac.role_rules("" if cluster else attempt.namespace, ref["name"])
         if rules is None:
-            rid = ResourceId(GROUP, "v1", plural, ref["kind"], namespaced=not cluster)
-            raise NotFound.of(rid, ref["name"])
+            raise NotFound.of(attempt.id, ref["name"])  # upstream names what is written
         self._require(attempt, rules)
 
     def _may(self, attempt: Attempt, verb: str, plural: str, namespace: str, name: str) -> bool:

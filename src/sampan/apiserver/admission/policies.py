@@ -29,6 +29,11 @@ from sampan.resources.cel.program import (
 )
 
 GROUP = "admissionregistration.k8s.io"
+NO_PARAMS = (
+    "failed to configure binding: no params found for policy binding with `Deny` "
+    "parameterNotFoundAction"
+)
+
 REASONS: dict[str, type[ApiError]] = {
     "Unauthorized": Unauthorized,
     "Forbidden": Forbidden,
@@ -91,7 +96,11 @@ class ValidatingAdmissionPolicies:
             policy = self._policy(spec.get("policyName", ""))
             if policy is None or not self._concerns(policy, spec, attempt):
                 continue
-            for params in self._params(policy, spec, attempt):
+            chosen = self._params(policy, spec, attempt)
+            if chosen is None:
+                _act(attempt, policy.name, binding, Finding(NO_PARAMS))
+                continue
+            for params in chosen:
                 for finding in self._ask(policy, params, attempt):
                     _act(attempt, policy.name, binding, finding)
 
@@ -111,8 +120,12 @@ class ValidatingAdmissionPolicies:
         wanted = binding.get("matchResources")
         return wanted is None or matches(wanted, attempt, self._namespaces)
 
-    def _params(self, policy: Policy, binding: Json, attempt: Attempt) -> Sequence[Json | None]:
-        """The objects that parametrise a policy; one None where it has none."""
+    def _params(
+        self, policy: Policy, binding: Json, attempt: Attempt
+    ) -> Sequence[Json | None] | None:
+        """The objects that parametrise a policy; one None where it takes none. None where there
+        ought to be some.
+        """
         kind, ref = policy.spec.get("paramKind"), binding.get("paramRef")
         if kind is None or ref is None:
             return (None,)
@@ -128,10 +141,7 @@ class ValidatingAdmissionPolicies:
                 if named and chosen and (not served.id.namespaced or item.namespace == space):
                     found.append(served.current(item))
         if not found and ref.get("parameterNotFoundAction") == "Deny" and policy.fails_closed:
-            raise attempt.forbid(
-                "failed to configure binding: no params found for policy binding with `Deny` "
-                "parameterNotFoundAction"
-            )
+            return None
         return found
 
     def _ask(self, policy: Policy, params: Json | None, attempt: Attempt) -> Sequence[Finding]:

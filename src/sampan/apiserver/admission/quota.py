@@ -10,18 +10,23 @@ import asyncio
 
 from sampan.api.meta import Json
 from sampan.apiserver.attempts import CREATE, UPDATE, Attempt
-from sampan.apiserver.cacher.cacher import Cacher, key_for
+from sampan.apiserver.cacher.cacher import key_for
 from sampan.apiserver.cacher.item import Item, value_of
+from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.served import Catalog
 from sampan.resources import usage
 from sampan.resources.usage import Amounts
 from sampan.store.base import Compare, Put
 
+MANAGER = "kube-apiserver"
 ON_UPDATE = frozenset({("", "services"), ("", "persistentvolumeclaims")})
 
 
 class ResourceQuota:
-    def __init__(self, cacher: Cacher) -> None:
-        self._quotas = cacher.collection("", "resourcequotas")
+    def __init__(self, parts: Parts, catalog: Catalog) -> None:
+        self._parts = parts
+        self._catalog = catalog
+        self._quotas = parts.cacher.collection("", "resourcequotas")
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def admit(self, attempt: Attempt) -> None:
@@ -72,8 +77,7 @@ class ResourceQuota:
             listed = ",".join(names)
             raise attempt.forbid(f"status unknown for quota: {name}, resources: {listed}")
 
-    @staticmethod
-    def _charge_one(attempt: Attempt, item: Item, quota: Json, delta: Amounts) -> None:
+    def _charge_one(self, attempt: Attempt, item: Item, quota: Json, delta: Amounts) -> None:
         status = quota["status"]
         hard, used = usage.parsed(status.get("hard")), usage.parsed(status.get("used"))
         asked = {name: value for name, value in delta.items() if name in hard}
@@ -90,8 +94,11 @@ class ResourceQuota:
                 f"exceeded quota: {quota['metadata']['name']}, requested: {parts[0]}, "
                 f"used: {parts[1]}, limited: {parts[2]}"
             )
+        served = self._catalog.find("", "v1", "resourcequotas")
+        assert served is not None
         status["used"] = {name: str(value) for name, value in after.items()}
         quota["kind"], quota["apiVersion"] = "ResourceQuota", "v1"
+        self._parts.ownership.track(served, served.current(item), quota, MANAGER, "status")
         key = key_for("", "resourcequotas", item.namespace, item.name)
         attempt.compares.append(Compare(key, item.revision))
         attempt.writes.append(Put(key, value_of(quota)))

@@ -54,7 +54,10 @@ def _set_scheduling(attempt: Attempt, spec: Json, scheduling: Json) -> None:
     selector = dict(spec.get("nodeSelector") or {})
     for key, value in (scheduling.get("nodeSelector") or {}).items():
         if selector.get(key, value) != value:
-            raise attempt.forbid(f"conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}")
+            raise attempt.forbid(
+                f"conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; "
+                f"pod.spec.nodeSelector[{key}] = {selector[key]}"
+            )
         selector[key] = value
     if selector:
         spec["nodeSelector"] = selector

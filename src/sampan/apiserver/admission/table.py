@@ -82,7 +82,7 @@ PLUGINS: tuple[Row, ...] = (
         lambda w: ValidatingAdmissionPolicies(w.parts.cacher, w.catalog)),
     Row("ValidatingAdmissionWebhook",
         lambda w: ValidatingWebhooks(w.parts.cacher, w.parts.new_uid)),
-    Row("ResourceQuota", lambda w: ResourceQuota(w.parts.cacher)),
+    Row("ResourceQuota", lambda w: ResourceQuota(w.parts, w.catalog)),
 )  # fmt: skip
 
 

@@ -1,32 +1,23 @@
-"""The chain: certificate, bearer token, anonymous; and impersonation."""
+"""The chain: certificate, bearer token, anonymous."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import unquote
 
-from sampan.api.errors import InternalError, Unauthorized
+from sampan.api.errors import Unauthorized
 from sampan.apiserver.authn import certificate
 from sampan.apiserver.authn.accounts import AccountTokens
 from sampan.apiserver.authn.bootstrap import BootstrapTokens
 from sampan.apiserver.authn.static import StaticTokens
 from sampan.apiserver.authn.tokens import BadToken
-from sampan.apiserver.authn.user import (
-    ANONYMOUS,
-    NOBODY,
-    User,
-    known,
-    service_account_user,
-    split_service_account,
-)
+from sampan.apiserver.authn.user import NOBODY, User
 from sampan.std.http import Request
 
 INVALID_TOKEN = "invalid bearer token"
 EXTRA_SPACE = (
     "the provided Authorization header contains extra space before the bearer token, and is ignored"
 )
-EXTRA_PREFIX = "impersonate-extra-"
 
 
 class Authenticator:
@@ -118,45 +109,6 @@ def websocket_token(request: Request) -> str:
             except ValueError:
                 return ""
     return ""
-
-
-Check = Callable[[User, str, str, str, str, str], None]
-"""(asker, group, resource, subresource, namespace, name): may they impersonate that? Raises."""
-
-
-def impersonated(request: Request, asker: User, allowed: Check) -> User:
-    """Whom the request is to be done as; the asker where no header says otherwise."""
-    headers = request.headers
-    if not any(key.startswith("impersonate-") for key in headers):
-        return asker
-    name = headers.get("impersonate-user", "")
-    groups = tuple(g.strip() for g in headers.get("impersonate-group", "").split(",") if g.strip())
-    uid = headers.get("impersonate-uid", "")
-    extra = {
-        unquote(key.removeprefix(EXTRA_PREFIX)): tuple(v.strip() for v in value.split(","))
-        for key, value in headers.items()
-        if key.startswith(EXTRA_PREFIX)
-    }
-    if not name:
-        if groups or uid or extra:
-            raise InternalError("requested impersonation without impersonating a user")
-        return asker
-    account = split_service_account(name)
-    if account is not None:
-        allowed(asker, "", "serviceaccounts", "", account[0], account[1])
-    else:
-        allowed(asker, "", "users", "", "", name)
-    for group in groups:
-        allowed(asker, "", "groups", "", "", group)
-    if uid:
-        allowed(asker, "authentication.k8s.io", "uids", "", "", uid)
-    for key, values in extra.items():
-        for value in values:
-            allowed(asker, "authentication.k8s.io", "userextras", key, "", value)
-    if account is not None and not groups:
-        groups = service_account_user(*account).groups
-    user = User(name, uid, groups, extra)
-    return NOBODY if name == ANONYMOUS and not groups else known(user)
 
 
 def _quoted(values: tuple[str, ...]) -> str:

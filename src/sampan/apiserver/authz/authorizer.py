@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sampan.apiserver.authn.user import MASTERS, User
+from sampan.apiserver.authn.user import MASTERS
 from sampan.apiserver.authz.attributes import NO_OPINION, Attributes, Decision, refusal
 from sampan.apiserver.authz.node import NodeAuthorizer
 from sampan.apiserver.authz.rbac import Rbac
@@ -29,6 +29,7 @@ class Authorizer:
             "AlwaysDeny": lambda asked: NOBODY,
         }
         self._ways = [ways[mode] for mode in modes]
+        self.by_node = "Node" in modes
 
     def decide(self, asked: Attributes) -> Decision:
         """Yes from the first that says so; otherwise no, with everyone's reasons."""
@@ -51,9 +52,3 @@ class Authorizer:
         decision = self.decide(asked)
         if not decision.allowed:
             raise refusal(asked, decision.reason)
-
-    def may_impersonate(
-        self, user: User, group: str, resource: str, subresource: str, namespace: str, name: str
-    ) -> None:
-        """Raises Forbidden unless the user may act as that subject."""
-        self.require(Attributes(user, "impersonate", group, resource, subresource, namespace, name))

@@ -104,6 +104,8 @@ async def _create(
     name = obj["metadata"].get("name", "")
     dry_run = options.dry_run
     version = obj["metadata"].pop("resourceVersion", "")
+    for key in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+        obj["metadata"].pop(key, None)  # nobody comes to own what the system alone writes
     attempt = Attempt(CREATE, served, call, namespace, name, obj, None, dry_run=dry_run)
     if track:
         manager = manager_of(options, call.request.headers.get("user-agent", ""))

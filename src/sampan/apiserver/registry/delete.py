@@ -71,7 +71,8 @@ async def _try(
     new = served.current(item)
     gone = marker(new, options) if marker else mark(parts, served, new, options)
     if options.dry_run:
-        return Deleted(new, item, gone)
+        shown = Item(item.namespace, item.name, item.revision, _body(new, item.revision))
+        return Deleted(new, shown, gone)
     if gone:
         held = parts.allocator.reserve(served, None, old, dry_run=False)
         if not await parts.remove(served, item.namespace, item.name, item.revision, held):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sampan.api.errors import Conflict, FieldError, Invalid, NotFound, Unclassified
+from sampan.api.errors import FieldError, Invalid, NotFound, Unclassified
 from sampan.api.meta import Json
 from sampan.apiserver.attempts import UPDATE, Attempt
 from sampan.apiserver.cacher.item import Item, body_of, value_of
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, manager_of
-from sampan.apiserver.refusals import conflict
+from sampan.apiserver.refusals import conflict, other_object
 from sampan.apiserver.registry.base import Beside, Parts
 from sampan.apiserver.registry.metadata import (
     check_name,
@@ -64,10 +64,16 @@ async def update(
 async def _once(
     parts: Parts, served: Served, call: Call, change: Change, options: WriteOptions
 ) -> Item | Json | None:
-    item = served.collection.get(_place(served, call), change.name)
-    if item is None:
-        raise NotFound.of(served.id, change.name)
+    item = stored(served, call, change.name)
     return await _try(parts, served, call, change, options, item)
+
+
+def stored(served: Served, call: Call, name: str) -> Item:
+    """Raises NotFound."""
+    item = served.collection.get(_place(served, call), name)
+    if item is None:
+        raise NotFound.of(served.id, name)
+    return item
 
 
 def _place(served: Served, call: Call) -> str:
@@ -189,7 +195,7 @@ def check_preconditions(served: Served, new: Json, old: Json, change: Change) ->
     said = new["metadata"].get("resourceVersion") or ""
     held = old["metadata"]["resourceVersion"]
     if change.uid and change.uid != old["metadata"].get("uid"):
-        raise _other_object(served, old, change.uid)
+        raise other_object(served.id, old, change.uid)
     if said and not said.isdigit():
         raise Unclassified(f'strconv.ParseUint: parsing "{said}": invalid syntax')
     if said in ("", "0"):
@@ -201,15 +207,3 @@ def check_preconditions(served: Served, new: Json, old: Json, change: Change) ->
             raise Invalid.of(served.id._replace(kind=served.id.plural), name, [error])
     elif said != held:
         raise conflict(served.id, old["metadata"]["name"])
-
-
-def _other_object(served: Served, old: Json, uid: str) -> Conflict:
-    meta = old["metadata"]
-    place = f"{meta['namespace']}/{meta['name']}" if "namespace" in meta else meta["name"]
-    return conflict(
-        served.id,
-        meta["name"],
-        f"StorageError: invalid object, Code: 4, Key: /registry/{served.id.plural}/{place}, "
-        "ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: "
-        f"{uid}, UID in object meta: {meta.get('uid', '')}",
-    )

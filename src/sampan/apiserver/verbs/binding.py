@@ -11,13 +11,14 @@ from sampan.apiserver.attempts import CREATE, Attempt
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import write_options
 from sampan.apiserver.reading import read_object
-from sampan.apiserver.refusals import conflict
+from sampan.apiserver.refusals import conflict, other_object
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.modify import modify
 from sampan.apiserver.served import Catalog, Served
 from sampan.std.http import Response
 
 PODS_BINDING = ResourceId("", "v1", "pods/binding", "Pod")
+PODS = ResourceId("", "v1", "pods", "Pod")
 
 
 class Bindings:
@@ -77,8 +78,7 @@ def bound(pod: Json, binding: Json, now: str) -> Json:
     sent = binding["metadata"]
     for key, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if sent.get(key) and sent[key] != meta.get(key):
-            why = f"the {word} in the precondition does not match the {word} in record"
-            raise conflict(PODS_BINDING, name, why)
+            raise other_object(PODS, pod, sent[key], word)
     if meta.get("deletionTimestamp"):
         why = f"pod {name} is being deleted, cannot be assigned to a host"
         raise conflict(PODS_BINDING, name, why)

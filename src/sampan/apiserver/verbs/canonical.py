@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
+from sampan.api.errors import Invalid
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json
 from sampan.api.patch import undecodable
@@ -14,20 +16,27 @@ from sampan.apiserver.served import Served
 
 
 def canonical(
-    served: Served, call: Call, patched: Json, validation: str, complaints: Sequence[str] = ()
+    served: Served,
+    call: Call,
+    patched: Json,
+    validation: str,
+    complaints: Sequence[str] = (),
+    misfit: Callable[[str], Invalid] | None = None,
 ) -> Json:
     """The patched object read again as its kind. Raises Invalid when it no longer is one.
 
-    `complaints` are those about the patch itself.
+    `complaints` are those about the patch itself; `misfit` makes the refusal where it is not the
+    patched object that is shown.
     """
+    refused = misfit or partial(undecodable, patched)
     _check_kind(served, patched)
     try:
         decoded = served.decode(patched)
     except DecodeError as error:
-        raise undecodable(patched, str(error)) from error
+        raise refused(str(error)) from error
     found = [*complaints, *decoded.complaints]
     if found and validation == "Strict":
-        raise undecodable(patched, f"strict decoding error: {', '.join(found)}")
+        raise refused(f"strict decoding error: {', '.join(found)}")
     if validation == "Warn":
         for text in found:
             call.warn(text)

@@ -25,6 +25,7 @@ from sampan.std.http import Response
 
 OPTIONS = ResourceId("", "v1", "", "DeleteOptions")
 OPTIONS_SCHEMA = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+META_VERSION = "meta.k8s.io/v1"
 WORKERS = 8
 
 
@@ -58,18 +59,12 @@ def read_options(call: Call) -> DeleteOptions:
         return delete_options(None, call.query)
     try:
         body = read_body(call, OPTIONS).value
-        kind, version = body.get("kind") or OPTIONS.kind, body.get("apiVersion") or "v1"
-        if kind != OPTIONS.kind or version not in ("v1", "meta.k8s.io/v1", call_version(call)):
+        kind, version = body.get("kind") or OPTIONS.kind, body.get("apiVersion") or META_VERSION
+        if kind != OPTIONS.kind:  # of which version is all the same to upstream
             raise DecodeError(f'no kind "{kind}" is registered for version "{version}"')
         return delete_options(decode.normal(body, OPTIONS_SCHEMA), call.query)
     except DecodeError as error:
         raise BadRequest(str(error)) from error
-
-
-def call_version(call: Call) -> str:
-    """Clients may write the version of the resource into the options, too."""
-    info = call.info
-    return f"{info.group}/{info.version}" if info.group else info.version
 
 
 async def delete_collection(served: Served, call: Call, parts: Parts) -> Response:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import orjson
 
 from sampan.api import selectors
-from sampan.api.errors import BadRequest, Forbidden, InternalError, NotFound, TooManyRequests
+from sampan.api.errors import BadRequest, Forbidden, NotFound, TooManyRequests, Unclassified
 from sampan.api.meta import Json, ResourceId
 from sampan.apiserver.answers import answer
 from sampan.apiserver.attempts import CREATE, Attempt
@@ -51,21 +53,21 @@ class Evictions:
         pod = served.current(item)
         if not _free(pod):
             await self._ask_budget(pod, dry_run=dry_run)
-            if not dry_run:
-                await self._note(served, pod)
-        final = DeleteOptions(
-            options.grace, options.uid, options.version, options.propagation, options.orphan,
-            dry_run,
-        )  # fmt: skip
+        if not dry_run:
+            await self._note(served, pod, options)
+        # The note has asked for the revision, and made another.
+        version = options.version if dry_run else None
+        final = dataclasses.replace(options, version=version, dry_run=dry_run)
         await deleting.delete(self._parts, served, call, info.name, final)
         return answer(call, orjson.dumps(CREATED), 201)
 
-    async def _note(self, served: Served, pod: Json) -> None:
-        """Say in the pod's status why it goes."""
+    async def _note(self, served: Served, pod: Json, options: DeleteOptions) -> None:
+        """Say in the pod's status why it goes. Raises Conflict where it is not the pod meant."""
         meta = pod["metadata"]
         now = self._parts.timestamp()
 
         def tell(current: Json) -> Json:
+            deleting.check_preconditions(served, current, options)
             status = current.setdefault("status", {})
             others = [c for c in status.get("conditions") or () if c["type"] != "DisruptionTarget"]
             status["conditions"] = [*others, {
@@ -88,7 +90,7 @@ class Evictions:
             if _covers(item.decode(), meta.get("labels") or {})
         ]
         if len(budgets) > 1:
-            raise InternalError(
+            raise Unclassified(
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource "
                 "does not support."
             )

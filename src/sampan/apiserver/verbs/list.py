@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sampan.api.errors import BadRequest, Expired, Timeout
+from sampan.api.errors import BadRequest, Expired, Timeout, Unclassified
 from sampan.api.meta import Json
 from sampan.apiserver import resume
 from sampan.apiserver.answers import answer
@@ -53,20 +53,27 @@ async def slice_of(served: Served, namespace: str, options: ListOptions, cacher:
     selection = selection_for(served, space, options.labels, options.fields)
     if options.resume:
         revision, after = resume.read(options)
-        return await _page_at(served, selection, cacher, options.limit, revision, after)
-    version = revision_of(options.version)
+        return await _page_at(served, selection, cacher, _limit(options), revision, after)
+    try:
+        version = revision_of(options.version)
+    except Unclassified as error:
+        raise BadRequest(f"invalid resource version: {error.message}") from error
     exact = options.match == "Exact" or (
         bool(version) and bool(options.limit) and not options.match
     )
-    if version:
-        await reached(cacher, version)
+    await reached(cacher, version)
     if exact and version:
         return await _page_at(served, selection, cacher, options.limit, version, None)
-    limit = 0 if options.version == "0" else options.limit
-    return _page_now(served, selection, cacher, limit, None)
+    return _page_now(served, selection, cacher, _limit(options), None)
+
+
+def _limit(options: ListOptions) -> int:
+    """Who takes any state gets it whole: it comes from memory, and costs nobody a read."""
+    return 0 if options.version == "0" else options.limit
 
 
 def revision_of(text: str) -> int:
+    """Raises Unclassified, as upstream where a single object or a watch is asked for."""
     if not text:
         return 0
     why = "" if _NUMBER.fullmatch(text) else "invalid syntax"
@@ -74,7 +81,7 @@ def revision_of(text: str) -> int:
         why = "value out of range"
     if why:
         parsing = f'strconv.ParseUint: parsing "{text}": {why}'
-        raise BadRequest(f'invalid resource version "{text}": {parsing}')
+        raise Unclassified(f'resourceVersion: Invalid value: "{text}": {parsing}')
     return int(text)
 
 
@@ -87,14 +94,10 @@ async def reached(cacher: Cacher, revision: int) -> None:
 
 
 def too_large(revision: int, current: int) -> Timeout:
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
     return Timeout(
         f"Timeout: Too large resource version: {revision}, current: {current}",
-        details={
-            "causes": [
-                {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-            ],
-            "retryAfterSeconds": RETRY_S,
-        },
+        details={"causes": [cause], "retryAfterSeconds": RETRY_S},
     )
 
 

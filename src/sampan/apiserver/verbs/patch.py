@@ -6,10 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from sampan.api.body import Body, read_json
-from sampan.api.errors import BadRequest, UnsupportedMediaType
+from sampan.api.errors import BadRequest, Invalid, UnsupportedMediaType
 from sampan.api.leaves import DecodeError
 from sampan.api.meta import Json
-from sampan.api.patch import decoding_error, json_patch, merge_patch_of, unknown_in_operations
+from sampan.api.patch import (
+    decoding_error,
+    in_memory,
+    json_patch,
+    merge_patch_of,
+    unconvertible,
+    unknown_in_operations,
+)
 from sampan.api.strategic import strategic_merge
 from sampan.apiserver.call import Call
 from sampan.apiserver.options import WriteOptions, write_options
@@ -37,7 +44,11 @@ async def patch(served: Served, call: Call, parts: Parts) -> Response:
     check_size(call.request.body)
     if media == APPLY:
         return await apply(served, call, parts, options)
-    sent = read_patch(call.request.body, media, options.validation)
+    try:
+        sent = read_patch(call.request.body, media, options.validation)
+    except BadRequest:
+        registry.stored(served, call, call.info.name)  # a patch is read once there is an object
+        raise
     change = Change(
         call.info.name,
         changer(served, call, media, sent, options),
@@ -84,6 +95,9 @@ def changer(
 ) -> Callable[[Json], Json]:
     """The function from the stored object to the patched one, in canonical form."""
 
+    def misfit(text: str) -> Invalid:
+        return unconvertible(sent.value, in_memory(text))
+
     def make(current: Json) -> Json:
         if media == JSON_PATCH:
             patched = json_patch(current, sent.value)
@@ -93,6 +107,9 @@ def changer(
             patched = strategic_merge(current, sent.value, served.resource.schema)
             # Upstream's typed objects have no say in what kind they are.
             patched |= {"kind": served.id.kind, "apiVersion": served.id.api_version}
+            return canonical(
+                served, call, patched, options.validation, sent.duplicates, misfit=misfit
+            )
         return canonical(served, call, patched, options.validation, sent.duplicates)
 
     return make

@@ -15,7 +15,7 @@ from sampan.apiserver.authz.rules import Rule
 from sampan.apiserver.call import Call
 from sampan.apiserver.handlers import Special
 from sampan.apiserver.negotiate import not_acceptable
-from sampan.apiserver.options import write_options
+from sampan.apiserver.options import manager_of, write_options
 from sampan.apiserver.reading import read_object
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.registry.metadata import check_namespace
@@ -88,21 +88,28 @@ class Reviews:
         if not namespace:
             raise BadRequest("no namespace on request")
         held = self._authorizer.rbac.rules(call.user, namespace)
-        obj["spec"] = {}
+        obj["metadata"], obj["spec"] = {}, {}
+        whole = not (self._authorizer.by_node and call.user.node)
         obj["status"] = {
             "resourceRules": [_shown(rule, paths=False) for rule in held if not rule.paths],
             "nonResourceRules": [_shown(rule, paths=True) for rule in held if rule.paths],
-            "incomplete": False,
+            "incomplete": not whole,
         }
+        if not whole:
+            why = "node authorizer does not support user rule resolution"
+            obj["status"]["evaluationError"] = why
         return _answer(served, call, obj)
 
-    @staticmethod
-    def _read(served: Served, call: Call) -> Json:
+    def _read(self, served: Served, call: Call) -> Json:
         if call.wish.transform == "Table":
             raise not_acceptable()  # a review is asked, not listed: it has no columns
         options = write_options(call.query, "CreateOptions")
         obj = read_object(call, served, options.validation)
         obj.pop("status", None)
+        if not served.id.namespaced:
+            obj["metadata"].pop("namespace", None)
+        manager = manager_of(options, call.request.headers.get("user-agent", ""))
+        self._parts.ownership.track(served, None, obj, manager, "")
         return obj
 
     @staticmethod

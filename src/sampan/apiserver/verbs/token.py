@@ -18,6 +18,7 @@ from sampan.apiserver.call import Call
 from sampan.apiserver.options import write_options
 from sampan.apiserver.reading import read_as
 from sampan.apiserver.registry.base import Parts
+from sampan.apiserver.registry.metadata import check_namespace
 from sampan.apiserver.served import Served
 from sampan.resources.authentication import tokenrequest
 from sampan.std.http import Response
@@ -40,6 +41,12 @@ class TokenRequests:
         options = write_options(call.query, "CreateOptions")
         request = read_as(call, TOKENREQUEST, SCHEMA, options.validation)
         info = call.info
+        check_namespace(served, request, info.namespace)
+        said = request["metadata"].get("name") or info.name
+        if said != info.name:
+            text = "must match the service account name if specified"
+            error = FieldError("Invalid", "metadata.name", said, text)
+            raise Invalid.of(TOKENREQUEST, info.name, [error])
         item = served.collection.get(info.namespace, info.name)
         if item is None:
             raise NotFound.of(served.id, info.name)
@@ -48,11 +55,6 @@ class TokenRequests:
         audiences = tuple(spec.get("audiences") or ()) or self._tokens.audiences
         tokenrequest.defaults(request)
         errors = tokenrequest.validate(request)
-        for key, wanted in (("name", info.name), ("namespace", info.namespace)):
-            said = (request.get("metadata") or {}).get(key) or wanted
-            if said != wanted:
-                text = f"must match the service account {key}"
-                errors.append(FieldError("Invalid", f"metadata.{key}", said, text))
         if errors:
             raise Invalid.of(TOKENREQUEST, "", errors)
         seconds = spec["expirationSeconds"]

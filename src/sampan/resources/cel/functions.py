@@ -108,12 +108,17 @@ def size(value: Any) -> int:
     raise no_such_overload()
 
 
+def inconvertible(wanted: str) -> EvaluationError:
+    """Text that says nothing of the kind wanted."""
+    return EvaluationError(f"type conversion error from 'string' to '{wanted}'")
+
+
 def to_int(value: Any) -> int:
     if isinstance(value, datetime):
         return int(value.timestamp())
     if isinstance(value, str):
         if re.fullmatch("[+-]?[0-9]+", value) is None:
-            raise EvaluationError(f'strconv.ParseInt: parsing "{value}": invalid syntax')
+            raise inconvertible("int")
         return checked(int(value))
     if not is_number(value):
         raise no_such_overload()
@@ -125,7 +130,7 @@ def to_int(value: Any) -> int:
 def to_uint(value: Any) -> Uint:
     if isinstance(value, str):
         if not value.isdigit():
-            raise EvaluationError(f'strconv.ParseUint: parsing "{value}": invalid syntax')
+            raise inconvertible("uint")
         return Uint(checked(int(value), Uint()))
     if not is_number(value):
         raise no_such_overload()
@@ -137,8 +142,7 @@ def to_double(value: Any) -> float:
         try:
             return float(value)
         except ValueError:
-            says = f'strconv.ParseFloat: parsing "{value}": invalid syntax'
-            raise EvaluationError(says) from None
+            raise inconvertible("double") from None
     if not is_number(value):
         raise no_such_overload()
     return float(value)
@@ -151,7 +155,7 @@ def to_bool(value: Any) -> bool:
         return True
     if value in ("0", "f", "F", "FALSE", "false", "False"):
         return False
-    raise EvaluationError(f'strconv.ParseBool: parsing "{value}": invalid syntax')
+    raise inconvertible("bool")
 
 
 def to_bytes(value: Any) -> bytes:

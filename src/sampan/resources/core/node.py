@@ -24,7 +24,6 @@ def defaults(node: Json) -> None:
     given to pods.
     """
     spec, status = node.setdefault("spec", {}), node.setdefault("status", {})
-    spec.pop("configSource", None)
     status.pop("config", None)
     one, many = spec.get("podCIDR"), spec.get("podCIDRs")
     if one and (not many or many[0] != one):
@@ -33,6 +32,11 @@ def defaults(node: Json) -> None:
         spec["podCIDR"] = many[0]
     if status.get("capacity") and not status.get("allocatable"):
         status["allocatable"] = dict(status["capacity"])
+
+
+def prepare(new: Json, old: Json | None, subresource: str) -> None:
+    """Where a kubelet's configuration lay is no longer kept; who may say it is still judged."""
+    new["spec"].pop("configSource", None)
 
 
 def validate(new: Json, old: Json | None, subresource: str) -> Errors:
@@ -172,6 +176,7 @@ NODE = Resource(
     metadata_checks="reversed",
     short=("no",),
     defaults=defaults,
+    prepare=prepare,
     validate=validate,
     warnings=warnings,
     columns=(
