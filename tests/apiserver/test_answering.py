@@ -137,7 +137,6 @@ async def test_discovery_comes_in_every_form(server: Asker, path: str) -> None:
         ("..", "may not be '..'"),
         ("%2E", "may not be '.'"),
         ("a%25b", "may not contain '%'"),
-        ("a%2Fb%25", "may not contain '/';may not contain '%'"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
@@ -148,6 +147,18 @@ async def test_a_name_is_one_part_of_a_path(
     assert status == 400
     assert answer["message"].startswith("Name parameter invalid: ")
     assert answer["message"].endswith(why)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"{MAPS}/a%2Fb%25", "/api/v1/namespaces/a%2Fb/configmaps", "/api/v1//configmaps",
+     f"{MAPS}/a/status/more"],
+)  # fmt: skip
+async def test_a_slash_ends_a_part_of_a_path_however_it_is_written(
+    server: Asker, path: str
+) -> None:
+    status, answer = await server.ask("GET", path)
+    assert (status, answer["message"]) == (404, "the server could not find the requested resource")
 
 
 async def test_a_review_is_no_table(server: Asker) -> None:

@@ -169,11 +169,11 @@ def test_a_proxy_never_leads_to_the_servers_own_machine(ip: str) -> None:
 
 
 def test_names_of_proxies_carry_scheme_and_port() -> None:
-    assert split_name("s", "http") == ("http", "s", "")
-    assert split_name("s:web", "http") == ("http", "s", "web")
-    assert split_name("https:s:443", "http") == ("https", "s", "443")
-    with pytest.raises(BadRequest):
-        split_name("ftp:s:1", "http")
+    assert split_name("s", "http", "service") == ("http", "s", "")
+    assert split_name("s:web", "http", "service") == ("http", "s", "web")
+    assert split_name("https:s:443", "http", "service") == ("https", "s", "443")
+    with pytest.raises(BadRequest, match='invalid service request "ftp:s:1"'):
+        split_name("ftp:s:1", "http", "service")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Protocol
 import orjson
 
 from sampan.api.meta import Json, ResourceId
+from sampan.api.resource import Subresource
 from sampan.apiserver.answers import encoded, indented, json_answer, wants_indent
 from sampan.apiserver.negotiate import JSON, PROTOBUF, choose, clauses
 from sampan.apiserver.served import Catalog, Served
@@ -239,7 +240,7 @@ def _aggregated_resource(served: Served) -> Json:
             "responseKind": _response_kind(sub.kind, rid, custom=served.custom),
             "verbs": sorted(sub.verbs),
         }
-        for sub in sorted(resource.subresources, key=lambda sub: sub.name)
+        for sub in in_order(served)
     ]
     if subresources:
         found["subresources"] = subresources
@@ -324,9 +325,17 @@ def _legacy_resource(served: Served) -> Json:
     return row
 
 
+def in_order(served: Served) -> list[Subresource]:
+    """By name; of custom resources the status comes first."""
+    return sorted(
+        served.resource.subresources,
+        key=lambda sub: (served.custom and sub.name != "status", sub.name),
+    )
+
+
 def _legacy_subresources(served: Served) -> Iterable[Json]:
     rid = served.id
-    for sub in sorted(served.resource.subresources, key=lambda sub: sub.name):
+    for sub in in_order(served):
         row: Json = {
             "name": f"{rid.plural}/{sub.name}", "singularName": "", "namespaced": rid.namespaced,
         }  # fmt: skip

@@ -107,6 +107,15 @@ def check_kind(obj: Json, kind: ResourceId, *, custom: bool = False) -> None:
         raise other_kind(obj, kind)
 
 
+def _without_kind(call: Call, kind: ResourceId) -> BadRequest:
+    """Of a custom object nobody but the object itself can say what it is."""
+    data = call.request.body
+    return BadRequest(
+        f"the object provided is unrecognized (must be of type {kind.kind}): Object 'Kind' is "
+        f"missing in '{data.decode(errors='replace')}' ({shown(data)})"
+    )
+
+
 def _other_kind(said: str, said_version: str, kind: ResourceId) -> BadRequest:
     """Another kind that there is cannot be converted; one that there is not cannot be read."""
     group, _, version = said_version.rpartition("/")
@@ -130,6 +139,8 @@ def read_object(call: Call, served: Served, validation: str) -> Json:
     """The body as an object of the served kind, in canonical form with defaults."""
     body = read_value(call, served.id, duplicates=validation != "Ignore")
     obj: Json = body.value
+    if served.custom and not obj.get("kind"):
+        raise _without_kind(call, served.id)
     check_kind(obj, served.id, custom=served.custom)
     found = typed(call, served, obj, validation, body)
     one_of_each_owner(found, call.warn)

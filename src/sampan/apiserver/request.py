@@ -62,7 +62,7 @@ def _read_path(method: str, path: str, query: str) -> RequestInfo:
     verb = METHOD_VERBS.get(method, method.lower())
     parts = [part for part in path.split("/") if part]
     plain = RequestInfo(unquote(path), method.lower())
-    if len(parts) < 3 or parts[0] not in ("api", "apis"):
+    if "//" in path or len(parts) < 3 or parts[0] not in ("api", "apis"):
         return plain
     if parts[0] == "api":
         group, version, tail = "", parts[1], parts[2:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from sampan.api.errors import BadRequest
+from sampan.api.errors import BadRequest, NotFound
 from sampan.apiserver.call import Call
 from sampan.apiserver.handlers import Special
 from sampan.apiserver.refusals import no_such_method, no_such_resource
@@ -42,6 +42,8 @@ class Router:
         rid = served.id
         if served.resource.deprecated:
             call.warn(served.resource.deprecated)
+        if "/" in info.namespace or "/" in info.name:
+            raise no_such_resource()  # a slash ends a part of a path, however it is written
         in_place = bool(info.namespace) or not rid.namespaced
         if rid.namespaced is False and info.namespace and rid.plural != "namespaces":
             raise no_such_resource()
@@ -91,7 +93,9 @@ class Router:
     async def _subresource(self, served: Served, call: Call) -> Response:
         info, rid = call.info, served.id
         sub = served.subresource(info.subresource)
-        if sub is None:
+        if sub is None and served.custom:
+            raise NotFound.of(served.id, info.name)
+        if sub is None or (info.rest and info.subresource != "proxy"):
             raise no_such_resource()
         verb = {**ON_OBJECT, "POST": "create"}.get(call.request.method, "")
         streaming = info.subresource in ("exec", "attach", "portforward", "proxy")
@@ -116,7 +120,7 @@ def check_segment(name: str) -> None:
     if name in (".", ".."):
         why = f"may not be '{name}'"
     else:
-        why = ";".join(f"may not contain '{char}'" for char in "/%" if char in name)
+        why = "may not contain '%'" if "%" in name else ""
     if why:
         raise BadRequest(f'Name parameter invalid: "{name}": {why}')
 

@@ -69,7 +69,7 @@ def test_unknown_fields_are_dropped_and_named(custom: CustomVersion) -> None:
     found = custom.read(
         {"metadata": {"name": "a", "odd": 1}, "spec": {"x": 1, "ports": [{"port": 1, "y": 2}]}}
     )
-    assert found.unknown == ("metadata.odd", "spec.x", "spec.ports[0].y")
+    assert found.unknown == ("metadata.odd", "spec.ports[0].y", "spec.x")
     assert "x" not in found.obj["spec"]
     assert found.obj["spec"]["ports"] == [{"port": 1, "proto": "TCP"}]
 

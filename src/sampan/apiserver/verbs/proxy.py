@@ -34,7 +34,7 @@ class Proxies:
         self._endpoints = ServiceEndpoints(cacher)
 
     async def pod(self, served: Served, call: Call) -> Response:
-        named = split_name(call.info.name, "http")
+        named = split_name(call.info.name, "http", "pod")
         pod = _object(served, call, named.name)
         ip = (pod.get("status") or {}).get("podIP") or ""
         check_address(ip)
@@ -42,14 +42,14 @@ class Proxies:
         return await self._pass(call, _target(named.scheme, ip, port or _default(named.scheme)))
 
     async def service(self, served: Served, call: Call) -> Response:
-        named = split_name(call.info.name, "http")
+        named = split_name(call.info.name, "http", "service")
         svc = _object(served, call, named.name)
         ip, port = self._endpoints.pick(svc, named.port)
         check_address(ip)
         return await self._pass(call, _target(named.scheme, ip, port))
 
     async def node(self, served: Served, call: Call) -> Response:
-        named = split_name(call.info.name, "")
+        named = split_name(call.info.name, "", "node")
         target = self._kubelets.target(named.name)
         if named.port.isdigit() and int(named.port) != target.port:
             target = _target(named.scheme or "http", target.host, int(named.port))
@@ -68,7 +68,7 @@ class Proxies:
         return await _rewritten(response, prefix, target)
 
 
-def split_name(text: str, scheme: str) -> Named:
+def split_name(text: str, scheme: str, kind: str) -> Named:
     """Raises BadRequest for more than three parts or an unknown scheme."""
     parts = text.split(":")
     if len(parts) == 1:
@@ -77,7 +77,7 @@ def split_name(text: str, scheme: str) -> Named:
         return Named(scheme, parts[0], parts[1])
     if len(parts) == 3 and parts[0] in ("", "http", "https"):
         return Named(parts[0] or scheme, parts[1], parts[2])
-    raise BadRequest(f'invalid request "{text}"')
+    raise BadRequest(f'invalid {kind} request "{text}"')
 
 
 def split_path(path: str, legacy: bool) -> tuple[str, str]:
