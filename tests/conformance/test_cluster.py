@@ -15,6 +15,10 @@ CONTROLLERS = (
     "endpointslice-mirroring",
     "endpointslice-prefer-close",
     "endpointslice-ready",
+    "endpoints-packing",
+    "job-per-index",
+    "service-kinds",
+    "quota-scopes",
     "quota-status",
     "serviceaccount",
 )

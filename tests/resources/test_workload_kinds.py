@@ -285,3 +285,11 @@ def test_a_scale_shows_and_sets_the_replicas() -> None:
     assert (shown["spec"], shown["status"]) == ({"replicas": 2}, {"replicas": 1, "selector": "a=b"})
     scale.onto(obj, {"spec": {"replicas": 5}})
     assert obj["spec"]["replicas"] == 5
+
+
+def test_a_revision_is_renumbered_but_keeps_what_it_remembers() -> None:
+    old = {"metadata": {"name": "r"}, "data": {"x": 1}, "revision": 4}
+    assert CONTROLLERREVISION.validate({**old, "revision": 5}, old, "") == []
+    assert CONTROLLERREVISION.validate({**old, "data": {"x": 2}}, old, "")
+    assert CONTROLLERREVISION.validate_patch({**old, "revision": 5}, old, "")
+    assert CONTROLLERREVISION.validate_patch(old, old, "") == []

@@ -129,6 +129,8 @@ class Resource:
     """
     validate: Callable[[Json, Json | None, str], list[FieldError]] = no_rules
     """Everything wrong with the object; with `old`, update rules too (immutable fields)."""
+    validate_patch: Callable[[Json, Json | None, str], list[FieldError]] = no_rules
+    """What is wrong besides where the change came as a PATCH."""
     warnings: Callable[[Json, Json | None], list[str]] = no_warnings
     families: Callable[[Json, Json | None, tuple[str, ...]], list[FieldError]] = no_families
     """(new, old, IP families that the cluster serves, its first one first): after `prepare` and

@@ -31,6 +31,10 @@ class Attempt:
     dry_run: bool = False
     options: Json | None = None
     """The DeleteOptions or connect options, for webhooks."""
+    prefix: str = ""
+    """The generateName by which an object is told while it is still changed: upstream takes the
+    five letters only then.
+    """
     compares: list[Compare] = field(default_factory=list)
     writes: list[Put | Delete] = field(default_factory=list)
     """What a plugin wants stored together with the object, or not at all."""
@@ -56,11 +60,12 @@ class Attempt:
     def forbid(self, why: str) -> Forbidden:
         """`pods "p" is forbidden: why`."""
         rid = self.served.id
-        details: Json = {"name": self.name} if self.name else {}
+        name = self.prefix or self.name
+        details: Json = {"name": name} if name else {}
         if rid.group:
             details["group"] = rid.group
         details["kind"] = rid.plural
-        subject = f'{rid.qualified} "{self.name}"' if self.name else rid.qualified
+        subject = f'{rid.qualified} "{name}"' if name else rid.qualified
         return Forbidden(f"{subject} is forbidden: {why}", details=details)
 
 

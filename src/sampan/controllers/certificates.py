@@ -14,6 +14,7 @@ from sampan.api.meta import Json, Key
 from sampan.client.transport import Unreachable
 from sampan.controllers.deps import Deps, Settings
 from sampan.controllers.pods import condition
+from sampan.controllers.signer_rules import CLIENT, KUBELET_CLIENT, KUBELET_SERVING, Asked, problem
 from sampan.controllers.stamps import created, seconds, stamp
 from sampan.loop.component import Component
 from sampan.loop.queue import Queue
@@ -24,11 +25,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 ACCOUNT = "certificate-controller"
-KUBELET_CLIENT = "kubernetes.io/kube-apiserver-client-kubelet"
-SIGNED = (
-    KUBELET_CLIENT, "kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client",
-    "kubernetes.io/legacy-unknown",
-)  # fmt: skip
+SIGNED = (KUBELET_CLIENT, KUBELET_SERVING, CLIENT, "kubernetes.io/legacy-unknown")
 BACKDATE = timedelta(minutes=5)
 CLEAN_PERIOD_S = 3600.0
 LIVES_S = (("Approved", 3600.0), ("Denied", 3600.0), ("Failed", 3600.0), ("", 24 * 3600.0))
@@ -68,10 +65,11 @@ class Approving:
             return None
         if condition(request, "Approved") or condition(request, "Denied"):
             return None
-        subject = _subject(request)
-        if subject is None or not is_kubelet_client(request, subject):
+        asked = _asked(request)
+        usages = list(request["spec"].get("usages") or ())
+        if asked is None or problem(KUBELET_CLIENT, asked, usages):
             return None
-        own = request["spec"].get("username") == subject[0]
+        own = request["spec"].get("username") == asked.name
         kind, text = (
             ("selfnodeclient", "Auto approving self kubelet client certificate after "
                                "SubjectAccessReview."),
@@ -190,24 +188,16 @@ def is_old(request: Json, now: float) -> bool:
     return False
 
 
-def is_kubelet_client(request: Json, subject: tuple[str, tuple[str, ...]]) -> bool:
-    """Whether it asks for what a kubelet's client certificate is, and nothing else."""
-    name, organizations = subject
-    usages = set(request["spec"].get("usages") or ())
-    allowed = {"digital signature", "key encipherment", "client auth"}
-    return (
-        name.startswith("system:node:")
-        and organizations == ("system:nodes",)
-        and {"digital signature", "client auth"} <= usages <= allowed
-    )
-
-
 def signed(request: Json, settings: Settings, now: float) -> bytes:
     """The certificate, in PEM. Raises ValueError for a request that no certificate fits."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
 
     asked = _parsed(request)
+    usages = list(request["spec"].get("usages") or ())
+    why = problem(request["spec"]["signerName"], Asked.of(asked), usages)
+    if why:
+        raise ValueError(why)
     authority = x509.load_pem_x509_certificate(settings.signing_cert)
     key = serialization.load_pem_private_key(settings.signing_key, None)
     start = datetime.fromtimestamp(now, tz=UTC) - BACKDATE
@@ -224,7 +214,7 @@ def signed(request: Json, settings: Settings, now: float) -> bytes:
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     )
-    for extension in _usages(request["spec"].get("usages") or ()):
+    for extension in _usages(usages):
         builder = builder.add_extension(extension, critical=isinstance(extension, x509.KeyUsage))
     for extension in asked.extensions:
         if isinstance(extension.value, x509.SubjectAlternativeName):
@@ -269,18 +259,12 @@ def _parsed(request: Json) -> x509.CertificateSigningRequest:
     return asked
 
 
-def _subject(request: Json) -> tuple[str, tuple[str, ...]] | None:
-    """Common name and organizations; None for what is no request."""
-    from cryptography.x509.oid import NameOID
-
+def _asked(request: Json) -> Asked | None:
+    """None for what is no request."""
     try:
-        subject = _parsed(request).subject
+        return Asked.of(_parsed(request))
     except ValueError:
         return None
-    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    organizations = subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-    name = str(names[0].value) if names else ""
-    return name, tuple(str(one.value) for one in organizations)
 
 
 def _is_waiting(request: Json) -> bool:

@@ -69,6 +69,12 @@ class CronJobs:
             await self._tell(cron, status)
             return None
         due = due_of(cron, status, rule, self._clock.now())
+        if due.last is None and due.following is None:
+            text = (
+                f"invalid schedule: {spec['schedule']} : time difference between two schedules is "
+                "less than 1 second"
+            )
+            self._recorder.event(cron, "Warning", "InvalidSchedule", text)
         if due.last is not None and not spec.get("suspend"):
             await self._run(cron, status, due)
         await self._tell(cron, status)

@@ -240,8 +240,19 @@ class DaemonSets:
             same = old["metadata"].get("labels") == new["metadata"].get("labels")
             if same and old["spec"].get("taints") == new["spec"].get("taints"):
                 return
+        name = (new or old or {})["metadata"]["name"]
         for found in list(self.daemonsets.items()):
-            self.queue.add(key_of(found))
+            if new is None or self._is_misplaced(found, new, name):
+                self.queue.add(key_of(found))
+
+    def _is_misplaced(self, found: Json, node: Json, name: str) -> bool:
+        """Whether there is something to do: a pod that may stay where none would be made is left
+        alone, and so is the status, until something else happens.
+        """
+        runs, stays = plans.takes(found, node)
+        pods = self.pods.by("controller", found["metadata"]["uid"])
+        has_pod = any(plans.node_of(pod) == name for pod in pods)
+        return not stays if has_pod else runs
 
 
 class Failures:

@@ -149,7 +149,7 @@ class Disruptions:
         truth, reason, message = told
         known = (budget.get("status") or {}).get("conditions") or []
         old = conditions.find(known, "DisruptionAllowed")
-        generation = budget["metadata"].get("generation", 0)
+        generation = status.get("observedGeneration") or 0  # the one that was last counted
         since = stamp(self._clock.now())
         if old is not None and old.get("status") == truth:
             since = old.get("lastTransitionTime", since)
@@ -159,8 +159,9 @@ class Disruptions:
             "reason": reason,
             "message": message,
             "lastTransitionTime": since,
-            "observedGeneration": generation,
         }
+        if generation:
+            fresh["observedGeneration"] = generation
         status["conditions"] = [*conditions.without(known, "DisruptionAllowed"), fresh]
         if status != (budget.get("status") or {}):
             try:

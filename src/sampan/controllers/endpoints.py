@@ -9,6 +9,7 @@ from sampan.api import kinds
 from sampan.api.errors import AlreadyExists, ApiError, Conflict
 from sampan.api.meta import Json, Key, key_of
 from sampan.controllers import endpoint_pods as facts
+from sampan.controllers import port_order
 from sampan.controllers.deps import Deps
 from sampan.controllers.echo import Echo
 from sampan.controllers.pods import is_ready
@@ -106,8 +107,11 @@ class Endpoints:
 
     def _object_changed(self, old: Json | None, new: Json | None) -> None:
         """Endpoints without a Service are somebody's own, unless the Service went while nobody
-        looked: those that are there at the start are looked at.
+        looked: those that are there at the start are looked at. What somebody changes in one by
+        hand stays until its Service or a pod changes, as with upstream.
         """
+        if old is not None and new is not None:
+            return
         key = key_of(new or old or {})
         if self.selecting.services.get(key) is None:
             notes = (new or {}).get("metadata", {}).get("annotations") or {}
@@ -164,7 +168,7 @@ def _packed(
             subset["notReadyAddresses"] = waiting
         listed = [port for key in keys if (port := ports[key]) is not None]
         if listed:
-            subset["ports"] = listed
+            subset["ports"] = port_order.of_endpoints(listed)
         subsets.append(subset)
     return subsets
 

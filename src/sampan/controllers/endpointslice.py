@@ -216,11 +216,13 @@ class EndpointSlices:
                     self.queue.add(Key(item["metadata"]["namespace"], labels[SERVICE_LABEL]))
 
     def _node_changed(self, old: Json | None, new: Json | None) -> None:
-        """Pods are endpoints of a node that is known, and show its zone."""
+        """Pods are endpoints of a node that is known. Where its zone changes, endpoints show that
+        when they are written next, as upstream's do.
+        """
         if old is None or new is None or _weight(old) != _weight(new):
             for service in self.selecting.services.by("topology", "auto"):
                 self.queue.add(key_of(service))
-        if old is not None and new is not None and zone_of(old) == zone_of(new):
+        if old is not None and new is not None:
             return
         name = (new or old or {})["metadata"]["name"]
         for pod in self.selecting.pods.by("node", name):

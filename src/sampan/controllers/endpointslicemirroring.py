@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from sampan.api import kinds
 from sampan.api.meta import Json, Key, key_of
+from sampan.controllers import port_order
 from sampan.controllers.deps import Deps
 from sampan.controllers.echo import Echo
 from sampan.controllers.endpoint_pods import TRIGGER_TIME, family_of
@@ -25,6 +26,7 @@ COMPONENT = "endpoint-slice-mirroring-controller"
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_LABEL = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
+RESERVED = (SERVICE_LABEL, MANAGED_LABEL)
 MOST = 1000
 NOT_COPIED = (TRIGGER_TIME, "kubectl.kubernetes.io/last-applied-configuration")
 
@@ -96,7 +98,7 @@ class Mirroring:
             for item, members in plan.update:
                 await self._update(key, {**item, "endpoints": members}, (labels, notes))
             for item in plan.keep:
-                if not _is_labelled(item, labels, notes):
+                if not _is_labelled(item, endpoints, notes):
                     await self._update(key, item, (labels, notes))
 
     async def _reuse(self, key: Key, spare: Json, fresh: Json) -> None:
@@ -137,7 +139,7 @@ def wishes_for(endpoints: Json) -> dict[str, dict[str, Wish]]:
     """
     found: dict[str, dict[str, Wish]] = {"IPv4": {}, "IPv6": {}}
     for subset in endpoints.get("subsets") or ():
-        ports = [_port(port) for port in subset.get("ports") or ()]
+        ports = port_order.of_slice(_port(port) for port in subset.get("ports") or ())
         key = ports_key(ports)
         for address, ready in _addresses(subset)[:MOST]:
             family = found[family_of(address["ip"])]
@@ -193,9 +195,12 @@ def _annotations(endpoints: Json) -> dict[str, str]:
     return {name: value for name, value in notes.items() if name not in NOT_COPIED}
 
 
-def _is_labelled(item: Json, labels: Mapping[str, str], notes: Mapping[str, str]) -> bool:
+def _is_labelled(item: Json, endpoints: Json, notes: Mapping[str, str]) -> bool:
+    """As upstream, the reserved labels of Endpoints count: a slice of such is written once more."""
     meta = item["metadata"]
-    return meta.get("labels") == labels and (meta.get("annotations") or {}) == notes
+    shown = {k: v for k, v in (meta.get("labels") or {}).items() if k not in RESERVED}
+    same = shown == (endpoints["metadata"].get("labels") or {})
+    return same and (meta.get("annotations") or {}) == notes
 
 
 def _new(endpoints: Json, family: str, ports: list[Json], members: list[Json]) -> Json:

@@ -25,16 +25,16 @@ from sampan.controllers.job_pods import (
     Pauses,
     by_job,
     counts_as,
+    finished_in,
     free_indexes,
     give_index,
-    has_ended,
+    surplus,
     uncounted_in,
 )
 from sampan.controllers.owners import BY_CONTROLLER, Claims, controller_reference
 from sampan.controllers.pods import (
     is_active,
     is_ready,
-    phase,
     pod_from,
 )
 from sampan.controllers.stamps import stamp
@@ -44,6 +44,8 @@ from sampan.loop.reconciler import Controller
 
 ACCOUNT = "job-controller"
 BURST = 500
+BATCH_S = 0.5
+"""Changes of pods are gathered: pods that end together are counted together."""
 
 
 def job(deps: Deps) -> Component:
@@ -68,7 +70,7 @@ class Jobs:
         self._recorder = deps.recorder(ACCOUNT)
         self.jobs = deps.informers.of(kinds.JOBS)
         self.pods = deps.informers.of(kinds.PODS, indexers={**BY_CONTROLLER, "job": by_job})
-        self._claims = Claims(self._client, kinds.JOBS, kinds.PODS)
+        self._claims = Claims(self._client, kinds.JOBS, kinds.PODS, rules.FINALIZER)
         self._echo = Echo(self.pods, deps.clock)
         self._own_echo = Echo(self.jobs, deps.clock)
         self._pauses: dict[str, Pauses] = {}
@@ -108,7 +110,10 @@ class Jobs:
         problem: Exception | None = None
         active = counted.active
         if verdict is not None or rules.is_suspended(found):
-            await asyncio.gather(*(self._delete(found, key, pod) for pod in active))
+            is_failing = verdict is not None and not verdict.ok
+            await asyncio.gather(
+                *(self._delete(found, key, pod, counts=is_failing) for pod in active)
+            )
             active = []
         elif not found["metadata"].get("deletionTimestamp"):
             made, wait, problem = await self._manage(found, key, (counted, pauses))
@@ -119,7 +124,8 @@ class Jobs:
         status["terminating"] = len(counted.terminating)
         if rules.per_index_limit(found) is not None:
             status["failedIndexes"] = rules.written(counted.failed_indexes)
-        await self._count_finished(key, found, status, pods)
+        finished = finished_in(found, pods, is_failing=verdict is not None and not verdict.ok)
+        await self._count_finished(key, found, status, (pods, finished))
         if verdict is not None:
             await self._end(key, verdict)
         if problem is not None:
@@ -139,9 +145,9 @@ class Jobs:
         if found["spec"].get("podReplacementPolicy") == "Failed":
             busy += len(counted.terminating)
         missing = rules.wanted(found, counted.succeeded, len(active)) - busy
-        if missing < 0:
-            doomed = sorted(active, key=lambda pod: (is_ready(pod), phase(pod) == "Running"))
-            await asyncio.gather(*(self._delete(found, key, p) for p in doomed[:-missing]))
+        doomed = surplus(found, active, -missing)
+        if doomed:
+            await asyncio.gather(*(self._delete(found, key, pod) for pod in doomed))
             return [], None, None
         indexes = free_indexes(found, counted)
         now = self._clock.now()
@@ -179,10 +185,11 @@ class Jobs:
         self._recorder.event(found, "Normal", "SuccessfulCreate", text)
         return made
 
-    async def _delete(self, found: Json, key: Key, pod: Json) -> None:
-        """Its finalizer first: a pod that we no longer want is no failure."""
+    async def _delete(self, found: Json, key: Key, pod: Json, *, counts: bool = False) -> None:
+        """Its finalizer first: a pod that we no longer want is no failure, unless it `counts`."""
         meta = pod["metadata"]
-        await self._free(key, pod)
+        if not counts:
+            await self._free(key, pod)
         await self._client.delete(kinds.PODS, meta["name"], meta["namespace"], uid=meta["uid"])
         self._echo.deleted(key, pod)
         text = f"Deleted pod: {meta['name']}"
@@ -214,18 +221,19 @@ class Jobs:
     # Counting.
 
     async def _count_finished(
-        self, key: Key, found: Json, status: Json, pods: Sequence[Json]
+        self, key: Key, found: Json, status: Json, known: tuple[Sequence[Json], Sequence[Json]]
     ) -> None:
-        """The three steps of the picture above."""
-        finished = [pod for pod in pods if rules.has_finalizer(pod) and has_ended(found, pod)]
+        """The three steps of the picture above; `known` are all pods and those that ended."""
+        pods, finished = known
         uncounted = uncounted_in(status)
         for pod in finished:
             kind = counts_as(found, pod)
             uid = pod["metadata"]["uid"]
             if kind and uid not in uncounted["succeeded"] and uid not in uncounted["failed"]:
                 uncounted[kind].append(uid)
+        done = rules.completed_indexes(found, pods)
         if rules.is_indexed(found):
-            status["completedIndexes"] = rules.written(rules.completed_indexes(found, pods))
+            status["completedIndexes"] = rules.written(done)
         status["uncountedTerminatedPods"] = {k: v for k, v in uncounted.items() if v}
         if any(uncounted.values()):
             await self._store(key, status)
@@ -233,7 +241,6 @@ class Jobs:
             status["succeeded"] = status.get("succeeded", 0) + len(uncounted["succeeded"])
             status["failed"] = status.get("failed", 0) + len(uncounted["failed"])
             if rules.is_indexed(found):
-                done = rules.parse_indexes(status["completedIndexes"])
                 status["succeeded"] = len(done)
             status["uncountedTerminatedPods"] = {}
         elif finished:
@@ -315,4 +322,4 @@ class Jobs:
     def _pod_changed(self, old: Json | None, new: Json | None) -> None:
         for pod in (old, new):
             for name in by_job(pod) if pod is not None else ():
-                self.queue.add(Key(*name.split("/")))
+                self.queue.add_after(Key(*name.split("/")), BATCH_S)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sampan.api.kinds import JOBS
 from sampan.api.meta import Json
 from sampan.controllers import job_rules as rules
 from sampan.controllers.owners import controller_of
-from sampan.controllers.pods import is_active, is_terminal, is_terminating, phase
+from sampan.controllers.pods import (
+    condition,
+    is_active,
+    is_ready,
+    is_terminal,
+    is_terminating,
+    phase,
+    restarts,
+)
+from sampan.controllers.stamps import created, seconds
 from sampan.std.backoff import Backoff
 
 FAILURE_BACKOFF = Backoff(first_s=10, factor=2, cap_s=600)
@@ -35,7 +45,7 @@ class Count:
         if rules.is_indexed(job):
             self.succeeded = len(self.indexes)
         self.failed = int(status.get("failed") or 0) + len(by_kind["failed"])
-        self.failed_pods = [pod for pod in pods if rules.is_failed(job, pod)]
+        self.failed_pods = [pod for pod in fresh if rules.is_failed(job, pod)]
         self.fresh_successes = any(phase(pod) == "Succeeded" for pod in fresh)
 
 
@@ -85,6 +95,12 @@ def has_ended(job: Json, pod: Json) -> bool:
     return phase(pod) == "Succeeded" or rules.is_failed(job, pod)
 
 
+def finished_in(job: Json, pods: Sequence[Json], *, is_failing: bool) -> list[Json]:
+    """The pods to count. A Job that fails takes those with it that still run: they failed too."""
+    tracked = (pod for pod in pods if rules.has_finalizer(pod))
+    return [pod for pod in tracked if is_failing or has_ended(job, pod)]
+
+
 def counts_as(job: Json, pod: Json) -> str:
     """`succeeded`, `failed`, or nothing for a failure that a rule ignores."""
     if phase(pod) == "Succeeded":
@@ -107,6 +123,36 @@ def free_indexes(job: Json, counted: Count) -> list[int | None]:
     busy = {rules.index_of(pod) for pod in counted.active}
     busy |= counted.indexes | counted.failed_indexes
     return [i for i in range(int(job["spec"].get("completions") or 0)) if i not in busy]
+
+
+def surplus(job: Json, active: Sequence[Json], count: int) -> list[Json]:
+    """Pods to delete, at least `count`: those whose index nobody asks for, or another one does,
+    and then those that did the least.
+    """
+    doomed: list[Json] = []
+    if rules.is_indexed(job):
+        taken: set[int] = set()
+        for pod in sorted(active, key=_done_so_far, reverse=True):
+            index = rules.index_of(pod)
+            is_asked = index is not None and index < int(job["spec"].get("completions") or 0)
+            if index is None or not is_asked or index in taken:
+                doomed.append(pod)
+            else:
+                taken.add(index)
+    rest = sorted((pod for pod in active if pod not in doomed), key=_done_so_far)
+    return doomed + rest[: max(0, count - len(doomed))]
+
+
+def _done_so_far(pod: Json) -> tuple[Any, ...]:
+    ready_since = seconds((condition(pod, "Ready") or {}).get("lastTransitionTime"))
+    return (
+        bool(pod["spec"].get("nodeName")),
+        phase(pod) == "Running",
+        is_ready(pod),
+        -ready_since if is_ready(pod) else 0.0,
+        -restarts(pod),
+        -created(pod),
+    )
 
 
 def give_index(job: Json, pod: Json, index: int, failures: int) -> None:

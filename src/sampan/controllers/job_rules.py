@@ -92,10 +92,11 @@ def failed_indexes(job: Json, pods: Sequence[Json]) -> set[int]:
     if limit is None:
         return set()
     known = parse_indexes((job.get("status") or {}).get("failedIndexes") or "")
-    often = {index for index, count in index_failures(job, pods).items() if count > limit}
+    tracked = [pod for pod in pods if has_finalizer(pod)]  # the status knows the others
+    often = {index for index, count in index_failures(job, tracked).items() if count > limit}
     ruled = {
         index_of(pod)
-        for pod in pods
+        for pod in tracked
         if phase(pod) == "Failed" and policy_action(job, pod)[0] == "FailIndex"
     }
     return known | often | {index for index in ruled if index is not None}

@@ -53,6 +53,8 @@ class Claims:
     client: Client
     owner_rid: ResourceId
     child_rid: ResourceId
+    finalizer: str = ""
+    """What an adopted child gets too."""
 
     async def claim(
         self, owner: Json, selector: Selector, candidates: Iterable[Json]
@@ -91,7 +93,9 @@ class Claims:
     async def _adopt(self, owner: Json, child: Json) -> Json | None:
         meta = child["metadata"]
         reference = controller_reference(self.owner_rid, owner)
-        patch = {"metadata": {"ownerReferences": [reference], "uid": meta["uid"]}}
+        patch: Json = {"metadata": {"ownerReferences": [reference], "uid": meta["uid"]}}
+        if self.finalizer:
+            patch["metadata"]["finalizers"] = [self.finalizer]
         try:
             return await self._patch(child, patch)
         except (NotFound, Invalid, Conflict):

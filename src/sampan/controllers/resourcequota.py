@@ -58,7 +58,7 @@ class ResourceQuotas:
             return None
         hard = quota["spec"].get("hard") or {}
         full = {**quota, "status": {"hard": hard}}
-        used = dict.fromkeys(hard, Quantity(0))
+        used: dict[str, Quantity] = {}
         for rid in await self._resources(hard):
             self._watch(rid)
             page = await self._client.list(rid, key.namespace)
@@ -67,7 +67,7 @@ class ResourceQuotas:
             seen = (_stuck_as_over(rid, item, now) for item in items)
             amounts = usage.total(usage.usage(rid.group, rid.plural, item) for item in seen)
             for name in usage.covered(full, rid.group, rid.plural):
-                used[name] = amounts.get(name, used[name])
+                used[name] = amounts.get(name, used.get(name, Quantity(0)))
         status = {"hard": hard, "used": {name: str(value) for name, value in used.items()}}
         if status != (quota.get("status") or {}):
             try:

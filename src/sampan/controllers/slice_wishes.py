@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sampan.api import kinds
 from sampan.api.meta import Json, Key
 from sampan.controllers import endpoint_pods as facts
-from sampan.controllers import topology_hints
+from sampan.controllers import port_order, topology_hints
 from sampan.controllers.owners import controller_reference
 from sampan.controllers.pods import is_ready, is_terminating
 from sampan.controllers.slice_layout import Layout, Wish, identity, ports_key
@@ -32,7 +32,7 @@ def wishes(
         node = node_of(Key("", name)) if name else None
         if node is None and not publish:
             continue  # its node is gone, or not known yet: the node's arrival wakes us
-        ports = facts.ports(service, pod)
+        ports = port_order.of_slice(facts.ports(service, pod))
         endpoint = endpoint_for(service, pod, ip, node)
         _, members = groups.setdefault(ports_key(ports), (tuple(ports), {}))
         members[identity(endpoint)] = endpoint

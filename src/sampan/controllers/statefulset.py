@@ -13,7 +13,7 @@ from sampan.controllers import statefulset_pods as members
 from sampan.controllers.deps import Deps
 from sampan.controllers.echo import Echo
 from sampan.controllers.owners import BY_CONTROLLER, Claims, controller_of
-from sampan.controllers.pods import available_in, is_terminating, phase
+from sampan.controllers.pods import available_in, is_terminating
 from sampan.controllers.revisions import (
     Revisions,
     Wanted,
@@ -81,9 +81,14 @@ class StatefulSets:
         pods = [pod for pod in claimed if members.ordinal_of(found, pod) is not None]
         view = await self._view(found, key, pods)
         made = 0
-        if not found["metadata"].get("deletionTimestamp"):
-            made = await self._do(view, key)
         collisions = int((found.get("status") or {}).get("collisionCount") or 0)
+        if not found["metadata"].get("deletionTimestamp"):
+            try:
+                made = await self._do(view, key)
+            except ApiError:
+                # What could be counted is told, also where the step got stuck.
+                await self._tell_status(found, plans.status_of(view, 0, collisions))
+                raise
         await self._tell_status(found, plans.status_of(view, made, collisions))
         await self._trim(view, key)
         return self._next_available(found, pods)
@@ -138,8 +143,6 @@ class StatefulSets:
         plan = plans.step(view)
         for pod in view.pods:
             await self._own_claims(view.statefulset, key, pod)
-        for pod in plan.failed:
-            self._tell_failed(view.statefulset, pod)
         await asyncio.gather(*(self._delete(view.statefulset, key, pod) for pod in plan.delete))
         await asyncio.gather(*(self._change(view.statefulset, key, pod) for pod in plan.change))
         made = await asyncio.gather(
@@ -152,6 +155,8 @@ class StatefulSets:
         try:
             await self._make_claims(found, pod)
             made = await self._client.create(kinds.PODS, pod)
+        except AlreadyExists:
+            raise  # somebody else's pod has the name: nothing to tell, it is tried again
         except ApiError as error:
             text = f"Create Pod {name} in StatefulSet {key.name} failed error: {error}"
             self._recorder.event(found, "Warning", "FailedCreate", text)
@@ -212,15 +217,6 @@ class StatefulSets:
         self._recorder.event(found, "Normal", "SuccessfulDelete", text)
 
     # Telling.
-
-    def _tell_failed(self, found: Json, pod: Json) -> None:
-        meta = pod["metadata"]
-        word = "failed" if phase(pod) == "Failed" else "terminated"
-        reason = "RecreatingFailedPod" if word == "failed" else "RecreatingTerminatedPod"
-        kind = "Warning" if word == "failed" else "Normal"
-        where = f"{meta['namespace']}/{found['metadata']['name']}"
-        text = f"StatefulSet {where} is recreating {word} Pod {meta['name']}"
-        self._recorder.event(found, kind, reason, text)
 
     async def _tell_status(self, found: Json, status: Json) -> None:
         shown = {n: v for n, v in (found.get("status") or {}).items() if v not in (None, [])}

@@ -57,8 +57,6 @@ class Step:
     change: list[Json] = field(default_factory=list)
     """Pods whose labels or claims do not fit their number."""
     delete: list[Json] = field(default_factory=list)
-    failed: list[Json] = field(default_factory=list)
-    """Those among the deleted that had ended by themselves."""
 
 
 def step(view: View) -> Step:
@@ -95,7 +93,6 @@ def _fill(view: View, slots: dict[int, Json | None], plan: Step) -> bool:
         elif phase(pod) in ("Failed", "Succeeded"):
             ended = True
             if not is_terminating(pod):
-                plan.failed.append(pod)
                 plan.delete.append(pod)
         elif view.is_ordered and (is_terminating(pod) or not view.is_available(pod)):
             return False

@@ -68,6 +68,7 @@ def new_pod(statefulset: Json, template: Json, ordinal: int, revision: str) -> J
         if meta.get(field):
             pod["metadata"][field] = copy.copy(meta[field])
     pod["spec"]["hostname"] = name
+    pod["spec"].pop("subdomain", None)  # only its Service gives it one
     if statefulset["spec"].get("serviceName"):
         pod["spec"]["subdomain"] = statefulset["spec"]["serviceName"]
     return with_identity(statefulset, pod, ordinal)

@@ -14,6 +14,7 @@ from sampan.controllers.disruption import disruption
 from sampan.controllers.endpoints import endpoints
 from sampan.controllers.endpointslice import endpointslice
 from sampan.controllers.endpointslicemirroring import endpointslicemirroring
+from sampan.controllers.ephemeralvolume import ephemeralvolume
 from sampan.controllers.garbagecollector import garbagecollector
 from sampan.controllers.horizontalpodautoscaling import horizontalpodautoscaling
 from sampan.controllers.job import job
@@ -25,6 +26,7 @@ from sampan.controllers.podgc import podgc
 from sampan.controllers.replicaset import replicaset, replicationcontroller
 from sampan.controllers.resourcequota import resourcequota
 from sampan.controllers.serviceaccount import rootca, serviceaccount
+from sampan.controllers.servicecidr import servicecidr
 from sampan.controllers.statefulset import statefulset
 from sampan.controllers.tainteviction import tainteviction
 from sampan.controllers.token import token
@@ -63,7 +65,9 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "persistentvolume-binder": persistentvolumebinder,
     "persistentvolumeclaim-protection": pvcprotection,
     "persistentvolume-protection": pvprotection,
+    "ephemeral-volume-controller": ephemeralvolume,
     "clusterrole-aggregation": clusterroleaggregation,
+    "service-cidr-controller": servicecidr,
 }
 
 OFF_BY_DEFAULT: frozenset[str] = frozenset()

@@ -82,7 +82,9 @@ def size_of(volume: Json) -> Quantity:
 
 
 def best(claim: Json, volumes: Iterable[Json], *, only_reserved: bool) -> Json | None:
-    """The volume reserved for the claim, else the smallest free one that fits."""
+    """The volume reserved for the claim, else of the free ones that fit that which can do the
+    least: fewest access modes, then the smallest.
+    """
     free: list[Json] = []
     selector = selectors.from_object(claim["spec"].get("selector"))
     chooses = claim["spec"].get("selector") is not None
@@ -97,4 +99,9 @@ def best(claim: Json, volumes: Iterable[Json], *, only_reserved: bool) -> Json |
         available = (volume.get("status") or {}).get("phase") in ("Available", "Pending", None, "")
         if labelled and available and not fits(volume, claim):
             free.append(volume)
-    return min(free, key=lambda v: (size_of(v), v["metadata"]["name"]), default=None)
+    return min(free, key=_ability, default=None)
+
+
+def _ability(volume: Json) -> tuple[int, Quantity, str]:
+    modes = volume["spec"].get("accessModes") or ()
+    return len(modes), size_of(volume), volume["metadata"]["name"]

@@ -63,7 +63,7 @@ async def create(
         if base:
             meta["name"] = generated(base, parts.random_suffix())
         try:
-            return await _create(parts, served, call, obj, options, track=track)
+            return await _create(parts, served, call, obj, (options, base), track=track)
         except AlreadyExists:
             if not base or attempt >= GENERATE_TRIES - 1:
                 raise
@@ -96,21 +96,26 @@ async def _create(
     served: Served,
     call: Call,
     obj: Json,
-    options: WriteOptions,
+    how: tuple[WriteOptions, str],
     *,
     track: bool,
 ) -> Item | Json:
+    """`how`: the options, and the generateName that the name was made of."""
+    options, base = how
     namespace = obj["metadata"].get("namespace", "")
     name = obj["metadata"].get("name", "")
     dry_run = options.dry_run
     version = obj["metadata"].pop("resourceVersion", "")
     for key in ("deletionTimestamp", "deletionGracePeriodSeconds"):
         obj["metadata"].pop(key, None)  # nobody comes to own what the system alone writes
-    attempt = Attempt(CREATE, served, call, namespace, name, obj, None, dry_run=dry_run)
+    attempt = Attempt(
+        CREATE, served, call, namespace, name, obj, None, dry_run=dry_run, prefix=base
+    )
     if track:
         manager = manager_of(options, call.request.headers.get("user-agent", ""))
         parts.ownership.track(served, None, obj, manager, "")
     await parts.chain.admit(attempt)
+    attempt.prefix = ""
     one_of_each_owner(obj, call.warn, " after mutating admission happens")
     _settle(parts, served, obj)
     # Upstream allocates first: what is wrong with an address is told alone, and all else after.

@@ -99,7 +99,8 @@ async def _try(
     settle(served, new, old, change.subresource)
     reservation = parts.allocator.reserve(served, new, old, dry_run=options.dry_run)
     try:
-        validate(served, new, old, change.subresource)
+        is_patch = call.request.method == "PATCH"
+        validate(served, new, old, change.subresource, is_patch=is_patch)
         if change.subresource != "status":
             for text in served.resource.warnings(new, old):
                 call.warn(text)
@@ -177,12 +178,16 @@ def settle(served: Served, new: Json, old: Json, subresource: str) -> None:
     meta["resourceVersion"] = old["metadata"]["resourceVersion"]
 
 
-def validate(served: Served, new: Json, old: Json, subresource: str) -> None:
+def validate(
+    served: Served, new: Json, old: Json, subresource: str, *, is_patch: bool = False
+) -> None:
     """Raises Invalid with everything that is wrong."""
     rid = served.id
     resource = served.resource
     checks = resource.status_metadata_checks if subresource else resource.metadata_checks
     own = resource.validate(new, old, subresource)
+    if is_patch:
+        own += resource.validate_patch(new, old, subresource)
     errors = rules.validate_update(new, old, own, resource, checks)
     if errors:
         raise Invalid.of(resource.storage or rid, old["metadata"]["name"], errors)
