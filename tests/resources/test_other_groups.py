@@ -277,7 +277,7 @@ def test_the_first_definition_gets_the_name() -> None:
     second = crd("vs", "W", listKind="WList", singular="w")
     status = naming.status(second, [first, second], "now")
     told = {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]}
-    assert told["NamesAccepted"] == ("False", "SingularConflict")
+    assert told["NamesAccepted"] == ("False", "ListKindConflict")
     assert told["Established"] == ("False", "NotAccepted")
 
 

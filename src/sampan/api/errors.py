@@ -77,13 +77,18 @@ FIELD_REASONS: dict[str, tuple[str, str]] = {
 }
 
 
+_IN_OBJECTS = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
+"""Go's JSON may stand in a web page."""
+
+
 def quoted(value: Any) -> str:
     """A value as Kubernetes prints it in messages: text quoted, numbers and objects as JSON."""
     if value is None:
         return "null"
     if isinstance(value, str) and not value.isprintable():
         return '"' + "".join(map(_escaped, value)) + '"'
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text if isinstance(value, str) else text.translate(_IN_OBJECTS)
 
 
 def _escaped(char: str) -> str:

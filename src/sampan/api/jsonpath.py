@@ -77,7 +77,9 @@ def render(template: str, value: Any) -> str:
 
 def printed(value: Any) -> str:
     """A value as text: strings bare, the rest as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
 def _step(text: str, at: int) -> tuple[Step, int]:

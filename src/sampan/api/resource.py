@@ -38,6 +38,8 @@ class Column:
     format: str = ""
     priority: int = 0
     description: str = ""
+    defined: bool = True
+    """Upstream's rows of some kinds have cells more than their tables have columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ class Resource:
     columns: tuple[Column, ...] = ()
     row_conditions: Callable[[Json], list[Json]] = no_conditions
     """What marks a whole row of the table (`Completed` pods)."""
+    row_order: Callable[[Json], Any] | None = None
+    """What the rows of a list's table are sorted by; None leaves them by name."""
     deprecated: str = ""
     """The warning that every answer of this kind carries, reads included."""
     fields: Mapping[str, Callable[[Json], str]] = field(default_factory=dict)

@@ -326,3 +326,19 @@ def _unescaped(value: str) -> str:
     if re.search(r"(?<!\\)(?:\\\\)*=", value):
         raise SelectorError(f"invalid field selector: unescaped character in value: {'='!r}")
     return re.sub(r"\\([\\,=])", r"\1", value)
+
+
+def shown(selector: Json | None) -> str:
+    """A selector as upstream's texts show one."""
+    if selector is None:
+        return "nil"
+    labels = "".join(f"{k}: {v}," for k, v in sorted((selector.get("matchLabels") or {}).items()))
+    rules = "".join(
+        f"LabelSelectorRequirement{{Key:{rule['key']},Operator:{rule['operator']},"
+        f"Values:[{' '.join(rule.get('values') or ())}],}},"
+        for rule in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{rules}}},}}"
+    )

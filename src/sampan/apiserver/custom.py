@@ -201,5 +201,4 @@ def _complete(served: Served, version: CustomVersion, *, reread: bool, closing: 
     served.closing = closing
     if reread:
         # Objects may have been stored under another schema: prune and default them anew.
-        served.whole.convert = lambda obj: version.read(obj).obj
-        served.reread = True
+        served.whole.convert = served.reread = version.reread

@@ -91,16 +91,16 @@ def check_kind(obj: Json, kind: ResourceId, *, custom: bool = False) -> None:
     """Fill in kind and apiVersion, or refuse others. Raises BadRequest, and Invalid for objects of
     a custom resource.
     """
-    said_kind, said_version = obj.get("kind"), obj.get("apiVersion")
+    said_kind, said_version = obj.get("kind"), obj.get("apiVersion") or ""
     if not said_kind:
         obj["kind"] = said_kind = kind.kind
-    if not said_version:
+    if not said_version and not custom:
         obj["apiVersion"] = said_version = kind.api_version
     if said_kind != kind.kind and not custom:
         raise _other_kind(str(said_kind), str(said_version), kind)
     if said_version != kind.api_version:
         raise BadRequest(
-            f"the API version in the data ({said_version}) does not match the expected API "
+            f"the API version in the data ({said_version or ''}) does not match the expected API "
             f"version ({kind.api_version})"
         )
     if said_kind != kind.kind:

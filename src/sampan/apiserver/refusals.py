@@ -19,6 +19,12 @@ def no_such_method() -> MethodNotAllowed:
     return MethodNotAllowed(text, details={})
 
 
+def unsupported(rid: ResourceId, verb: str) -> MethodNotAllowed:
+    """What the server of custom resources says."""
+    text = f'{verb} is not supported on resources of kind "{rid.qualified}"'
+    return MethodNotAllowed(text, details={"group": rid.group, "kind": rid.plural})
+
+
 def conflict(rid: ResourceId, name: str, why: str = MODIFIED) -> Conflict:
     text = f'Operation cannot be fulfilled on {rid.qualified} "{name}": {why}'
     return Conflict(text, details=details_of(rid, name))

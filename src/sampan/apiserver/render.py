@@ -60,7 +60,7 @@ class Whole:
         self.list_head = head_of(resource.id.kind + "List", resource.id.api_version)
         self.custom = custom
         self.following: Form = self
-        converts = resource.storage is not None and not custom
+        converts = resource.storage is not None
         self.convert: Callable[[Json], Json] | None = resource.from_storage if converts else None
 
     def body(self, item: Item) -> bytes:
@@ -141,7 +141,7 @@ class Table:
         self.include = include
         self.now = now
         self.columns = whole.resource.columns or DEFAULT_COLUMNS
-        definitions = [definition_of(column) for column in self.columns]
+        definitions = [definition_of(column) for column in self.columns if column.defined]
         self.definitions = orjson.dumps(definitions)
         self.following: Form = copy.copy(self)
         self.following.definitions = b"null"
@@ -177,6 +177,9 @@ class Table:
         return self._table(self.row(obj, self.whole.of(obj)), meta)
 
     def list(self, items: Iterable[Item], meta: Json) -> bytes:
+        order = self.whole.resource.row_order
+        if order is not None:
+            items = sorted(items, key=lambda item: order(item.decode()))
         return self._table(b",".join([self._row(item) for item in items]), meta)
 
     def event(self, kind: str, item: Item) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from sampan.api.errors import BadRequest, NotFound
 from sampan.apiserver.call import Call
 from sampan.apiserver.handlers import Special
-from sampan.apiserver.refusals import no_such_method, no_such_resource
+from sampan.apiserver.refusals import no_such_method, no_such_resource, unsupported
 from sampan.apiserver.registry.base import Parts
 from sampan.apiserver.served import Served
 from sampan.apiserver.verbs.create import create
@@ -102,7 +102,7 @@ class Router:
         if streaming and call.query.get("dryRun"):
             raise BadRequest("dryRun is not supported")
         if verb not in sub.verbs and not (streaming and info.subresource == "proxy"):
-            raise no_such_method()
+            raise unsupported(rid, verb) if served.custom and verb else no_such_method()
         if info.subresource != "proxy":
             check_segment(info.name)
         handler = self.special.get((rid.group, rid.plural, info.subresource)) or self.special.get(

@@ -42,8 +42,8 @@ class Served:
     """Where custom objects keep their replicas."""
     closing: bool = False
     """The definition is on its way out: nothing new."""
-    reread: bool = False
-    """Stored objects must be pruned and defaulted by today's schema."""
+    reread: Callable[[Json], Json] | None = None
+    """From stored objects, where they may have been stored under another schema."""
     forms: dict[str, Form] = field(default_factory=dict)
     frames: dict[Form, Framed] = field(default_factory=dict)
     zero: Json | None = None
@@ -94,10 +94,10 @@ class Served:
     def current(self, item: Item) -> Json:
         """The object in this version, with kind and apiVersion; the caller may change it."""
         obj = item.decode()
-        if self.resource.storage is not None:
+        if self.reread is not None:
+            obj = self.reread(obj)
+        elif self.resource.storage is not None:
             obj = self.resource.from_storage(obj)
-        if self.reread and self.read is not None:
-            obj = self.read(obj).obj
         return {**obj, "kind": self.id.kind, "apiVersion": self.id.api_version}
 
     def subresource(self, name: str) -> Subresource | None:

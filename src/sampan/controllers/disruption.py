@@ -8,10 +8,11 @@ from typing import NamedTuple
 from sampan.api import kinds, selectors
 from sampan.api.errors import NotFound
 from sampan.api.meta import Json, Key, key_of
+from sampan.api.selectors import shown
 from sampan.controllers import conditions
 from sampan.controllers.deployment_rules import scaled
 from sampan.controllers.deps import Deps
-from sampan.controllers.disruption_scale import BadScale, Scales, shown
+from sampan.controllers.disruption_scale import BadScale, Scales
 from sampan.controllers.pods import is_ready, is_terminal, is_terminating
 from sampan.controllers.selecting import by_label, by_match_labels
 from sampan.controllers.stamps import seconds, stamp

@@ -100,19 +100,3 @@ class Scales:
             for one in await discover(self._discovery):
                 self._served[one.rid.api_version, one.rid.kind] = one
         return self._served.get((api_version, kind))
-
-
-def shown(selector: Json | None) -> str:
-    """A selector as upstream's texts show one."""
-    if selector is None:
-        return "nil"
-    labels = "".join(f"{k}: {v}," for k, v in sorted((selector.get("matchLabels") or {}).items()))
-    rules = "".join(
-        f"LabelSelectorRequirement{{Key:{rule['key']},Operator:{rule['operator']},"
-        f"Values:[{' '.join(rule.get('values') or ())}],}},"
-        for rule in selector.get("matchExpressions") or ()
-    )
-    return (
-        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
-        f"MatchExpressions:[]LabelSelectorRequirement{{{rules}}},}}"
-    )

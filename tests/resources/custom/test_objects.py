@@ -124,12 +124,12 @@ def test_embedded_metadata_that_cannot_be_read_is_named_with_its_place() -> None
     ],
 )
 def test_replicas_are_counts(obj: Json, says: list[str]) -> None:
-    assert told(objects.validator(SCHEMA, SCALE)(obj, None, "")) == says
+    assert told(objects.judges(SCHEMA, SCALE)[0](obj, None, "")) == says
 
 
 def test_what_stands_where_replicas_should_be_is_quoted_as_go_prints_it() -> None:
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    check = objects.validator(schema, SCALE)
+    check = objects.judges(schema, SCALE)[0]
     assert told(check(custom(replicas={"b": 1, "a": [True]}), None, "")) == [
         ".spec.replicas: Invalid value: 0: .spec.replicas accessor error: map[a:[true] b:1] "
         "is of the type map[string]interface {}, expected int64"
@@ -141,7 +141,7 @@ def test_what_stands_where_replicas_should_be_is_quoted_as_go_prints_it() -> Non
 
 
 def test_a_write_to_the_status_looks_at_the_status_only() -> None:
-    check = objects.validator(SCHEMA, SCALE)
+    check = objects.judges(SCHEMA, SCALE)[0]
     old = custom(replicas="wrong since the schema changed")
     new = custom({"phase": "Other"}, replicas="wrong since the schema changed")
     assert told(check(new, old, "status")) == [
@@ -151,7 +151,7 @@ def test_a_write_to_the_status_looks_at_the_status_only() -> None:
 
 
 def test_doubles_in_a_set_are_old_sins_once_they_are_stored() -> None:
-    check = objects.validator(SCHEMA, None)
+    check = objects.judges(SCHEMA, None)[0]
     twice = custom(set=["a", "a"])
     assert told(check(twice, custom(set=["a"]), "")) == ['spec.set[1]: Duplicate value: "a"']
     assert check(custom(set=["a", "a", "b"]), twice, "") == []

@@ -83,7 +83,8 @@ class Webhooks:
             return []
         items = sorted(self._configurations.items(), key=lambda item: item.name)
         found = [webhook for item in items for webhook in self._of(item)]
-        return [each for each in found if matches(each.spec, attempt, self._namespaces)]
+        ruled = [each for each in found if each.spec.get("rules")]
+        return [each for each in ruled if matches(each.spec, attempt, self._namespaces)]
 
     def _of(self, item: Item) -> tuple[Webhook, ...]:
         known = self._known.get(item.name)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sampan.api import decode, managed, schema
 from sampan.api.body import Body
-from sampan.api.errors import Invalid, NotFound
+from sampan.api.errors import InternalError, Invalid, NotFound
 from sampan.api.leaves import DecodeError
 from sampan.api.managed_scale import of_scale, onto_parent
 from sampan.api.meta import Json, ResourceId
@@ -64,7 +64,13 @@ class Scales:
     async def handle(self, served: Served, call: Call) -> Response:
         method = call.request.method
         if method == "GET":
-            return self._answer(served, call, self._current(served, call))
+            current = self._current(served, call)
+            if served.scale is not None and not scales.tells(current, served.scale):
+                path = ".".join(("", *served.scale.replicas))
+                says = f'the spec replicas field "{path}" does not exist'
+                text = f"Internal error occurred: {says}"
+                raise InternalError(text, details={"causes": [{"message": says}]})
+            return self._answer(served, call, current)
         if method == "PUT":
             options = write_options(call.query, "UpdateOptions")
             scale = read_as(call, SCALE, SCHEMA, options.validation)
@@ -130,7 +136,8 @@ class Scales:
 
         def scaled(current: Json) -> Json:
             scale = make(scales.of(current, paths))
-            _check(scale, call.info.name)
+            if served.scale is None:
+                _check(scale, call.info.name)
             scales.onto(current, scale, paths)
             said = scale["metadata"].get("resourceVersion")
             if said:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.api import kinds, names
+from sampan.api import kinds, names, selectors
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
 from sampan.resources import cells, rules
@@ -74,7 +74,7 @@ def _param_cell(obj: Json) -> str:
     if reference is None:
         return cells.UNSET
     if not reference.get("name"):
-        return "*"
+        return selectors.shown(reference.get("selector"))
     namespace = reference.get("namespace") or "*"
     return f"{namespace}/{reference['name']}"
 

@@ -25,6 +25,16 @@ def validate(schema: Json, path: str) -> Errors:
     return errors + _validate(schema, path, root=True)
 
 
+def unsupported(schema: Json) -> bool:
+    """Whether anything in it keeps it from being read as a structural schema at all."""
+    if isinstance(schema.get("items"), list) or any(schema.get(word) for word in _UNSUPPORTED):
+        return True
+    below = [*(schema.get("properties") or {}).values()]
+    below += [each for name in BRANCHES for each in schema.get(name) or ()]
+    below += [schema[name] for name in ("not", "items", "additionalProperties") if name in schema]
+    return any(unsupported(each) for each in below if isinstance(each, dict))
+
+
 def _validate(schema: Json, path: str, *, root: bool = False, no_defaults: str = "") -> Errors:
     """`no_defaults` is the reason why there may be none below."""
     errors = _words(schema, path, no_defaults)

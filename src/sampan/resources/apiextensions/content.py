@@ -8,8 +8,9 @@ from sampan.api.errors import FieldError
 from sampan.api.meta import Json
 from sampan.resources import rules
 from sampan.resources.apiextensions import gotext
+from sampan.resources.apiextensions.structural import EMBEDDED, INT_OR_STRING
 from sampan.resources.cel import program, types
-from sampan.resources.custom import checks, validations
+from sampan.resources.custom import checks, embedded, validations
 from sampan.resources.custom.prune import prune
 from sampan.resources.rules import Errors
 
@@ -20,11 +21,13 @@ _REASONS = [
 ]  # fmt: skip
 
 
-def defaults(schema: Json, path: str) -> Errors:
+def defaults(schema: Json, path: str, *, root: bool = True) -> Errors:
     """Defaults must be values that the schema takes as they are."""
-    errors = _default(schema, f"{path}.default") if "default" in schema else rules.none()
+    errors = rules.none()
+    if "default" in schema:
+        errors += _default(schema, f"{path}.default", root=root)
     for _, below, here in _below(schema, path):
-        errors += defaults(below, here)
+        errors += defaults(below, here, root=False)
     return errors
 
 
@@ -57,18 +60,31 @@ def _is_schema(schema: Json, part: str) -> bool:
     return isinstance(schema.get(part), dict)
 
 
-def _default(schema: Json, path: str) -> Errors:
+def _default(schema: Json, path: str, *, root: bool) -> Errors:
+    """Each sort of mistake only where there is none of the sorts before it."""
     value = schema["default"]
     errors: Errors = []
     if isinstance(value, dict) and prune(value, schema)[1]:
         errors += rules.invalid(path, value, "must not have unknown fields")
-    return errors + [_at(error, path) for error in checks.validate(value, schema)]
+    whole = schema | {EMBEDDED: True} if root else schema
+    found = embedded.validate(value, whole, path)
+    if not found:
+        found = [_at(error, path, ".") for error in checks.validate(value, _lenient(schema))]
+    if not found:
+        found = [_at(error, path) for error in validations.of_default(value, schema, root=root)]
+    return errors + found
 
 
-def _at(error: FieldError, path: str) -> FieldError:
+def _lenient(schema: Json) -> Json:
+    """Upstream takes any default for a field that is an integer or a string."""
+    return {} if schema.get(INT_OR_STRING) else schema
+
+
+def _at(error: FieldError, path: str, dot: str = "") -> FieldError:
     """The same complaint, below a path."""
-    below = f".{error.path}" if error.path else ""
-    return FieldError(error.type, f"{path}{below}", error.value, error.detail)
+    below = "" if error.path == checks.NOWHERE else error.path
+    dot = "." if below and below[0] != "[" else dot
+    return FieldError(error.type, f"{path}{dot if below else ''}{below}", error.value, error.detail)
 
 
 def _texts(schema: Json, rule: Json, path: str) -> Errors:
@@ -118,11 +134,14 @@ def _programs(schema: Json, path: str, *, root: bool, uncorrelatable: str) -> Er
     errors: Errors = []
     for at, rule in enumerate(schema.get(validations.VALIDATIONS) or ()):
         here = f"{path}.{validations.VALIDATIONS}[{at}]"
-        errors += _rule(schema, rule, here, root=root)
-        if validations.is_transition(rule["rule"]) and uncorrelatable:
+        faults = _rule(schema, rule, here, root=root)
+        errors += faults
+        broken = any(error.path == f"{here}.rule" for error in faults)
+        transition = validations.is_transition(rule["rule"]) and not broken
+        if transition and uncorrelatable:
             says = "oldSelf cannot be used on the uncorrelatable portion of the schema within "
             errors += rules.invalid(f"{here}.rule", rule["rule"], says + uncorrelatable)
-        elif not validations.is_transition(rule["rule"]) and rule.get("optionalOldSelf"):
+        elif not transition and rule.get("optionalOldSelf"):
             says = "may not be set if oldSelf is not used in rule"
             errors += rules.invalid(f"{here}.optionalOldSelf", True, says)
     for part, below, here in _below(schema, path):
@@ -149,8 +168,10 @@ def _compiles(
     try:
         compiled = program.compile_expression(text, names)
     except program.CompileError as error:
-        return rules.invalid(path, value, f"compilation failed: {error}")
+        lead = "" if wanted is types.BOOL else "messageExpression "
+        return rules.invalid(path, value, f"{lead}compilation failed: {error}")
     if not program.expects(compiled, wanted):
-        what = "a bool" if wanted is types.BOOL else "a string"
-        return rules.invalid(path, value, f"cel expression must evaluate to {what}")
+        says = "messageExpression must evaluate to a string"
+        says = "cel expression must evaluate to a bool" if wanted is types.BOOL else says
+        return rules.invalid(path, value, says)
     return []

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from sampan.api.meta import Json
 from sampan.resources.apiextensions import crd
 
-_FIELDS = ("plural", "singular", "kind", "listKind")
+_FIELDS = ("plural", "singular", "shortNames", "kind", "listKind")
+_NOTHING: Json = {"shortNames": []}
 
 
 def status(definition: Json, others: Iterable[Json], now: str) -> Json:
@@ -48,22 +49,16 @@ def _accept(wanted: Json, had: Json, rivals: Iterable[Json]) -> tuple[Json, tupl
     accepted: Json = {}
     conflict: tuple[str, str] | None = None
     for field in _FIELDS:
-        value = wanted.get(field, "")
+        value = wanted.get(field) or _NOTHING.get(field, "")
         rivalry = plain if field in ("kind", "listKind") else names
-        if value and value in rivalry:
-            reason = f"{field[:1].upper()}{field[1:]}Conflict"
-            conflict = conflict or (reason, f'"{value}" is already in use')
-            value = had.get(field, "")
+        clash = sorted(set([value] if isinstance(value, str) else value) & rivalry - {""})
+        if clash:
+            # Every one is looked at, and the last one in the way is told.
+            listed = ", ".join(f'"{name}" is already in use' for name in clash)
+            conflict = (f"{field[:1].upper()}{field[1:]}Conflict", listed)
+            value = had.get(field) or _NOTHING.get(field, "")
         if value or field in ("plural", "kind"):
             accepted[field] = value
-    short = list(wanted.get("shortNames") or ())
-    clash = sorted(set(short) & names)
-    if clash:
-        listed = ", ".join(f'"{name}" is already in use' for name in clash)
-        conflict = conflict or ("ShortNamesConflict", listed)
-        short = list(had.get("shortNames") or ())
-    if short:
-        accepted["shortNames"] = short
     if wanted.get("categories"):
         accepted["categories"] = list(wanted["categories"])
     return accepted, conflict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -104,7 +105,9 @@ def _schema(value: Json, path: str) -> Errors:
     schema, where = value.get("openAPIV3Schema"), f"{path}.openAPIV3Schema"
     if schema is None:
         return []
-    errors = structural.validate(schema, where) or content.defaults(schema, where)
+    errors: Errors = []
+    if not allowed.unsupported(schema):
+        errors = structural.validate(schema, where) or content.defaults(schema, where)
     sound = not errors
     errors += allowed.validate(schema, where) + content.expressions(schema, where)
     return errors or (content.programs(schema, where) if sound else [])
@@ -185,9 +188,12 @@ def _selected(path: str, field: Json, schema: Json, before: list[Any]) -> Errors
     if not text:
         return rules.required(path)
     if text[0] not in "[.":
-        return rules.invalid(path, text, f"is an invalid path: expected [ or . but got: {text}")
+        step = re.split(r"[.[]", text)[0]
+        return rules.invalid(path, text, f"is an invalid path: expected [ or . but got: {step}")
+    if re.search(r"\[\d+\]", text):
+        return rules.invalid(path, text, "is an invalid path: array notation is not allowed")
     found = content.leads_to(schema, text)
-    if text.startswith(".metadata"):
+    if text.startswith(".metadata") and found is not None:
         return rules.invalid(path, text, "must not point to fields in metadata")
     if found is None:
         return rules.invalid(path, text, "is an invalid path: does not refer to a valid field")

@@ -64,7 +64,7 @@ def to_storage(obj: Json) -> Json:
         spec["behavior"] = behavior
     current = [_to_v2(each, _NOW, "current") for each in _taken(noted, CURRENT, [])]
     used = status.pop("currentCPUUtilizationPercentage", None)
-    if used is not None:
+    if used is not None and not _cpu(current, "current")[0]:
         now = {"name": "cpu", "current": {"averageUtilization": used}}
         current.insert(0, {"type": "Resource", "resource": now})
     status["currentMetrics"] = current or None

@@ -45,6 +45,11 @@ def of(obj: Json, paths: ScalePaths = WORKLOADS) -> Json:
     }
 
 
+def tells(obj: Json, paths: ScalePaths) -> bool:
+    """Whether the object says at all how many it wants."""
+    return _at(obj, paths.replicas) is not None
+
+
 def onto(obj: Json, scale: Json, paths: ScalePaths = WORKLOADS) -> None:
     """Write the wanted number into the object."""
     holder = obj

@@ -27,6 +27,7 @@ from sampan.resources.cel.nodes import (
 )
 from sampan.resources.cel.types import BOOL, DYN, INT, STRING, Kind
 from sampan.resources.cel.values import Uint
+from sampan.std import goregexp
 
 _LITERALS: dict[type, Kind] = {
     bool: BOOL, int: INT, Uint: types.UINT, float: types.DOUBLE, str: STRING,
@@ -115,7 +116,9 @@ class _Checker:
         operand, index = self.kind(node.operand, scope), self.kind(node.index, scope)
         if operand.name in types.SCALARS:
             return self._mismatch(node.offset, "_[_]", operand, index)
-        return DYN if node.optional else operand.items or DYN
+        if node.optional or operand.name == types.OPTIONAL:
+            return DYN
+        return operand.items or DYN
 
     def call(self, node: Call, scope: Scope) -> Kind:
         spaced = namespaced(node, frozenset(scope))
@@ -123,6 +126,8 @@ class _Checker:
             self.kind(node.target, scope)
         args = [self.kind(arg, scope) for arg in node.args]
         name = spaced or node.function
+        if name == "matches" and node.args:
+            self._pattern(node.args[-1])
         if name in _LOGIC or name == "_?_:_" or not _known(node, spaced):
             return self._special(node, args)
         if name in _EQUALITY + _ORDER + _ARITHMETIC:
@@ -142,10 +147,17 @@ class _Checker:
         says = f"undeclared reference to '{node.function}' (in container '')"
         return self.complain(node.offset, says)
 
+    def _pattern(self, node: Node) -> None:
+        if isinstance(node, Literal) and isinstance(node.value, str):
+            try:
+                goregexp.compiled(node.value)
+            except goregexp.BadPattern:
+                self.complain(node.offset, "invalid matches argument")
+
     def _operator(self, node: Call, args: list[Kind]) -> Kind:
         left, right = args
         name = node.function
-        plain = left.name in types.SCALARS and right.name in types.SCALARS
+        plain = all(kind.name in types.SCALARS or kind.name == types.OPTIONAL for kind in args)
         if not plain or "null_type" in (left.name, right.name):
             return left if name in _ARITHMETIC and left.name != "dyn" else _result(name)
         numbers = left.name in _NUMBERS and right.name in _NUMBERS
@@ -153,7 +165,9 @@ class _Checker:
         if name in _ARITHMETIC:
             fits = same and left.name in _ALLOWED[name]
         else:
-            fits = same or (numbers and name in _ORDER)
+            fits = (same and (left.name != types.OPTIONAL or name in _EQUALITY)) or (
+                numbers and name in _ORDER
+            )
         if not fits:
             return self._mismatch(node.offset, name, left, right)
         return left if name in _ARITHMETIC else BOOL

@@ -19,8 +19,12 @@ class Kind:
             return f"list({self.items or DYN})"
         if self.name == "map":
             return f"map(string, {self.items or DYN})"
+        if self.name == OPTIONAL:
+            return f"{OPTIONAL}({self.items or DYN})"
         return self.name
 
+
+OPTIONAL = "optional_type"
 
 DYN = Kind("dyn")
 BOOL = Kind("bool")
@@ -42,6 +46,10 @@ def list_of(items: Kind) -> Kind:
 
 def map_of(values: Kind) -> Kind:
     return Kind("map", items=values)
+
+
+def optional_of(kind: Kind) -> Kind:
+    return Kind(OPTIONAL, items=kind)
 
 
 def object_of(fields: Mapping[str, Kind], name: str = "object") -> Kind:

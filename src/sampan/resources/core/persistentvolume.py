@@ -30,6 +30,7 @@ from sampan.resources.rules import (
 )
 
 BAD_IQN = "must be valid format"
+_INLINE = "in the context of inline volumes"
 RECLAIM = ("Delete", "Recycle", "Retain")
 SOURCES: Mapping[str, str] = {
     name: name
@@ -70,7 +71,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     if subresource == "status":
         return []
     spec = new["spec"]
-    errors = _spec(spec, new["metadata"].get("name") or "")
+    errors = validate_spec(spec, new["metadata"].get("name") or "")
     if old is None:
         return errors
     return [*errors, METADATA, *errors, *_changes(spec, old["spec"])]
@@ -96,33 +97,64 @@ def warnings(new: Json, old: Json | None) -> list[str]:
     return found
 
 
-def _spec(spec: Json, name: str) -> Errors:
+def validate_spec(spec: Json, name: str, path: str = "spec", *, inline: bool = False) -> Errors:
+    """`inline` is a volume that another object brings along: only CSI, and bound to nothing."""
     modes, policy = spec.get("accessModes") or (), spec.get("persistentVolumeReclaimPolicy") or ""
-    errors: Errors = [] if modes else required("spec.accessModes")
-    errors += claim_spec.access_modes("spec.accessModes", modes)
-    errors += _capacity(spec.get("capacity") or {})
-    if policy and policy not in RECLAIM:
-        errors += not_supported("spec.persistentVolumeReclaimPolicy", policy, RECLAIM)
-    affinity = spec.get("nodeAffinity")
-    if affinity is not None:
-        needed = affinity.get("required")
-        path = "spec.nodeAffinity.required"
-        if needed is None:
-            errors += required(path, "must specify required node constraints")
-        else:
-            errors += node_selector(path, needed)
-    errors += _sources(spec, name)
+    errors = _bound(spec, path) if inline else []
+    errors += [] if modes else required(f"{path}.accessModes")
+    errors += claim_spec.access_modes(f"{path}.accessModes", modes)
+    errors += [] if inline else _capacity(f"{path}.capacity", spec.get("capacity") or {})
+    where = f"{path}.persistentVolumeReclaimPolicy"
+    if policy and inline and policy != "Retain":
+        errors += forbidden(where, f"may only be Retain {_INLINE}")
+    elif policy and not inline and policy not in RECLAIM:
+        errors += not_supported(where, policy, RECLAIM)
+    errors += _affinity(f"{path}.nodeAffinity", spec.get("nodeAffinity"), inline=inline)
+    errors += _sources(spec, name, path)
     place = (spec.get("hostPath") or {}).get("path")
     if place and posixpath.normpath(place) in ("/", "//") and policy == "Recycle":
-        says = "may not be 'recycle' for a hostPath mount of '/'"
-        errors += forbidden("spec.persistentVolumeReclaimPolicy", says)
-    errors += claim_spec.class_name("spec.storageClassName", spec.get("storageClassName"))
-    errors += claim_spec.volume_mode("spec.volumeMode", spec.get("volumeMode"))
-    return errors + _attributes_class(spec)
+        errors += forbidden(where, "may not be 'recycle' for a hostPath mount of '/'")
+    errors += _class_and_mode(spec, path, inline=inline)
+    return errors + _attributes_class(spec, path)
 
 
-def _attributes_class(spec: Json) -> Errors:
-    name, path = spec.get("volumeAttributesClassName"), "spec.volumeAttributesClassName"
+def _bound(spec: Json, path: str) -> Errors:
+    """What a volume of its own would have, and one inside another object has not."""
+    errors: Errors = []
+    for field in ("claimRef", "capacity"):
+        if spec.get(field):
+            errors += forbidden(f"{path}.{field}", f"may not be specified {_INLINE}")
+    if spec.get("csi") is None:
+        errors += required(f"{path}.csi", f"has to be specified {_INLINE}")
+    return errors
+
+
+def _affinity(path: str, affinity: Json | None, *, inline: bool) -> Errors:
+    if affinity is None:
+        return []
+    if inline:
+        return forbidden(path, f"may not be specified {_INLINE}")
+    if affinity.get("required") is None:
+        return required(f"{path}.required", "must specify required node constraints")
+    return node_selector(f"{path}.required", affinity["required"])
+
+
+def _class_and_mode(spec: Json, path: str, *, inline: bool) -> Errors:
+    name, mode = spec.get("storageClassName"), spec.get("volumeMode")
+    if not inline:
+        errors = claim_spec.class_name(f"{path}.storageClassName", name)
+        return errors + claim_spec.volume_mode(f"{path}.volumeMode", mode)
+    errors = []
+    if name:
+        errors += forbidden(f"{path}.storageClassName", f"may not be specified {_INLINE}")
+    if mode not in (None, "Filesystem"):
+        says = f"may not specify volumeMode other than Filesystem {_INLINE}"
+        errors += forbidden(f"{path}.volumeMode", says)
+    return errors
+
+
+def _attributes_class(spec: Json, root: str) -> Errors:
+    name, path = spec.get("volumeAttributesClassName"), f"{root}.volumeAttributesClassName"
     if name is None:
         return []
     errors = claim_spec.class_name(path, name) or []
@@ -130,12 +162,11 @@ def _attributes_class(spec: Json) -> Errors:
         errors += required(path, "an empty string is disallowed")
     if "csi" not in spec:
         says = "has to be specified when using volumeAttributesClassName"
-        errors += required("spec.csi", says)
+        errors += required(f"{root}.csi", says)
     return errors
 
 
-def _capacity(capacity: Mapping[str, str]) -> Errors:
-    path = "spec.capacity"
+def _capacity(path: str, capacity: Mapping[str, str]) -> Errors:
     errors: Errors = [] if capacity else required(path)
     if list(capacity) != ["storage"]:
         errors += not_supported(path, ordered(capacity) or None, ("storage",))
@@ -147,7 +178,7 @@ def _capacity(capacity: Mapping[str, str]) -> Errors:
     return errors
 
 
-def _sources(spec: Json, name: str) -> Errors:
+def _sources(spec: Json, name: str, path: str) -> Errors:
     says = "may not specify more than 1 volume type"
     errors: Errors = []
     found = False
@@ -156,13 +187,13 @@ def _sources(spec: Json, name: str) -> Errors:
         if source is None:
             continue
         if found and kind != "flexVolume":
-            errors += forbidden(f"spec.{SECOND.get(kind, kind)}", says)
+            errors += forbidden(f"{path}.{SECOND.get(kind, kind)}", says)
             continue
         found = True
-        errors += _source(f"spec.{shown}", kind, source, name)
+        errors += _source(f"{path}.{shown}", kind, source, name)
         if kind == "local" and spec.get("nodeAffinity") is None:
-            errors += required("spec.nodeAffinity", "Local volume requires node affinity")
-    return errors if found else [*errors, *required("spec", "must specify a volume type")]
+            errors += required(f"{path}.nodeAffinity", "Local volume requires node affinity")
+    return errors if found else [*errors, *required(path, "must specify a volume type")]
 
 
 def _source(path: str, kind: str, source: Json, name: str) -> Errors:

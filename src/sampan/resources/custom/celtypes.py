@@ -61,10 +61,11 @@ def _object_kind(schema: Json, *, root: bool) -> Kind:
     known = schema.get("properties")
     whole = root or bool(schema.get(EMBEDDED))
     if not known and not whole:
-        return types.DYN if schema.get(PRESERVE) or others is True else types.object_of({})
+        return types.object_of({})
     fields = {
         name: kind
         for key, below in (known or {}).items()
+        if below.get("type") or below.get(INT_OR_STRING)
         for name, kind in ((escaped(key), kind_of(below)), (key, kind_of(below)))
         if _IDENTIFIER.fullmatch(name)
     }
@@ -102,7 +103,7 @@ def _object_value(value: Json, schema: Json, *, root: bool) -> Json:
     out = {
         key: value_of(item, known[key])
         for key, item in value.items()
-        if key in known and (item is not None or known[key].get("nullable"))
+        if key in known and item is not None
     }
     if root or schema.get(EMBEDDED):
         out |= {key: value[key] for key in OF_OBJECTS if key in value and key not in out}

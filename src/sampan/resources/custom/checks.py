@@ -31,9 +31,9 @@ def validate(value: Any, schema: Json, path: str = "", old: Any = MISSING) -> Er
     if value is None and schema.get("nullable"):
         return []
     errors = _type(value, schema, path)
-    if errors:
-        return errors
-    errors = _composition(value, schema, path)
+    if value is None:
+        return errors + _enum(value, schema, path)
+    errors += _composition(value, schema, path)
     errors += _SCALARS.get(type(value), _nothing)(value, schema, path)
     if isinstance(value, list):
         errors += _array(value, schema, path, old)
@@ -50,6 +50,8 @@ def _nothing(value: Any, schema: Json, path: str) -> Errors:
 def type_of(value: Any) -> str:
     if value is None:
         return "null"
+    if type(value) is int and not -(1 << 63) <= value < 1 << 63:
+        return "number"
     if isinstance(value, float):
         return "number"
     return _NAMES.get(type(value), "object")
@@ -70,8 +72,10 @@ def _type(value: Any, schema: Json, path: str) -> Errors:
         return []
     if "number" in wanted and got == "integer":
         return []
-    if "integer" in wanted and got == "number" and value == int(value):
-        return []
+    form = schema.get("format")
+    if wanted == ("integer",) and form and got == "number":
+        says = f'{path} in body must be of type {form}: "float64"'
+        return [FieldError("TypeInvalid", path, "float64", says)]
     says = f'{path} in body must be of type {",".join(wanted)}: "{got}"'
     return [FieldError("TypeInvalid", path, got, says)]
 
@@ -92,38 +96,38 @@ def _composition(value: Any, schema: Json, path: str) -> Errors:
             errors += rules.invalid(NOWHERE, "", says) + best
     if schema.get("allOf"):
         faults = [validate(value, branch, path) for branch in schema["allOf"]]
+        errors += [error for each in faults for error in each]
         if any(faults):
             says = f"{shown} must validate all the schemas (allOf)"
+            says += ". None validated" if all(faults) else ""
             errors += rules.invalid(NOWHERE, "", says)
-            errors += [error for each in faults for error in each]
     if schema.get("not") and not validate(value, schema["not"], path):
         errors += rules.invalid(NOWHERE, "", f"{shown} must not validate the schema (not)")
     return errors
 
 
 def _branches(value: Any, branches: Iterable[Json], path: str) -> tuple[int, Errors]:
-    """How many fit, and the shortest list of complaints of those that do not."""
-    fits, best = 0, rules.none()
-    for branch in branches:
-        faults = validate(value, branch, path)
-        if not faults:
-            fits += 1
-        elif not best or len(faults) < len(best):
-            best = faults
-    return fits, [] if fits else best
+    """How many fit, and the complaints of the first where none does."""
+    found = [validate(value, branch, path) for branch in branches]
+    fits = sum(not faults for faults in found)
+    return fits, [] if fits else found[0]
 
 
 def _string(value: str, schema: Json, path: str) -> Errors:
-    errors: Errors = []
+    return _measures(value, schema, path) + _format(value, schema, path)
+
+
+def _measures(value: str, schema: Json, path: str) -> Errors:
+    """The first that is wrong."""
     most, least, pattern = (schema.get(key) for key in ("maxLength", "minLength", "pattern"))
     if most is not None and len(value) > most:
-        errors += rules.too_long(path, most)
+        return rules.too_long(path, most)
     if least is not None and len(value) < least:
         says = f"{path} in body should be at least {least} chars long"
-        errors += rules.invalid(path, value, says)
+        return rules.invalid(path, value, says)
     if pattern and not goregexp.compiled(pattern).search(value):
-        errors += rules.invalid(path, value, f"{path} in body should match '{pattern}'")
-    return errors + _format(value, schema, path)
+        return rules.invalid(path, value, f"{path} in body should match '{pattern}'")
+    return []
 
 
 def _format(value: Any, schema: Json, path: str) -> Errors:
@@ -135,24 +139,32 @@ def _format(value: Any, schema: Json, path: str) -> Errors:
 
 
 def _number(value: float, schema: Json, path: str) -> Errors:
-    errors: Errors = []
+    errors = _range(value, schema, path)
     low, high, step = (schema.get(key) for key in ("minimum", "maximum", "multipleOf"))
-    if low is not None:
-        open_ = schema.get("exclusiveMinimum")
-        if value < low or (open_ and value == low):
-            word = "greater than" if open_ else "greater than or equal to"
-            says = f"{path} in body should be {word} {_plain(low)}"
-            errors += rules.invalid(path, value, says)
+    if step and abs(value / step - round(value / step)) > 1e-9:
+        says = f"{path} in body should be a multiple of {_plain(step)}"
+        errors += rules.invalid(path, value, says)
     if high is not None:
         open_ = schema.get("exclusiveMaximum")
         if value > high or (open_ and value == high):
             word = "less than" if open_ else "less than or equal to"
             says = f"{path} in body should be {word} {_plain(high)}"
             errors += rules.invalid(path, value, says)
-    if step and abs(value / step - round(value / step)) > 1e-9:
-        says = f"{path} in body should be a multiple of {_plain(step)}"
-        errors += rules.invalid(path, value, says)
-    return errors + _format(value, schema, path)
+    if low is not None:
+        open_ = schema.get("exclusiveMinimum")
+        if value < low or (open_ and value == low):
+            word = "greater than" if open_ else "greater than or equal to"
+            says = f"{path} in body should be {word} {_plain(low)}"
+            errors += rules.invalid(path, value, says)
+    return errors
+
+
+def _range(value: float, schema: Json, path: str) -> Errors:
+    kind, form = schema.get("type", ""), schema.get("format", "")
+    if formats.in_range(value, kind, form):
+        return []
+    shown = f"with format {form}" if form else "(default format)"
+    return rules.invalid(NOWHERE, "", f"Checked value must be of type {kind} {shown} in {path}")
 
 
 def _plain(number: float) -> str:
@@ -169,6 +181,10 @@ _SCALARS: dict[type, Callable[[Any, Json, str], Errors]] = {
 def _array(value: list[Any], schema: Json, path: str, old: Any) -> Errors:
     errors: Errors = []
     most, least, items = (schema.get(key) for key in ("maxItems", "minItems", "items"))
+    if isinstance(items, dict):
+        before = correlated(value, old, schema)
+        for at, each in enumerate(value):
+            errors += validate(each, items, f"{path}[{at}]", before(at))
     if least is not None and len(value) < least:
         says = f"{path} in body should have at least {least} items"
         errors += rules.invalid(path, len(value), says)
@@ -177,10 +193,6 @@ def _array(value: list[Any], schema: Json, path: str, old: Any) -> Errors:
     if schema.get("uniqueItems") and any(each in value[:at] for at, each in enumerate(value)):
         says = f"{path} in body shouldn't contain duplicates"
         errors += rules.invalid(path, value, says)
-    if isinstance(items, dict):
-        before = correlated(value, old, schema)
-        for at, each in enumerate(value):
-            errors += validate(each, items, f"{path}[{at}]", before(at))
     return errors
 
 
@@ -211,9 +223,9 @@ def _object(value: Json, schema: Json, path: str, old: Any) -> Errors:
     most, least = schema.get("maxProperties"), schema.get("minProperties")
     if least is not None and len(value) < least:
         says = f"{path} in body should have at least {least} properties"
-        errors += rules.invalid(path, value, says)
+        return rules.invalid(path, len(value), says)
     if most is not None and len(value) > most:
-        errors += rules.too_many(path, len(value), most)
+        return rules.too_many(path, len(value), most)
     for name in schema.get("required") or ():
         if name not in value:
             errors += rules.required(f"{path}.{name}" if path else name)

@@ -16,17 +16,28 @@ from sampan.api.meta import Json
 from sampan.resources.cel import times
 from sampan.resources.cel.errors import EvaluationError
 
-_RANGES = {"int32": (-(1 << 31), (1 << 31) - 1), "int64": (-(1 << 63), (1 << 63) - 1)}
+_UNITS = (
+    ("ns", "nano"), ("us", "µs", "micro"), ("ms", "milli"), ("s", "sec"), ("m", "min"),
+    ("h", "hr", "hour"), ("d", "day"), ("w", "wk", "week"),
+)  # fmt: skip
+"""Of durations in words; whatever begins with the last of a row is that unit, too."""
+_LENGTHS = {"int32": 32, "int64": 64}
 
 
-def fits(value: Any, name: str) -> bool:
-    if isinstance(value, bool):
-        return True
-    if isinstance(value, int | float):
-        low, high = _RANGES.get(name, (None, None))
-        return low is None or high is None or low <= value <= high
+def fits(value: str, name: str) -> bool:
     check = _CHECKS.get(name.replace("-", ""))
-    return check is None or not isinstance(value, str) or check(value)
+    return check is None or check(value)
+
+
+def in_range(value: float, kind: str, name: str) -> bool:
+    """Whether a number is one of that type and format."""
+    if kind == "integer":
+        most = 1 << (_LENGTHS.get(name, 64) - 1)
+        return value == int(value) and -most <= value < most
+    return kind != "number" or name != "float" or abs(value) <= _MAX_FLOAT32
+
+
+_MAX_FLOAT32 = 3.4028234663852886e38
 
 
 def is_known(name: str, kind: str) -> bool:
@@ -72,7 +83,31 @@ def _uri(value: str) -> str:
     return value
 
 
+def _duration(value: str) -> bool:
+    """Go's, or numbers with units in words."""
+    if _parses(times.duration)(value):
+        return True
+    return any(
+        unit.lower() in row or unit.lower().startswith(row[-1])
+        for unit in re.findall(r"\d+\s*([A-Za-zµ]+)", value)
+        for row in _UNITS
+    )
+
+
+def _cidr(value: str) -> None:
+    if "/" not in value:
+        raise ValueError(value)
+    ipaddress.ip_network(value, strict=False)
+
+
+def _base64(value: str) -> None:
+    if not value:
+        raise ValueError(value)
+    base64.b64decode(value, validate=True)
+
+
 _HEX = "[0-9a-fA-F]"
+_BYTE = r"(25[0-5]|2[0-4]\d|1?\d?\d)"
 _UUID = f"{_HEX}{{8}}-?{_HEX}{{4}}-?{{v}}{_HEX}{{3}}-?{{w}}{_HEX}{{3}}-?{_HEX}{{12}}"
 _LABEL = "[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
 
@@ -85,12 +120,14 @@ def _uuid(version: str = "", variant: str = "") -> Callable[[str], bool]:
 _CHECKS: dict[str, Callable[[str], bool]] = {
     "bsonobjectid": _matches(f"{_HEX}{{24}}"),
     "uri": _parses(_uri),
-    "email": _matches(r"[^@\s<>]+@[^@\s<>]+"),
-    "hostname": _matches(rf"{_LABEL}(\.{_LABEL})*\.?"),
-    "ipv4": _parses(ipaddress.IPv4Address),
-    "ipv6": _parses(ipaddress.IPv6Address),
-    "cidr": _parses(lambda value: ipaddress.ip_network(value, strict=False)),
-    "mac": _matches(f"{_HEX}{{2}}([:-]{_HEX}{{2}}){{5,7}}"),
+    "email": _matches(r"[^@\s<>]+@[^@\s<>]+|[^<>@]*<[^@\s<>]+@[^@\s<>]+>"),
+    "hostname": _matches(rf"{_LABEL}|({_LABEL}\.)+[a-zA-Z]{{2,63}}"),
+    "ipv4": _matches(rf"(0*{_BYTE})(\.0*{_BYTE}){{3}}"),
+    "ipv6": lambda value: "%" not in value and _parses(ipaddress.IPv6Address)(value),
+    "cidr": _parses(_cidr),
+    "mac": _matches(
+        rf"{_HEX}{{2}}([:-]{_HEX}{{2}}){{5}}(([:-]{_HEX}{{2}}){{2}})?|{_HEX}{{4}}(\.{_HEX}{{4}}){{2,3}}"
+    ),
     "uuid": _uuid(),
     "uuid3": _uuid("3"),
     "uuid4": _uuid("4", "[89abAB]"),
@@ -101,11 +138,11 @@ _CHECKS: dict[str, Callable[[str], bool]] = {
     "creditcard": _matches(r"([0-9][ -]?){13,16}"),
     "ssn": _matches(r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
     "hexcolor": _matches(f"#?({_HEX}{{3}}|{_HEX}{{6}})"),
-    "rgbcolor": _matches(r"rgb\(\s*\d{1,3}\s*,\s*\d{1,3}\s*,\s*\d{1,3}\s*\)"),
-    "byte": _parses(lambda value: base64.b64decode(value, validate=True)),
+    "rgbcolor": _matches(rf"rgb\(\s*{_BYTE}\s*,\s*{_BYTE}\s*,\s*{_BYTE}\s*\)"),
+    "byte": _parses(_base64),
     "date": _parses(date.fromisoformat),
     "k8sshortname": lambda value: not names.dns1123_label(value),
     "k8slongname": lambda value: not names.dns1123_subdomain(value),
-    "datetime": _parses(times.timestamp),
-    "duration": _parses(times.duration),
+    "datetime": _parses(lambda value: times.timestamp(value.upper())),
+    "duration": _duration,
 }

@@ -15,9 +15,18 @@ from sampan.resources.rules import Errors
 Validate = Callable[[Json, Json | None, str], Errors]
 
 
-def validator(schema: Json, scale: Json | None) -> Validate:
-    """The rules compile when the first object comes."""
+Warnings = Callable[[Json, Json | None], list[str]]
+
+
+def judges(schema: Json, scale: Json | None) -> tuple[Validate, Warnings]:
+    """What refuses, and what only warns. The rules compile when the first object comes."""
     trees: list[validations.Tree | None] = []
+
+    def warn(new: Json, old: Json | None) -> list[str]:
+        found = warnings(new, old)
+        if old is not None and trees:
+            found += map(str, validations.spared(new, trees[0], old))
+        return found
 
     def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         if not trees:
@@ -34,7 +43,7 @@ def validator(schema: Json, scale: Json | None) -> Validate:
             errors += listtypes.duplicates(new, schema)
         return errors + validations.check(new, trees[0], before, errors)
 
-    return validate
+    return validate, warn
 
 
 def _status(new: Json, old: Json, schema: Json) -> Errors:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import dataclass, field
 from typing import Any
 
 from sampan.api import decode
@@ -17,12 +19,23 @@ OF_OBJECTS = ("apiVersion", "kind", "metadata")
 
 def prune(obj: Json, schema: Json) -> tuple[Json, list[str]]:
     """A root object. Raises `DecodeError` for metadata that is none."""
-    unknown: list[str] = []
+    unknown = _Unknown()
     pruned: Json = _object(obj, schema, "", unknown, embedded=True)
-    return pruned, unknown
+    return pruned, [*unknown.of_root, *sorted(unknown.fields), *unknown.of_metadata]
 
 
-def _value(value: Any, schema: Json, path: str, unknown: list[str]) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """Paths of what was dropped. Upstream looks through the object's own metadata first, and
+    through that of objects inside it last.
+    """
+
+    of_root: list[str] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)
+    of_metadata: list[str] = field(default_factory=list)
+
+
+def _value(value: Any, schema: Json, path: str, unknown: _Unknown) -> Any:
     if isinstance(value, dict):
         embedded = bool(schema.get(EMBEDDED))
         return _object(value, schema, path, unknown, embedded=embedded)
@@ -34,7 +47,7 @@ def _value(value: Any, schema: Json, path: str, unknown: list[str]) -> Any:
     return value
 
 
-def _object(value: Json, schema: Json, path: str, unknown: list[str], *, embedded: bool) -> Json:
+def _object(value: Json, schema: Json, path: str, unknown: _Unknown, *, embedded: bool) -> Json:
     known = schema.get("properties") or {}
     others = schema.get("additionalProperties")
     keep = bool(schema.get(PRESERVE)) or others is True
@@ -50,11 +63,11 @@ def _object(value: Json, schema: Json, path: str, unknown: list[str], *, embedde
         elif keep:
             out[key] = copy.deepcopy(item)
         else:
-            unknown.append(here)
+            unknown.fields.append(here)
     return out
 
 
-def _of_object(key: str, item: Any, path: str, unknown: list[str]) -> Any:
+def _of_object(key: str, item: Any, path: str, unknown: _Unknown) -> Any:
     """What every object has; inside another one, its faults are told with their place."""
     inside = path != key
     if key != "metadata":
@@ -64,12 +77,16 @@ def _of_object(key: str, item: Any, path: str, unknown: list[str]) -> Any:
     if not inside and not isinstance(item, dict):
         return item
     try:
-        found = decode.decode(item, "meta.v1.ObjectMeta")
+        # As upstream reads it: what it wrote anew, with sorted keys.
+        ordered = dict(sorted(item.items())) if inside and isinstance(item, dict) else item
+        found = decode.decode(ordered, "meta.v1.ObjectMeta")
     except DecodeError as error:
         raise (_refused(path, item, str(error)) if inside else error) from None
-    unknown += [f"{path}.{each}" for each in found.unknown]
+    told = unknown.of_metadata if inside else unknown.of_root
+    told.extend(f"{path}.{each}" for each in found.unknown)
     return found.obj
 
 
 def _refused(path: str, value: Any, says: str) -> DecodeError:
-    return DecodeError(str(FieldError("Invalid", path, value, says)))
+    shown = json.loads(json.dumps(value, sort_keys=True))
+    return DecodeError(str(FieldError("Invalid", path, shown, says)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,7 +60,7 @@ def is_transition(rule: str) -> bool:
 
 def variables(schema: Json, rule: Json, *, root: bool) -> dict[str, types.Kind]:
     kind = celtypes.kind_of(schema, root=root)
-    old = types.DYN if rule.get("optionalOldSelf") else kind
+    old = types.optional_of(kind) if rule.get("optionalOldSelf") else kind
     return {"self": kind, "oldSelf": old}
 
 
@@ -104,11 +105,28 @@ def check(value: Json, tree: Tree | None, old: Any, so_far: Errors) -> Errors:
     return _check(value, tree, "", old)
 
 
-def _check(value: Any, tree: Tree, path: str, old: Any, *, same: bool = False) -> Errors:
-    """`same`: nothing changed here or above, so only rules about the old value still count."""
+def of_default(value: Any, schema: Json, *, root: bool) -> Errors:
+    """A default is taken for both the old and the new value, and no rule is spared."""
+    tree = compiled(schema, root=root)
+    return _check(value, tree, "", value, same=None) if tree is not None else []
+
+
+def spared(new: Json, tree: Tree | None, old: Json) -> Errors:
+    """What rules say of what is as it was before: no reason to refuse, but worth a warning."""
+    return _check(new, tree, "", old, among_spared=True) if tree is not None else []
+
+
+def _check(
+    value: Any, tree: Tree, path: str, old: Any, *,
+    same: bool | None = False, among_spared: bool = False,
+) -> Errors:  # fmt: skip
+    """`same`: nothing changed here or above, so only rules about the old value still count; None
+    where all rules count in any case. `among_spared` runs the others instead.
+    """
     if value is None:
         return []
-    same = same or (old is not MISSING and old == value)
+    if same is False:
+        same = old is not MISSING and old == value
     errors: Errors = []
     if tree.rules:
         seen = celtypes.value_of(value, tree.schema, root=tree.root)
@@ -116,12 +134,19 @@ def _check(value: Any, tree: Tree, path: str, old: Any, *, same: bool = False) -
         if old is not MISSING and old is not None:
             before = celtypes.value_of(old, tree.schema, root=tree.root)
         for rule in tree.rules:
-            if rule.transition or not same:
+            counts = rule.transition or not same
+            if counts != among_spared:
                 errors += _run(rule, _Place(tree.schema, path, value), seen, before)
-    return errors + _below(value, tree, path, old, same=same)
+
+    def further(item: Any, branch: Tree, where: str, was: Any) -> Errors:
+        return _check(item, branch, where, was, same=same, among_spared=among_spared)
+
+    return errors + _below(value, tree, path, old, further)
 
 
-def _below(value: Any, tree: Tree, path: str, old: Any, *, same: bool) -> Errors:
+def _below(
+    value: Any, tree: Tree, path: str, old: Any, further: Callable[[Any, Tree, str, Any], Errors]
+) -> Errors:
     errors: Errors = []
     if isinstance(value, dict):
         before = old if isinstance(old, dict) else {}
@@ -129,12 +154,11 @@ def _below(value: Any, tree: Tree, path: str, old: Any, *, same: bool) -> Errors
             branch = tree.properties.get(name) or tree.values
             if branch is not None:
                 here = f"{path}.{name}" if name in tree.properties else f"{path}[{name}]"
-                was = before.get(name, MISSING)
-                errors += _check(item, branch, here.lstrip("."), was, same=same)
+                errors += further(item, branch, here.lstrip("."), before.get(name, MISSING))
     if isinstance(value, list) and tree.items is not None:
         of = correlated(value, old, tree.schema)
         for at, item in enumerate(value):
-            errors += _check(item, tree.items, f"{path}[{at}]", of(at), same=same)
+            errors += further(item, tree.items, f"{path}[{at}]", of(at))
     return errors
 
 
@@ -186,7 +210,7 @@ def _broken(rule: Rule, place: _Place, names: Json) -> FieldError:
     where = f"{place.path}{rule.spec.get('fieldPath', '')}".lstrip(".") or NOWHERE
     reason = _REASONS.get(rule.spec.get("reason", ""), "Invalid")
     value = OMITTED if place.kind in ("object", "array") else place.value
-    return FieldError(reason, where, value, _message(rule, names))
+    return FieldError(reason, where, value, "" if reason == "Duplicate" else _message(rule, names))
 
 
 def _message(rule: Rule, names: Json) -> str:

@@ -25,7 +25,9 @@ class CustomVersion:
 
     resource: Resource
     read: Callable[[Any], Decoded]
-    """Prune and default; what the client sent, what storage holds."""
+    """Prune and default what the client sent."""
+    reread: Callable[[Json], Json]
+    """What storage holds, pruned and defaulted by the storage version's schema, in this version."""
     definition: Json
     """The component schema for OpenAPI and field ownership."""
     scale: ScalePaths | None = None
@@ -57,10 +59,11 @@ def _names(crd: Json) -> Json:
 
 def version(crd: Json, spec: Json) -> CustomVersion:
     rid = resource_id(crd, spec["name"])
-    schema: Json = (spec.get("schema") or {}).get("openAPIV3Schema") or {}
+    schema = _schema(crd, spec["name"])
     subresources = spec.get("subresources") or {}
     names = _names(crd)
     stored = resource_id(crd, storage_version(crd))
+    validate, warn = objects.judges(schema, subresources.get("scale"))
     resource = Resource(
         id=rid,
         metadata_checks="changes",
@@ -68,8 +71,8 @@ def version(crd: Json, spec: Json) -> CustomVersion:
         singular=names.get("singular", ""),
         short=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
-        validate=objects.validator(schema, subresources.get("scale")),
-        warnings=objects.warnings,
+        validate=validate,
+        warnings=warn,
         free_finalizers=True,
         columns=_columns(spec.get("additionalPrinterColumns") or ()),
         fields={
@@ -79,17 +82,33 @@ def version(crd: Json, spec: Json) -> CustomVersion:
         subresources=_subresources(rid, subresources),
         unconditional_update=False,
         storage=None if stored == rid else stored,
-        to_storage=_renamed(stored),
-        from_storage=_renamed(rid),
+        to_storage=_converted(stored, _schema(crd, stored.version)),
+        from_storage=_converted(rid, schema),
         deprecated=_warning(crd, spec),
     )
     shown = definition(rid.group, rid.version, rid.kind, schema)
-    return CustomVersion(resource, _reader(schema), shown, _scale(subresources))
+    reader, as_stored = _reader(schema), _reader(_schema(crd, stored.version))
+
+    def reread(obj: Json) -> Json:
+        found = as_stored(obj).obj
+        return found if stored == rid else resource.from_storage(found)
+
+    return CustomVersion(resource, reader, reread, shown, _scale(subresources))
 
 
-def _renamed(rid: ResourceId) -> Callable[[Json], Json]:
-    """Conversion `None`: only the version is another."""
-    return lambda obj: {**obj, "apiVersion": rid.api_version}
+def _schema(crd: Json, version_name: str) -> Json:
+    spec = next(each for each in crd["spec"]["versions"] if each["name"] == version_name)
+    found: Json = (spec.get("schema") or {}).get("openAPIV3Schema") or {}
+    return found
+
+
+def _converted(rid: ResourceId, schema: Json) -> Callable[[Json], Json]:
+    """Conversion `None`: the version is another, and what that one does not know is dropped."""
+
+    def convert(obj: Json) -> Json:
+        return prune({**obj, "apiVersion": rid.api_version}, schema)[0]
+
+    return convert
 
 
 def _warning(crd: Json, spec: Json) -> str:
@@ -137,9 +156,23 @@ def _reader(schema: Json) -> Callable[[Any], Decoded]:
         pruned.setdefault("metadata", {})
         # Upstream reads the metadata first, and names the rest by the alphabet.
         unknown = sorted(unknown, key=lambda path: (not path.startswith("metadata."), path))
-        return Decoded(pruned, tuple(unknown))
+        return Decoded(_plain_numbers(pruned), tuple(unknown))
 
     return read
+
+
+def _plain_numbers(value: Any) -> Any:
+    """1.0 is 1, as Go writes it."""
+    if isinstance(value, dict):
+        return {key: _plain_numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain_numbers(item) for item in value]
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < _EXPONENTS
+    return int(value) if whole else value
+
+
+_EXPONENTS = 1e21
+"""From there on Go writes exponents."""
 
 
 def _subresources(rid: ResourceId, spec: Json) -> tuple[Subresource, ...]:
@@ -207,9 +240,8 @@ def _shown(found: list[Any], kind: str, now: float) -> Any:
         except ValueError:
             return "<invalid>"
     if kind == "string":
-        return ",".join(jsonpath.printed(each) for each in found)
-    if kind == "integer":
-        return int(value) if isinstance(value, int | float) else None
-    if kind == "number":
-        return float(value) if isinstance(value, int | float) else None
+        return jsonpath.printed(value)
+    if kind in ("integer", "number"):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return (int(value) if kind == "integer" else value) if number else None
     return value if isinstance(value, bool) else None

@@ -168,8 +168,8 @@ def _port_cell(obj: Json) -> str:
     ports = obj.get("ports")
     if not ports:
         return cells.UNSET
-    shown = [str(port["port"]) if port.get("port") is not None else "*" for port in ports[:SHOWN]]
-    return _some(shown, len(ports))
+    shown = [port.get("port", port.get("name")) for port in ports[:SHOWN]]
+    return _some(["*" if each is None else str(each) for each in shown], len(ports))
 
 
 def _endpoint_cell(obj: Json) -> str:

@@ -207,5 +207,6 @@ FLOWSCHEMA = Resource(
         cells.AGE,
         cells.column("MissingPL", _missing_level),
     ),
+    row_order=lambda obj: obj["spec"].get("matchingPrecedence", 0),
     subresources=(Subresource("status", kinds.FLOWSCHEMAS),),
 )

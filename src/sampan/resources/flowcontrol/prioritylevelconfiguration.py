@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from sampan.api import kinds
 from sampan.api.meta import Json
@@ -118,15 +119,14 @@ def _entropy_bits(deck: int, hand: int) -> int:
     return math.ceil(sum(math.log2(deck - dealt) for dealt in range(hand)))
 
 
-def _shares_cell(obj: Json) -> str:
+def _shares_cell(obj: Json) -> Any:
     spec = obj["spec"]
     level = spec.get("limited") or spec.get("exempt") or {}
-    return str(level.get("nominalConcurrencyShares", cells.NONE))
+    return level.get("nominalConcurrencyShares", cells.NONE)
 
 
 def _queuing_cell(field: str) -> cells.Value:
-    value = cells.field("spec", "limited", "limitResponse", "queuing", field, default=cells.NONE)
-    return lambda obj: str(value(obj))
+    return cells.field("spec", "limited", "limitResponse", "queuing", field, default=cells.NONE)
 
 
 PRIORITYLEVELCONFIGURATION = Resource(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import Resource
@@ -57,7 +59,11 @@ IPADDRESS = Resource(
     metadata_checks="reversed",
     short=("ip",),
     validate=validate,
-    columns=(cells.NAME, cells.column("ParentRef", _parent_cell)),
+    columns=(
+        cells.NAME,
+        cells.column("ParentRef", _parent_cell),
+        replace(cells.AGE, defined=False),
+    ),
     fields={
         "spec.parentRef.name": cells.field("spec", "parentRef", "name"),
         "spec.parentRef.resource": cells.field("spec", "parentRef", "resource"),

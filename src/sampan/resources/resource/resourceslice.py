@@ -141,7 +141,7 @@ RESOURCESLICE = Resource(
     warnings=warnings,
     columns=(
         cells.NAME,
-        cells.column("Node", cells.field("spec", "nodeName", default=cells.UNSET)),
+        cells.column("Node", cells.field("spec", "nodeName")),
         cells.column("Driver", cells.field("spec", "driver")),
         cells.column("Pool", cells.field("spec", "pool", "name")),
         cells.AGE,

@@ -6,6 +6,7 @@ from sampan.api import kinds, names
 from sampan.api.meta import Json
 from sampan.api.resource import METADATA_OF_STATUS, Resource, Subresource
 from sampan.resources import cells, rules
+from sampan.resources.core import persistentvolume
 from sampan.resources.rules import Errors
 from sampan.resources.storage.csidriver import driver_name
 
@@ -46,6 +47,9 @@ def _spec(spec: Json) -> Errors:
     if name == "":
         detail = "must specify non empty persistentVolumeName"
         errors += rules.required("spec.source.persistentVolumeName", detail)
+    if inline is not None:
+        path = "spec.source.inlineVolumeSpec"
+        errors += persistentvolume.validate_spec(inline, "", path, inline=True)
     return errors + rules.each("spec.nodeName", node, names.dns1123_subdomain(node))
 
 
