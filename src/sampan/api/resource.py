@@ -171,6 +171,10 @@ class Resource:
     """DELETE answers with the object that is gone instead of a Status (as upstream, kind by
     kind).
     """
+    orphans: bool = False
+    """A DELETE that says nothing of dependents leaves them behind, as these kinds always did."""
+    orphan_warning: str = ""
+    """What such a DELETE is told."""
     grace: Callable[[Json, int | None], int] | None = None
     """Seconds between DELETE and the end, from the object and what the client asked for; None =
     the kind goes at once.

@@ -346,8 +346,17 @@ def _legacy_subresources(served: Served) -> Iterable[Json]:
         yield row
 
 
+HASHED_AS = {
+    ("apiextensions.k8s.io", "customresourcedefinitions"): "v1beta1",
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies"): "v1beta1",
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"): "v1beta1",
+}
+"""Kinds that upstream stores in an older version than it serves."""
+
+
 def storage_version_hash(stored: ResourceId) -> str:
-    text = f"{stored.group}/{stored.version}/{stored.kind}"
+    version = HASHED_AS.get((stored.group, stored.plural), stored.version)
+    text = f"{stored.group}/{version}/{stored.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
 
 

@@ -30,7 +30,9 @@ def run(argv: list[str]) -> int:
 async def _delete(args: argparse.Namespace) -> int:
     async with session(args) as talk:
         for rid, namespace, name in await _wanted(talk, args):
-            gone = await talk.client.delete(rid, name, namespace, grace_s=args.grace_period)
+            gone = await talk.client.delete(
+                rid, name, namespace, grace_s=args.grace_period, propagation="Background"
+            )
             if gone is None:
                 if not args.ignore_not_found:
                     raise NotFound.of(rid, name)

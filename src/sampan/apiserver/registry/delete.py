@@ -120,7 +120,7 @@ def mark(parts: Parts, served: Served, obj: Json, options: DeleteOptions) -> boo
     the object goes at once.
     """
     meta = obj["metadata"]
-    finalizers(meta, options)
+    finalizers(meta, options, orphans=served.resource.orphans)
     if meta.get("deletionTimestamp"):
         _shorten(meta, options.grace)
         return ends(obj)
@@ -148,10 +148,14 @@ def _shorten(meta: Json, asked: int | None) -> None:
         meta["deletionGracePeriodSeconds"] = grace
 
 
-def finalizers(meta: Json, options: DeleteOptions) -> None:
-    """`orphan` and `foregroundDeletion` come and go with the propagation policy."""
+def finalizers(meta: Json, options: DeleteOptions, *, orphans: bool = False) -> None:
+    """`orphan` and `foregroundDeletion` come and go with the propagation policy; where no policy
+    is named, what the object says already counts before what its kind does.
+    """
     held = list(meta.get("finalizers") or ())
     wanted = {"Orphan": ORPHAN, "Foreground": FOREGROUND}.get(options.propagation)
+    if orphans and not options.propagation and not {ORPHAN, FOREGROUND} & set(held):
+        wanted = ORPHAN
     if options.propagation:
         held = [name for name in held if name not in (ORPHAN, FOREGROUND) or name == wanted]
     if wanted is not None and wanted not in held:

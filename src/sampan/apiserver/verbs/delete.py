@@ -32,8 +32,15 @@ WORKERS = 8
 async def delete(served: Served, call: Call, parts: Parts) -> Response:
     call.check_form(served, listing=False)
     options = read_options(call)
+    _warn(served, call, options)
     done = await registry.delete(parts, served, call, call.info.name, options)
     return deleted(served, call, done, status_only=not served.resource.returns_deleted)
+
+
+def _warn(served: Served, call: Call, options: DeleteOptions) -> None:
+    text = served.resource.orphan_warning
+    if text and not options.propagation:
+        call.warn(text)
 
 
 def deleted(served: Served, call: Call, done: Deleted, *, status_only: bool) -> Response:
@@ -70,6 +77,7 @@ def read_options(call: Call) -> DeleteOptions:
 async def delete_collection(served: Served, call: Call, parts: Parts) -> Response:
     call.check_form(served, listing=True)
     options = read_options(call)
+    _warn(served, call, options)
     chosen = await slice_of(
         served, call.info.namespace, list_options(call.query, watch=False), parts.cacher
     )

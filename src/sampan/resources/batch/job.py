@@ -243,4 +243,10 @@ JOB = Resource(
     fields={"status.successful": _succeeded},
     unknown_field='field label "{}" not supported for Job',
     subresources=(Subresource("status", kinds.JOBS),),
+    orphans=True,
+    orphan_warning=(
+        "child pods are preserved by default when jobs are deleted; set "
+        "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress "
+        "this warning"
+    ),
 )

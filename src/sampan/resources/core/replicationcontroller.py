@@ -120,4 +120,5 @@ REPLICATIONCONTROLLER = Resource(
         Subresource("scale", kinds.SCALES),
         Subresource("status", kinds.REPLICATIONCONTROLLERS),
     ),
+    orphans=True,
 )
