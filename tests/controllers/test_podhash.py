@@ -57,6 +57,14 @@ def test_the_hash_is_upstreams(name: str, template: Json, hashed: str) -> None:
     assert template_hash(template) == hashed
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [("64Mi", ""), ("1Gi", "1Gi"), ("100Mi", "100Mi"), ("200m", "200m"), ("0", "0"), ("1.5", "")],
+)
+def test_go_remembers_the_text_that_it_sees_to_be_the_shortest(value: str, kept: str) -> None:
+    assert f"s:(string){kept} Format" in printed("resource.Quantity", value)
+
+
 def test_a_collision_makes_another_hash() -> None:
     template = recorded()[0][1]
     assert (

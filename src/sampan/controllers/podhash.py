@@ -102,6 +102,17 @@ def _int_or_string(value: Any) -> str:
     return f"{{Type:(intstr.Type){kind} IntVal:(int32){number} StrVal:(string){text}}}"
 
 
+def _is_remembered(style: str, digits: str, scale: int) -> bool:
+    """Whether Go keeps the text of a quantity that it read: where it sees at a glance that the
+    text is the shortest one. `64Mi` is too, but eights of a binary unit may be more of a larger.
+    """
+    if style == "BinarySI":
+        return int(digits) % 8 != 0
+    if digits == "0":
+        return True
+    return scale % 3 == 0 and not digits.endswith("000") and digits[0] != "0"
+
+
 def _quantity(value: Any) -> str:
     text = str(value)
     match = re.fullmatch(r"([+-]?\d*)\.?(\d*)([a-zA-Z]*)([+-]?\d*)", text)
@@ -112,8 +123,7 @@ def _quantity(value: Any) -> str:
         amount, scale, style = int(whole + part), int(exponent) - len(part), "DecimalExponent"
     else:
         amount, scale, style = int(whole + part), _DECIMAL[suffix] - len(part), "DecimalSI"
-    # Go remembers the text of a decimal quantity that it read, but not that of a binary one.
-    kept = "" if style == "BinarySI" else text
+    kept = text if _is_remembered(style, (whole + part).lstrip("+-"), scale) else ""
     return (
         f"{{i:(resource.int64Amount){{value:(int64){amount} scale:(resource.Scale){scale}}} "
         f"d:(resource.infDecAmount){{Dec:(*inf.Dec)<nil>}} "

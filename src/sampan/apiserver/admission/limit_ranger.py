@@ -140,7 +140,7 @@ def _too_little(subject: Subject, name: str, bound: Quantity) -> list[str]:
     request, limit = subject.requests.get(name), subject.limits.get(name)
     text = f"minimum {name} usage per {subject.kind} is {bound}"
     if request is None:
-        return [f"{text}. No request is specified"]
+        return [f"{text}.  No request is specified"]
     if request < bound:
         return [f"{text}, but request is {request}"]
     if limit is not None and limit < bound:
@@ -152,7 +152,7 @@ def _too_much(subject: Subject, name: str, bound: Quantity) -> list[str]:
     request, limit = subject.requests.get(name), subject.limits.get(name)
     text = f"maximum {name} usage per {subject.kind} is {bound}"
     if limit is None:
-        return [f"{text}. No limit is specified"]
+        return [f"{text}.  No limit is specified"]
     if bound < limit:
         return [f"{text}, but limit is {limit}"]
     if request is not None and bound < request:
@@ -180,13 +180,13 @@ def storage_errors(asked: Amounts, limit: Json) -> list[str]:
     for name, bound in amounts(limit.get("min")).items():
         text = f"minimum {name} usage per {kind} is {bound}"
         if name not in asked:
-            errors.append(f"{text}. No request is specified")
+            errors.append(f"{text}.  No request is specified")
         elif asked[name] < bound:
             errors.append(f"{text}, but request is {asked[name]}")
     for name, bound in amounts(limit.get("max")).items():
         text = f"maximum {name} usage per {kind} is {bound}"
         if name not in asked:
-            errors.append(f"{text}. No request is specified")
+            errors.append(f"{text}.  No request is specified")
         elif bound < asked[name]:
             errors.append(f"{text}, but request is {asked[name]}")
     return errors
