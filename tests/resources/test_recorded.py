@@ -31,6 +31,7 @@ OTHER = {
     "limits-quota", "conflicts",  # admission; names that the registry makes
     "metadata-rules", "warnings", "bad-jobs", "bad-devices",  # the registry, admission, patches
     "eviction-forms",  # conditions of a pod's making, which the registry dates
+    "svc-updates", "pod-updates", "workload-updates",  # pools, subresources, partly compared steps
 }  # fmt: skip
 
 

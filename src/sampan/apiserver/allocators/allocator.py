@@ -284,10 +284,9 @@ def _refused_port(
     served: Served, owner: Key, number: int, path: str, complaint: str
 ) -> InternalError | Invalid:
     if path == HEALTH_CHECK:
-        return InternalError(
-            "Internal error occurred: failed to allocate requested HealthCheck NodePort "
-            f"{number}: {complaint}"
-        )
+        says = f"failed to allocate requested HealthCheck NodePort {number}: {complaint}"
+        text = f"Internal error occurred: {says}"
+        return InternalError(text, details={"causes": [{"message": says}]})
     return Invalid.of(served.id, owner.name, [FieldError("Invalid", path, number, complaint)])
 
 

@@ -75,7 +75,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
     spec = new["spec"]
     before = old["spec"] if old is not None else None
     of_spec = jobspec.validate(spec, "spec", before) + _selector(spec)
-    errors = _selector_is_own(new) + of_spec + _hostname(new)
+    errors = _selector_is_own(new, before) + of_spec + _hostname(new)
     if before is None:
         return errors
     return [*errors, rules.METADATA, *of_spec, *_update(new, before, old)]
@@ -110,7 +110,14 @@ def _selector(spec: Json) -> Errors:
     return errors
 
 
-def _selector_is_own(new: Json) -> Errors:
+def _shown(selector: Json | None) -> Json | None:
+    """A selector with its labels in order."""
+    if not selector or not selector.get("matchLabels"):
+        return selector
+    return {**selector, "matchLabels": rules.ordered(selector["matchLabels"])}
+
+
+def _selector_is_own(new: Json, before: Json | None) -> Errors:
     """Labels and selector that the server generated must be there as it made them."""
     spec, wanted = new["spec"], new["spec"].get("selector")
     if spec.get("manualSelector") or wanted is None:
@@ -118,24 +125,26 @@ def _selector_is_own(new: Json) -> Errors:
     of_pods = spec["template"].get("metadata", {}).get("labels") or {}
     expected = _generated(new["metadata"].get("uid", ""), new["metadata"].get("name", ""))
     errors: Errors = []
-    for label in (OLD_UID_LABEL, OLD_NAME_LABEL, UID_LABEL, NAME_LABEL):
+    known = ((before or {}).get("template") or {}).get("metadata", {}).get("labels") or {}
+    # Jobs older than the prefixed labels go on without them.
+    newer = (UID_LABEL, NAME_LABEL) if before is None or UID_LABEL in known else ()
+    for label in (OLD_UID_LABEL, OLD_NAME_LABEL, *newer):
         path, value = f"spec.template.metadata.labels[{label}]", expected[label]
         if label not in of_pods:
             errors += rules.required(path, f"must be '{value}'")
         elif of_pods[label] != value:
             errors += rules.invalid(path, rules.ordered(of_pods), f"must be '{value}'")
     if not rules.label_selector("", wanted) and not labels.matches(wanted, expected):
-        shown = dict(wanted)
-        if wanted.get("matchLabels"):
-            shown["matchLabels"] = rules.ordered(wanted["matchLabels"])
-        errors += rules.invalid("spec.selector", shown, "`selector` not auto-generated")
+        errors += rules.invalid("spec.selector", _shown(wanted), "`selector` not auto-generated")
     return errors
 
 
 def _update(new: Json, before: Json, old: Json | None) -> Errors:
     spec = new["spec"]
     errors = _completions(spec, before)
-    errors += rules.immutable("spec.selector", spec.get("selector"), before.get("selector"))
+    errors += rules.immutable(
+        "spec.selector", _shown(spec.get("selector")), _shown(before.get("selector"))
+    )
     errors += _template_update(spec, before, (old or {}).get("status") or {})
     for field in _NEVER_CHANGES:
         errors += rules.immutable(f"spec.{field}", spec.get(field), before.get(field))

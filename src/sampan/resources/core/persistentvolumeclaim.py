@@ -172,8 +172,6 @@ def _attributes(spec: Json, before: Json) -> Errors:
         return []
     if now is None:
         return forbidden(path, "update from non-nil value to nil is forbidden")
-    if not now:
-        return forbidden(path, "update from non-nil value to an empty string is forbidden")
     return []
 
 

@@ -37,11 +37,11 @@ def validate_resize(new: Json, old: Json) -> Errors:
         return errors + moved
     for field in ("initContainers", "containers"):
         for at, now, was in _pairs(field, spec, before):
-            if field == "containers" or is_sidecar(was):
-                errors += _removed(f"spec.{field}[{at}].resources", "resource", now, was)
-    for field, mine in (("containers", ""), ("initContainers", " for sidecar containers")):
+            errors += _removed(f"spec.{field}[{at}].resources", "resource", now, was)
+    for field in ("containers", "initContainers"):
         for _, now, was in _pairs(field, spec, before):
-            errors += _others(field, mine, now, was)
+            sidecar = field == "initContainers" and is_sidecar(was)
+            errors += _others(" for sidecar containers" if sidecar else "", now, was)
     return errors
 
 
@@ -96,14 +96,12 @@ def _removed(path: str, what: str, now: Json, was: Json) -> Errors:
     return errors
 
 
-def _others(field: str, mine: str, now: Json, was: Json) -> Errors:
-    """Whatever is neither CPU nor memory stays; an init container that ends stays altogether."""
-    if field == "initContainers" and not is_sidecar(was):
-        says = "resources for non-sidecar init containers are immutable"
-        return [] if now == was else forbidden("spec", says)
-    if _fixed(now.get("resources") or {}) == _fixed(was.get("resources") or {}):
+def _others(whose: str, now: Json, was: Json) -> Errors:
+    """Whatever is neither CPU nor memory stays."""
+    sizes = [_fixed(each.get("resources") or {}) for each in (now, was)]
+    if sizes[0] == sizes[1] and now.get("resizePolicy") == was.get("resizePolicy"):
         return []
-    return forbidden("spec", f"{ONLY}{mine} are mutable")
+    return forbidden("spec", f"{ONLY}{whose} are mutable")
 
 
 def _fixed(needs: Json) -> list[object]:

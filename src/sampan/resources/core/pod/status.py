@@ -158,7 +158,7 @@ def _users(path: str, entries: Sequence[Json], *, windows: bool) -> Errors:
         user = (entry.get("user") or {}).get("linux")
         if user is None:
             continue
-        here = f"{path}[{at}].linux"
+        here = f"{path}[{at}].user.linux"
         if windows:
             errors += forbidden(here, "cannot be set for a windows pod")
             continue

@@ -32,7 +32,7 @@ def _keep_allocated(spec: Json, before: Json) -> None:
         for field in ("clusterIP", "clusterIPs"):
             if not spec.get(field) and before.get(field):
                 spec[field] = before[field]
-    if traits.needs_node_ports(spec) and traits.needs_node_ports(before):
+    if traits.allocates_node_ports(spec) and traits.needs_node_ports(before):
         _keep_node_ports(spec, before)
     both = traits.needs_health_check(spec) and traits.needs_health_check(before)
     if both and not spec.get("healthCheckNodePort") and before.get("healthCheckNodePort"):
