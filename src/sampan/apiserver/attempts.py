@@ -60,13 +60,13 @@ class Attempt:
     def forbid(self, why: str) -> Forbidden:
         """`pods "p" is forbidden: why`."""
         rid = self.served.id
-        name = self.prefix or self.name
-        details: Json = {"name": name} if name else {}
+        meta = (self.obj or {}).get("metadata") or {}
+        name = self.prefix or self.name or meta.get("name") or meta.get("generateName") or "Unknown"
+        details: Json = {"name": name}
         if rid.group:
             details["group"] = rid.group
         details["kind"] = rid.plural
-        subject = f'{rid.qualified} "{name}"' if name else rid.qualified
-        return Forbidden(f"{subject} is forbidden: {why}", details=details)
+        return Forbidden(f'{rid.qualified} "{name}" is forbidden: {why}', details=details)
 
 
 Kinds = frozenset[tuple[str, str]]

@@ -66,6 +66,9 @@ class Router:
     def _verb(self, served: Served, call: Call, *, in_place: bool) -> str:
         """Raises MethodNotAllowed for what the resource does not have."""
         info, method = call.info, call.request.method
+        everywhere = served.id.namespaced and not info.namespace
+        if served.resource.verbs == ("create",) and (info.named or everywhere):
+            raise no_such_resource()  # reviews and bindings are made, and have no path of their own
         if info.legacy_verb == "watch":
             verb = "watch" if method == "GET" else ""
         elif info.named:
