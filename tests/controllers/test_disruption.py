@@ -7,7 +7,7 @@ from typing import Any
 
 from sampan.api import kinds
 from sampan.api.meta import Json
-from sampan.controllers.disruption_scale import shown
+from sampan.api.selectors import shown
 
 Pods = Callable[..., Json]
 
