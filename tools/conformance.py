@@ -224,9 +224,12 @@ def proxy(only: str, *, verbose: bool) -> Outcome:
 
 RENDER = """#!/bin/sh
 config=
+pods="--cluster-cidr 10.244.0.0/16,fd00:10:244::/56"
 [ -e "$3/config.yaml" ] && config="--config $3/config.yaml"
-exec {sampan} proxy render --mode iptables --node n1 --family "$1" $config \\
-    --cluster-cidr 10.244.0.0/16,fd00:10:244::/56 -f "$2/objects.yaml"
+# What a case says of its own stands.
+[ -e "$3/config.yaml" ] && grep -q clusterCIDR "$3/config.yaml" && pods=
+exec {sampan} proxy render --mode iptables --node n1 --family "$1" $config $pods \\
+    -f "$2/objects.yaml"
 """
 
 

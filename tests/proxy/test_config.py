@@ -77,7 +77,8 @@ def test_node_ports_are_served_where_upstream_serves_them() -> None:
     # Rules cannot serve them at the loopback address, except iptables' with route_localnet.
     assert words[0].node_port_ips == ("192.168.77.1",)
     looped = families(mode="iptables", nodePortAddresses=["192.168.77.0/24", "127.0.0.0/8"])
-    assert looped[0].node_port_ips == ("192.168.77.1", "127.0.0.1", "192.168.77.3")
+    # In the order of the machine, as upstream.
+    assert looped[0].node_port_ips == ("127.0.0.1", "192.168.77.1", "192.168.77.3")
     shut = {"localhostNodePorts": False}
     looped = families(mode="iptables", nodePortAddresses=["127.0.0.0/8"], iptables=shut)
     assert looped[0].node_port_ips == ()

@@ -269,7 +269,7 @@ def _node_port_ips(
     config: Json, family: int, own: Sequence[str], here: Sequence[str]
 ) -> tuple[str, ...] | None:
     ranges = _node_port_ranges(config, family, own)
-    known = dict.fromkeys((*own, *here))
+    known = dict.fromkeys((*here, *own))
     if any(one.endswith("/0") for one in ranges):
         if config["mode"] != "ipvs":
             return None
