@@ -32,7 +32,7 @@ class NoServer:
 def test_a_change_that_waits_too_long_is_unhealthy() -> None:
     async def main() -> None:
         state = Wellbeing(JumpingClock(), patience_s=60)
-        assert not state.healthy
+        assert state.healthy, "as upstream, while it starts"
         state.done()
         assert state.healthy
         state.queue()

@@ -27,16 +27,19 @@ _LOG = log.get("proxy")
 
 @dataclass(slots=True)
 class Wellbeing:
-    """Well as long as no change has waited longer than `patience_s`; eligible for outside traffic
-    as long as the node is not about to go.
+    """Well as long as no change has waited longer than `patience_s`, as upstream also before the
+    first ones are in force; eligible for outside traffic as long as the node is not about to go.
     """
 
     clock: Clock
     patience_s: float = 60
-    updated: float = 0
+    updated: float = field(default=0, init=False)
     queued: float = 0
     """When the oldest change came that is not in force; 0 for none."""
     node_eligible: bool = True
+
+    def __post_init__(self) -> None:
+        self.updated = self.clock.now()
 
     def queue(self) -> None:
         if not self.queued:
@@ -48,8 +51,6 @@ class Wellbeing:
 
     @property
     def healthy(self) -> bool:
-        if not self.updated:
-            return False
         return not self.queued or self.clock.now() - self.queued < self.patience_s
 
     def see_node(self, node: Json | None) -> None:
