@@ -27,16 +27,16 @@
 enum kind { WHOLE = 0, BELOW = 1 };
 
 struct turn {
-    uint32_t size;
+    uint32_t size, left; /* the TTL that stands in it, where TTLs go down */
     uint8_t *bytes;
 };
 
 struct row {
     struct row *next;
     uint64_t hash;
-    double until;
+    double until, since;
     uint64_t hits;
-    uint32_t ident, era; /* 0: for ever */
+    uint32_t ident, era, ttl; /* era 0: for ever; ttl 0: TTLs stay as they are */
     uint16_t key_size, count, have, at;
     uint8_t kind;
     uint8_t *key;
@@ -106,6 +106,7 @@ static int add(struct row *row, const uint8_t *reply, size_t size)
     }
     memcpy(copy, reply, size);
     row->turns[row->have].bytes = copy;
+    row->turns[row->have].left = UINT32_MAX;
     row->turns[row->have++].size = (uint32_t)size;
     return 0;
 }
@@ -149,7 +150,8 @@ void loop_free(struct loop *loop)
 
 /* A row that nobody has yet; `count` rotations of its reply are to come, the first one is here. */
 int loop_put(struct loop *loop, int kind, const uint8_t *key, size_t key_size, uint32_t ident,
-             const uint8_t *reply, size_t size, double until, int count, int dated)
+             const uint8_t *reply, size_t size, double until, int count, int dated,
+             double since, uint32_t ttl)
 {
     uint64_t hash = hash_of(loop, kind, key, key_size);
     if (key_size > LONGEST_KEY || *place(loop, kind, key, key_size, hash))
@@ -159,7 +161,7 @@ int loop_put(struct loop *loop, int kind, const uint8_t *key, size_t key_size, u
         return -1;
     *row = (struct row){.hash = hash, .until = until, .ident = ident, .kind = (uint8_t)kind,
                         .key_size = (uint16_t)key_size, .count = (uint16_t)count,
-                        .era = dated ? loop->era : 0};
+                        .era = dated ? loop->era : 0, .since = since, .ttl = ttl};
     row->key = malloc(key_size);
     row->turns = calloc((size_t)count, sizeof *row->turns);
     if (!row->key || !row->turns || add(row, reply, size)) {
@@ -223,6 +225,34 @@ static int holds(const struct loop *loop, const struct row *row, double now)
     return row && row->until >= now && (!row->era || row->era == loop->era);
 }
 
+/* This TTL into all records of a reply that begins with its flags; what does not read as a message
+ * is left as it is. */
+static void age(uint8_t *reply, size_t size, uint32_t ttl)
+{
+    size_t pos = HEADER - 2, number = 0;
+    size_t questions = (size_t)reply[2] << 8 | reply[3], all = questions;
+    for (int i = 4; i < 10; i += 2)
+        all += (size_t)reply[i] << 8 | reply[i + 1];
+    for (; number < all; number++) {
+        while (pos < size && reply[pos] && reply[pos] < 0xC0)
+            pos += 1u + reply[pos];
+        if (pos >= size)
+            return;
+        pos += reply[pos] ? 2 : 1;
+        if (number < questions) {
+            pos += 4;
+            continue;
+        }
+        if (pos + 10 > size)
+            return;
+        if (reply[pos] || reply[pos + 1] != 41) {
+            uint32_t wire = htonl(ttl);
+            memcpy(reply + pos + 4, &wire, 4);
+        }
+        pos += 10u + ((size_t)reply[pos + 8] << 8 | reply[pos + 9]);
+    }
+}
+
 static int answered_whole(struct loop *loop, int i, const uint8_t *wire, size_t size, double now)
 {
     uint64_t hash = hash_of(loop, WHOLE, wire + 2, size - 2);
@@ -234,6 +264,12 @@ static int answered_whole(struct loop *loop, int i, const uint8_t *wire, size_t 
         return 0; /* the caller renders this rotation */
     row->at = at;
     row->hits++;
+    if (row->ttl) {
+        struct turn *turn = &row->turns[at];
+        uint32_t left = row->ttl - (uint32_t)(now - row->since);
+        if (turn->left != left)
+            age(turn->bytes, turn->size, turn->left = left);
+    }
     loop->out[i][0] = (struct iovec){(void *)wire, 2};
     loop->out[i][1] = (struct iovec){row->turns[at].bytes, row->turns[at].size};
     loop->sent[i].msg_hdr.msg_iovlen = 2;

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sampan.dns import codes, names
 from sampan.dns.classify import META, NODATA, NXDOMAIN, OTHER, SUCCESS
 from sampan.dns.message import Record
 from sampan.dns.plugin import Query, Reply
 
+K = TypeVar("K", bound=Hashable)
 FAILSAFE_S = 5
 """How long a reply without any record is kept."""
 SIGNATURES = frozenset((codes.RRSIG, codes.NSEC, codes.NSEC3, codes.DNSKEY, codes.DS))
@@ -48,7 +49,7 @@ class Item:
         self.hits += 1
 
 
-class Table:
+class Table(Generic[K]):
     """Replies of one sort. Full, it lets go of what was kept first."""
 
     def __init__(self, capacity: int, max_s: int, min_s: int) -> None:
@@ -56,25 +57,26 @@ class Table:
         self.max_s = max_s
         self.min_s = min_s
         self.excepted: tuple[str, ...] = ()
-        self._items: dict[Hashable, Item] = {}
+        self._items: dict[K, Item] = {}
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def get(self, key: Hashable) -> Item | None:
+    def get(self, key: K) -> Item | None:
         return self._items.get(key)
 
-    def drop(self, key: Hashable) -> None:
+    def drop(self, key: K) -> None:
         self._items.pop(key, None)
 
-    def put(self, key: Hashable, item: Item) -> bool:
-        """Whether another had to go."""
+    def put(self, key: K, item: Item) -> K | None:
+        """The key of another that had to go."""
         self._items.pop(key, None)
         self._items[key] = item
         if len(self._items) > self.capacity:
-            del self._items[next(iter(self._items))]
-            return True
-        return False
+            first = next(iter(self._items))
+            del self._items[first]
+            return first
+        return None
 
     def lifetime(self, reply: Reply, kind: str) -> int:
         """The lowest TTL of the reply, within the limits."""

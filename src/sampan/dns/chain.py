@@ -105,7 +105,8 @@ def _linked(settings: Settings, order: Iterable[str]) -> tuple[Handler | None, b
 
 def link(plugin: Plugin, following: Handler) -> Handler:
     """The plugin with what comes after it."""
-    name, answer, nameless = plugin.name, plugin.answer, plugin.nameless
+    name, answer = plugin.name, plugin.answer
+    nameless, keeps_ttls = plugin.nameless, plugin.keeps_ttls
 
     async def handler(query: Query) -> Reply:
         if query.span is not None:
@@ -119,7 +120,10 @@ def link(plugin: Plugin, following: Handler) -> Handler:
         validity = reply.validity
         if not nameless and validity is not None and (validity.below_labels or validity.absent):
             # It came from further on, and this plugin may treat another name otherwise.
-            return reply._replace(validity=validity.kept_where(plugin.alike, query.name))
+            validity = validity.kept_where(plugin.alike, query.name)
+            reply = reply._replace(validity=validity)
+        if not keeps_ttls and validity is not None and validity.ages is not None:
+            return reply._replace(validity=validity.as_it_is())
         return reply
 
     async def _traced(query: Query, above: Span) -> Reply:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterator
 from typing import NamedTuple
 
+from sampan.dns import codes
 from sampan.dns.plugin import Absent, Client, Validity
 from sampan.linux.base.datagrams import NewRow, Rows
 
@@ -34,6 +35,8 @@ they are, are not sent any more, and make room when the same is asked again.
 LARGEST_BELOW = 512
 """Replies up to this size have no compression, so that they do not depend on the question."""
 ALWAYS = -1
+POINTER = 0xC0
+"""What a pointer to another name begins with."""
 PLAIN = b"abcdefghijklmnopqrstuvwxyz0123456789-"
 MAX_ASKED_ONCE = 1 << 14
 Count = Callable[[int, float], None]
@@ -59,15 +62,15 @@ class Row:
     """
 
     __slots__ = (
-        "absent", "count", "counts", "era", "hears", "hits", "ident", "make", "size", "turn",
-        "turns", "until",
+        "absent", "ages", "count", "counts", "era", "hears", "hits", "ident", "lefts", "make",
+        "plain", "size", "turn", "turns", "until",
     )  # fmt: skip
 
     def __init__(
         self,
         ident: int,
         first: bytes,
-        until: float,
+        validity: Validity,
         counts: tuple[Count, ...],
         rotation: Rotation | None,
     ) -> None:
@@ -76,7 +79,11 @@ class Row:
         self.count = rotation[0] if rotation else 1
         self.make = rotation[1] if rotation else None
         self.turn = 0
-        self.until = until
+        self.until = validity.until
+        self.ages = validity.ages
+        self.lefts: dict[int, int] = {}
+        """The TTL that stands in each rotation."""
+        self.plain = rotation is None and validity.ages is None
         self.era = ALWAYS
         self.counts = counts
         self.hears: Hears = ()
@@ -84,11 +91,17 @@ class Row:
         self.hits = 0
         self.size = ROW_BYTES + len(first) + (RECORD_BYTES * self.count if rotation else 0)
 
-    def next(self) -> bytes:
-        """The next rotation."""
+    def next(self, now: float) -> bytes:
+        """The next rotation, with the TTL that is left of it."""
         self.turn = turn = (self.turn + 1) % self.count
         if turn == len(self.turns) and self.make is not None:
             self.turns.append(self.make(turn))
+        return self.turns[turn] if self.ages is None else self._aged(turn, self.ages.left(now))
+
+    def _aged(self, turn: int, left: int) -> bytes:
+        if self.lefts.get(turn) != left:
+            self.lefts[turn] = left
+            self.turns[turn] = with_ttl(self.turns[turn], left)
         return self.turns[turn]
 
 
@@ -121,15 +134,15 @@ class Memo:
         row = self.rows.get(wire[2:])
         if row is None:
             return self._denial(wire, now) if self.denials or self.absent else None
-        if row.until < now or row.era not in (ALWAYS, self.era):
+        if row.until < now or (row.era != ALWAYS and row.era != self.era):
             self._forget(Key(wire[2:]))
             return None
         row.hits += 1
-        if row.make is None:
+        if row.plain:
             return wire[:2] + row.turns[0]
         if self.loop is None:
-            return wire[:2] + row.next()
-        return wire[:2] + self._missing_turn(wire[2:], row, self.loop)
+            return wire[:2] + row.next(now)
+        return wire[:2] + self._missing_turn(wire[2:], row, self.loop, now)
 
     def find_heard(self, wire: bytes, client: Client, now: float) -> bytes | None:
         """The reply to a query that somebody wants to hear of, who is told."""
@@ -139,12 +152,12 @@ class Memo:
         row.hits += 1
         for hear in row.hears:
             hear(client, int.from_bytes(wire[:2]))
-        return wire[:2] + row.next()
+        return wire[:2] + row.next(now)
 
-    def _missing_turn(self, key: bytes, row: Row, loop: Rows) -> bytes:
+    def _missing_turn(self, key: bytes, row: Row, loop: Rows, now: float) -> bytes:
         """The loop asks for rotations that it has not got."""
         row.turn, known = len(row.turns) - 1, len(row.turns)
-        reply = row.next()
+        reply = row.next(now)
         if len(row.turns) > known:
             loop.turn(key, reply)
         return reply
@@ -220,7 +233,7 @@ class Memo:
     ) -> None:
         self._forget(key)
         self._last_ident = self._last_ident + 1 & 0xFFFFFFFF
-        row = Row(self._last_ident, reply, validity.until, counts, rotation)
+        row = Row(self._last_ident, reply, validity, counts, rotation)
         row.hears = hears
         row.absent = validity.absent if key.absent else None
         if not BROAD.isdisjoint(validity.tags):
@@ -231,7 +244,10 @@ class Memo:
             row.make = self._counted(row, row.make)
         if self.loop is not None and not (hears or key.absent):
             self._idents[row.ident] = row
-            new = NewRow(row.ident, reply, row.until, row.count, row.era != ALWAYS)
+            since, ttl = (row.ages.since, row.ages.ttl) if row.ages is not None else (0.0, 0)
+            new = NewRow(
+                row.ident, reply, row.until, row.count, row.era != ALWAYS, since, ttl
+            )  # fmt: skip
             self.loop.put(key.bytes, key.below, new)
         tags = validity.tags if row.absent is None else row.absent.tags("")
         for tag in tags:
@@ -308,6 +324,23 @@ class Memo:
             each_s = self.spent_s / self.asked if self.asked else 0.0
             for count in row.counts:
                 count(hits, each_s)
+
+
+def with_ttl(reply: bytes, ttl: int) -> bytes:
+    """A reply without its ID, with this TTL in all its records."""
+    out, value = bytearray(reply), ttl.to_bytes(4)
+    pos, counts = HEADER - 2, [int.from_bytes(reply[i : i + 2]) for i in (2, 4, 6, 8)]
+    for number in range(sum(counts)):
+        while 0 < out[pos] < POINTER:
+            pos += 1 + out[pos]
+        pos += 2 if out[pos] else 1
+        if number < counts[0]:
+            pos += 4
+            continue
+        if int.from_bytes(out[pos : pos + 2]) != codes.OPT:
+            out[pos + 4 : pos + 8] = value
+        pos += 10 + int.from_bytes(out[pos + 8 : pos + 10])
+    return bytes(out)
 
 
 def name_end(wire: bytes) -> int:

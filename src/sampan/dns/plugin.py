@@ -105,6 +105,18 @@ class Query(NamedTuple):
         )
 
 
+class Ages(NamedTuple):
+    """The TTL of every record of a reply goes down: it was `ttl` at the monotonic time `since`."""
+
+    since: float
+    ttl: int
+    next_s: float
+    """When it next does; until then the reply holds for those who do not age it."""
+
+    def left(self, now: float) -> int:
+        return self.ttl - int(now - self.since)
+
+
 class Absent(NamedTuple):
     """The reply is the same, but for its question, for every name below the last `labels` labels
     of the name that was asked, as long as the label in front of them is none that is known.
@@ -130,6 +142,7 @@ class Validity(NamedTuple):
     many labels of the name that was asked.
     """
     absent: Absent | None = None
+    ages: Ages | None = None
 
     def kept_where(self, alike: Callable[[str], bool], name: str) -> Validity:
         """For other names only where all names below an end of this name are alike."""
@@ -138,7 +151,13 @@ class Validity(NamedTuple):
             below = 0
         if absent is not None and not alike(names.end(name, absent.labels)):
             absent = None
-        return Validity(self.tags, self.until, below, absent)
+        return Validity(self.tags, self.until, below, absent, self.ages)
+
+    def as_it_is(self) -> Validity:
+        """For no longer than its TTLs are right."""
+        if self.ages is None:
+            return self
+        return self._replace(until=min(self.until, self.ages.next_s), ages=None)
 
 
 class Seal(NamedTuple):
@@ -234,6 +253,8 @@ class Plugin:
     static = False
     nameless = False
     """What it does is the same for every name of its zone."""
+    keeps_ttls = False
+    """The TTLs of a reply pass it as they are, and it adds no records."""
     answers = True
     """False for a directive that only configures."""
 

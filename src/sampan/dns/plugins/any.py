@@ -13,6 +13,7 @@ TTL = 8482
 
 class Any(Plugin):
     static = True
+    keeps_ttls = True
     nameless = True
 
     async def answer(self, query: Query, following: Handler) -> Reply:

@@ -12,6 +12,7 @@ DEFAULT = 1232
 
 class Bufsize(Plugin):
     static = True
+    keeps_ttls = True
     nameless = True
 
     def __init__(self, size: int) -> None:

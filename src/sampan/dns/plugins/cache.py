@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from sampan.dns import codes, names
 from sampan.dns.arguments import ONCE, BadDuration, duration
 from sampan.dns.cachetable import Item, Table, settle
 from sampan.dns.classify import NODATA, NXDOMAIN, SERVER_ERROR, kind_of
 from sampan.dns.corefile import CorefileError
-from sampan.dns.plugin import Handler, Plugin, Query, Reply, Validity, reply_to
+from sampan.dns.plugin import Ages, Handler, Plugin, Query, Reply, Validity, reply_to
 from sampan.dns.setup import Args, Settings, World
 
 CAPACITY = 10000
@@ -28,13 +28,14 @@ class Cache(Plugin):
     """`limits` are capacity, highest and lowest TTL."""
 
     static = True
+    keeps_ttls = True  # what it passes on with an age is its own
 
     def __init__(self, world: World, block: Settings) -> None:
         self.world = world
         self.block = block
         self.zones: tuple[str, ...] = (".",)
-        self.success = Table(CAPACITY, MAX_TTL_S, MIN_TTL_S)
-        self.denial = Table(CAPACITY, MAX_TTL_S // 2, MIN_TTL_S)
+        self.success = Table[Key](CAPACITY, MAX_TTL_S, MIN_TTL_S)
+        self.denial = Table[Key](CAPACITY, MAX_TTL_S // 2, MIN_TTL_S)
         self.failure_s = float(MIN_TTL_S)
         self.keep_ttl = False
         self.prefetch = 0
@@ -77,9 +78,13 @@ class Cache(Plugin):
         reply = self._from_item(item, query, now)
         if self.prefetch or self.keep_ttl:
             return reply
-        # The TTLs of this reply are right until its next whole second.
-        until = item.stored + math.floor(now - item.stored) + 1
-        return reply._replace(validity=Validity(until=until), counts=(count,))
+        ages = Ages(item.stored, item.ttl, item.stored + math.floor(now - item.stored) + 1)
+        until = math.nextafter(item.stored + item.ttl, 0)
+        validity = Validity((self._tag(key),), until, ages=ages)
+        return reply._replace(validity=validity, counts=(count,))
+
+    def _tag(self, key: Key) -> Hashable:
+        return "cache", id(self), key
 
     # Looking up
 
@@ -156,17 +161,27 @@ class Cache(Plugin):
             return NODATA
         return kind
 
-    def _keep(self, table: Table, key: Key, reply: Reply, ttl: int, query: Query) -> None:
+    def _keep(self, table: Table[Key], key: Key, reply: Reply, ttl: int, query: Query) -> None:
         counters, server = self.world.counters, query.server.name
         item = Item(reply, ttl, self.world.clock.monotonic(), table is self.success)
         zones, view = ",".join(self.zones), query.view
-        if table.put(key, item):
+        replaced = table.get(key)
+        evicted = table.put(key, item)
+        if replaced is not None:
+            self.world.changed([self._tag(key)])
+        if evicted is not None:
+            self.world.changed([self._tag(evicted)])
             name = "success" if table is self.success else "denial"
             counters.cache_evictions.labels(server, name, zones, view).inc()
         if table is self.success and (not self.prefer_positive or answers(query, reply)):
-            self.denial.drop(key)
+            self._dropped_denial(key)
         counters.cache_entries.labels(server, "success", zones, view).set(len(self.success))
         counters.cache_entries.labels(server, "denial", zones, view).set(len(self.denial))
+
+    def _dropped_denial(self, key: Key) -> None:
+        if self.denial.get(key) is not None:
+            self.denial.drop(key)
+            self.world.changed([self._tag(key)])
 
     # Refreshing
 
@@ -291,7 +306,7 @@ class _Reader:
     def _do_denial(self) -> None:
         self._limits(self.cache.denial)
 
-    def _limits(self, table: Table) -> None:
+    def _limits(self, table: Table[Key]) -> None:
         words = self.args.some()
         table.capacity = max(1, _number(words[0]))
         if len(words) > 1:

@@ -15,6 +15,7 @@ DEFAULT_S = 5.001
 
 class Cancel(Plugin):
     static = True
+    keeps_ttls = True
     nameless = True
 
     def __init__(self, timeout_s: float) -> None:

@@ -14,6 +14,7 @@ LONGEST = 255
 
 class Chaos(Plugin):
     static = True
+    keeps_ttls = True
     nameless = True
 
     def __init__(self, world: World, version: str, authors: list[str]) -> None:

@@ -54,6 +54,7 @@ class Pattern:
 
 class Errors(Plugin):
     static = True
+    keeps_ttls = True
     nameless = True
 
     def __init__(self, log: Log) -> None:

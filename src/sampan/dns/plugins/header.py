@@ -14,6 +14,7 @@ class Header(Plugin):
     """Flags to set and to clear, for queries and for replies."""
 
     static = True
+    keeps_ttls = True
     nameless = True
 
     def __init__(self) -> None:

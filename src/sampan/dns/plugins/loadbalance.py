@@ -24,7 +24,7 @@ class LoadBalance(Plugin):
         self.weights = weights
         self.preferred = preferred
         self.static = weights is None
-        self.nameless = True
+        self.nameless = self.keeps_ttls = True
         self.has_work = weights is not None
 
     async def answer(self, query: Query, following: Handler) -> Reply:

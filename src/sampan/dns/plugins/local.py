@@ -15,6 +15,7 @@ LOOPBACK = {codes.A: "127.0.0.1", codes.AAAA: "::1"}
 
 class Local(Plugin):
     static = True
+    keeps_ttls = True
 
     def __init__(self, world: World, prefix: bool) -> None:
         self.world = world

@@ -99,6 +99,7 @@ class Rule:
 
 class Log(Plugin):
     static = True
+    keeps_ttls = True
 
     def __init__(self, world: World) -> None:
         self.world = world

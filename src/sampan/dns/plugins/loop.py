@@ -22,6 +22,7 @@ class Loop(Plugin):
     """A query with a random name is sent to ourselves; a third sight of it means a loop."""
 
     static = True
+    keeps_ttls = True
     nameless = True
     has_work = True
 

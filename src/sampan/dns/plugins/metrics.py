@@ -25,6 +25,7 @@ Count = Callable[[int, float], None]
 
 class Metrics(Plugin):
     static = True
+    keeps_ttls = True
     nameless = True
 
     def __init__(self, world: World, block: Settings, address: str) -> None:

@@ -9,6 +9,7 @@ from sampan.dns.setup import Args
 
 class Minimal(Plugin):
     static = True
+    keeps_ttls = True
     nameless = True
 
     async def answer(self, query: Query, following: Handler) -> Reply:

@@ -19,7 +19,7 @@ class Nsid(Plugin):
         self.data = data
         # Only queries with the option differ, and their bytes are keys of their own.
         self.static = True
-        self.nameless = True
+        self.nameless = self.keeps_ttls = True
 
     async def answer(self, query: Query, following: Handler) -> Reply:
         reply = await following(query)

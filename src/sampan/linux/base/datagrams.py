@@ -61,6 +61,7 @@ class Rows(Protocol):
 class NewRow(NamedTuple):
     """`reply` is without the ID, and without the question where it holds below a name; `turns`
     is the number of its rotations, of which this is the first; `dated` rows hold for this era.
+    With a `ttl` all TTLs of the reply go down from it, a second at a time from `since` on.
     """
 
     ident: int
@@ -68,6 +69,8 @@ class NewRow(NamedTuple):
     until: float
     turns: int = 1
     dated: bool = False
+    since: float = 0.0
+    ttl: int = 0
 
 
 class Datagrams(Protocol):

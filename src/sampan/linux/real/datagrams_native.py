@@ -26,7 +26,8 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "put": (
         ctypes.c_int,
         (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32, ctypes.c_char_p,
-         ctypes.c_size_t, ctypes.c_double, ctypes.c_int, ctypes.c_int),
+         ctypes.c_size_t, ctypes.c_double, ctypes.c_int, ctypes.c_int,
+         ctypes.c_double, ctypes.c_uint32),
     ),
     "turn_era": (None, ()),
     "turn": (
@@ -80,7 +81,7 @@ class NativeRows:
     def put(self, key: bytes, below: bool, row: NewRow) -> None:
         self._library.loop_put(
             self.handle, below, key, len(key), row.ident, row.reply, len(row.reply),
-            min(row.until, 1e300), row.turns, row.dated,
+            min(row.until, 1e300), row.turns, row.dated, row.since, row.ttl,
         )  # fmt: skip
 
     def turn(self, key: bytes, reply: bytes) -> None:
