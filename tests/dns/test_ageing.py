@@ -31,7 +31,7 @@ ANSWERS = {
         ("www.example.net.", 300, "A", "192.0.2.1"),
     ],
     "large.example.net.": [
-        ("large.example.net.", 60, "A", *(f"192.0.2.{i}" for i in range(1, 41)))
+        ("large.example.net.", 60, "A", *(f"192.0.2.{i}" for i in range(1, 61)))
     ],
 }
 SOA = ("example.net.", 20, "SOA", "ns.example.net. admin.example.net. 1 7200 900 86400 20")
