@@ -53,6 +53,8 @@ struct loop {
     struct iovec in[BATCH];
     struct mmsghdr received[BATCH], sent[BATCH];
     struct iovec out[BATCH][4];
+    struct mmsghdr late[BATCH];
+    int late_count;
 };
 
 /* Rows */
@@ -337,10 +339,10 @@ static void free_interface(struct msghdr *header)
     }
 }
 
-static void flush(struct loop *loop, int fd, int start, int end)
+static void flush(struct mmsghdr *sent, int fd, int start, int end)
 {
     while (start < end) {
-        int done = sendmmsg(fd, loop->sent + start, (unsigned)(end - start), MSG_DONTWAIT);
+        int done = sendmmsg(fd, sent + start, (unsigned)(end - start), MSG_DONTWAIT);
         /* A reply that cannot be sent is skipped; the others must not suffer for it. */
         start += done > 0 ? done : 1;
     }
@@ -368,12 +370,31 @@ int loop_drain(struct loop *loop, int fd, double now, int look_up, uint8_t *miss
             (answered_whole(loop, i, wire, size, now) ||
              (loop->below && answered_below(loop, i, wire, size, now))))
             continue;
-        flush(loop, fd, begun, i);
+        flush(loop->sent, fd, begun, i);
         begun = i + 1;
         missed[(*missed_count)++] = (uint8_t)i;
     }
-    flush(loop, fd, begun, count);
+    flush(loop->sent, fd, begun, count);
     return count;
+}
+
+/* The caller's own reply to query i of the last batch, which makes room for it; -1 if it is too
+ * long. It leaves with `loop_send_late`. */
+int loop_answer_late(struct loop *loop, int i, const uint8_t *reply, size_t size)
+{
+    if (size > SLOT || loop->late_count == BATCH)
+        return -1;
+    memcpy(loop->data[i], reply, size);
+    loop->out[i][0] = (struct iovec){loop->data[i], size};
+    loop->sent[i].msg_hdr.msg_iovlen = 1;
+    loop->late[loop->late_count++] = loop->sent[i];
+    return 0;
+}
+
+void loop_send_late(struct loop *loop, int fd)
+{
+    flush(loop->late, fd, 0, loop->late_count);
+    loop->late_count = 0;
 }
 
 /* What came as number i of the last batch. */

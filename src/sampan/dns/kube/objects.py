@@ -154,9 +154,9 @@ def import_row(obj: Json) -> Import:
 
 def plain(value: Any) -> Any:
     """Tuples all the way down: `marshal` takes no subclasses."""
-    if isinstance(value, tuple):
-        return tuple(plain(item) for item in value)
-    return value
+    if not isinstance(value, tuple):
+        return value
+    return tuple([plain(item) if isinstance(item, tuple) else item for item in value])
 
 
 def service_of(row: tuple[Any, ...]) -> Service:

@@ -40,6 +40,8 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
         ctypes.c_int,
         (ctypes.c_int, ctypes.c_double, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p),
     ),
+    "answer_late": (ctypes.c_int, (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)),
+    "send_late": (None, (ctypes.c_int,)),
     "query": (
         ctypes.c_void_p,
         (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
@@ -131,27 +133,33 @@ class NativeDatagrams:
             ctypes.byref(self._missed_count),
         )  # fmt: skip
         # The slots are read before anything else can fill them: `fast` and `slow` do not drain.
-        for i in self._missed[: self._missed_count.value]:
-            wire, peer = self._query(i)
+        missed = self._missed[: self._missed_count.value]
+        for i in missed:
+            wire = self._wire(i)
             reply = fast(wire)
             if reply is None:
-                slow(wire, peer)
-            else:
-                self.send(reply, peer)
+                slow(wire, self._peer())
+            elif self._library.loop_answer_late(self.rows.handle, i, reply, len(reply)):
+                self.send(reply, self._peer())
+        if missed:
+            self._library.loop_send_late(self.rows.handle, self._sock.fileno())
         return max(count, 0)
 
-    def _query(self, i: int) -> tuple[bytes, Peer]:
+    def _wire(self, i: int) -> bytes:
+        """Query i of the batch, which is then the one that `_peer` tells of."""
         at = self._library.loop_query(
             self.rows.handle, i, self._sizes,
             ctypes.byref(self._name), ctypes.byref(self._control),
         )  # fmt: skip
-        size, name_size, control_size = self._sizes
-        wire = ctypes.string_at(at, size)
+        return ctypes.string_at(at, self._sizes[0])
+
+    def _peer(self) -> Peer:
+        _, name_size, control_size = self._sizes
         name = ctypes.string_at(self._name.value or 0, name_size)
         control = ctypes.string_at(self._control.value or 0, control_size)
         address, port = sockaddr(name)
         local = control_address(control) or self._sock.getsockname()[0]
-        return wire, Peer(address, port, plain_address(local), self.port, (name, control))
+        return Peer(address, port, plain_address(local), self.port, (name, control))
 
     def send(self, wire: bytes, peer: Peer) -> None:
         send_back(self._sock, wire, peer)
