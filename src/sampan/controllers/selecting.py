@@ -79,16 +79,18 @@ class Selecting:
         self._wake(key_of(new or old or {}))
 
     def _pod_changed(self, old: Json | None, new: Json | None) -> None:
-        if old is not None and new is not None:
-            same_labels = old["metadata"].get("labels") == new["metadata"].get("labels")
-            if same_labels and signature(old) == signature(new):
+        is_same = old is not None and new is not None and signature(old) == signature(new)
+        if old and new and old["metadata"].get("labels") == new["metadata"].get("labels"):
+            if is_same:
                 return
-            if same_labels:
-                old = None
-        for pod in (old, new):
-            if pod is not None:
-                for service in self.services_of(pod):
-                    self._wake(key_of(service))
+            old = None
+        before, after = self._keys_of(old), self._keys_of(new)
+        # Where only labels changed, those that select it as before have nothing new to say.
+        for key in sorted(before ^ after if is_same else before | after):
+            self._wake(key)
+
+    def _keys_of(self, pod: Json | None) -> set[Key]:
+        return {key_of(service) for service in self.services_of(pod)} if pod is not None else set()
 
 
 def _selects(selector: Json, pod: Json) -> bool:
