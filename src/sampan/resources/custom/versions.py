@@ -154,8 +154,6 @@ def _reader(schema: Json) -> Callable[[Any], Decoded]:
         pruned, unknown = prune(obj, schema)
         defaulting.apply(pruned, schema)
         pruned.setdefault("metadata", {})
-        # Upstream reads the metadata first, and names the rest by the alphabet.
-        unknown = sorted(unknown, key=lambda path: (not path.startswith("metadata."), path))
         return Decoded(_plain_numbers(pruned), tuple(unknown))
 
     return read
