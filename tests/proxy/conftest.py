@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from sampan.linux.real import bpf
+from sampan.linux.real.bpf_call import PROG_DETACH, Directory, attached, identity
+from sampan.linux.real.bpf_call import bpf as bpf_call
 from tests.proxy.life import Api, Process, Running, cleanup, movers, sh, until
 
 LAB = Path(__file__).parents[1] / "recorded" / "proxy"
@@ -33,8 +37,28 @@ def lab() -> Iterator[ModuleType]:
         sys.path.remove(str(LAB))
     with open("/tmp/sampan-proxy-lab.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with module.Lab():
-            yield module
+        before = _programs()
+        try:
+            with module.Lab():
+                yield module
+        finally:
+            _programs(keep=before)
+
+
+def _programs(keep: Collection[object] | None = None) -> set[object]:
+    """What is attached to the root group, where eBPF mode alone serves the whole machine. With
+    `keep` all else is detached: a test that was killed must not go on serving it.
+    """
+    found: set[object] = set()
+    with Directory("") as group:
+        for kind in bpf.ATTACH.values():
+            for program in attached(group, kind):
+                one = identity(program)
+                found.add(one)
+                if keep is not None and one not in keep:
+                    bpf_call(PROG_DETACH, struct.pack("=IIII", group, program, kind, 0))
+                os.close(program)
+    return found
 
 
 @pytest.fixture(scope="session")
