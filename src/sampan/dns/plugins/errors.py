@@ -42,7 +42,7 @@ class Pattern:
         if count > 1 or (count and not self.show_first):
             period = shown(self.period_s)
             self.say(
-                f"plugin/errors: {count} errors like '{self.regex.pattern}' "
+                f"plugin/errors: {count} errors like '{goregexp.written(self.regex)}' "
                 f"occurred in last {period}"
             )
 

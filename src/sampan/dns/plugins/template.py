@@ -155,7 +155,7 @@ def _data(pattern: Pattern, query: Query, zone: str, match: re.Match[str]) -> Da
     return {
         "Zone": zone,
         "Name": query.name,
-        "Regex": match.re.pattern,
+        "Regex": goregexp.written(match.re),
         "Match": found,
         "Group": groups,
         "Class": codes.class_name(cls),
