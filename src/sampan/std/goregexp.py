@@ -52,11 +52,11 @@ def compiled(text: str) -> re.Pattern[str]:
         if max(int(number or 0) for number in found.groups()) > MAX_REPEAT:
             raise BadPattern(f"invalid repeat count: `{found[0]}`")
     try:
-        found = _python(_Translation(text).whole(), re.ASCII)
+        made = _python(_Translation(text).whole(), re.ASCII)
     except re.error as bad:
         raise BadPattern(_explained(_as_written(text) or bad, text)) from bad
-    _WRITTEN[found] = text
-    return found
+    _WRITTEN[made] = text
+    return made
 
 
 def written(pattern: re.Pattern[str]) -> str:
