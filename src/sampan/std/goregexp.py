@@ -10,7 +10,6 @@ import re
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
-from weakref import WeakKeyDictionary
 
 _POSIX = {
     "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "ascii": r"\x00-\x7F", "blank": r"\t ",
@@ -31,9 +30,6 @@ MAX_REPEAT = 1000
 _BACK_REFERENCE = re.compile(r"(?:[^\\]|^)(?:\\\\)*(\\[1-9])")
 
 
-_WRITTEN: WeakKeyDictionary[re.Pattern[str], str] = WeakKeyDictionary()
-
-
 class BadPattern(ValueError):
     """`error parsing regexp: ...`: no pattern, or one that Python cannot follow."""
 
@@ -52,16 +48,9 @@ def compiled(text: str) -> re.Pattern[str]:
         if max(int(number or 0) for number in found.groups()) > MAX_REPEAT:
             raise BadPattern(f"invalid repeat count: `{found[0]}`")
     try:
-        made = _python(_Translation(text).whole(), re.ASCII)
+        return _python(_Translation(text).whole(), re.ASCII)
     except re.error as bad:
         raise BadPattern(_explained(_as_written(text) or bad, text)) from bad
-    _WRITTEN[made] = text
-    return made
-
-
-def written(pattern: re.Pattern[str]) -> str:
-    """The text that a pattern of `compiled` was made of."""
-    return _WRITTEN.get(pattern, pattern.pattern)
 
 
 def _python(text: str, flags: int = 0) -> re.Pattern[str]:

@@ -23,6 +23,7 @@ class Pattern:
     """Errors that are told once per period, with their number."""
 
     period_s: float
+    written: str
     regex: re.Pattern[str]
     say: Say
     show_first: bool
@@ -42,7 +43,7 @@ class Pattern:
         if count > 1 or (count and not self.show_first):
             period = shown(self.period_s)
             self.say(
-                f"plugin/errors: {count} errors like '{goregexp.written(self.regex)}' "
+                f"plugin/errors: {count} errors like '{self.written}' "
                 f"occurred in last {period}"
             )
 
@@ -132,4 +133,4 @@ def _consolidate(args: Args) -> Pattern:
             first = True
         else:
             raise args.error(f"unknown option in consolidate: {word}")
-    return Pattern(period_s, regex, say or log.error, first)
+    return Pattern(period_s, words[1], regex, say or log.error, first)

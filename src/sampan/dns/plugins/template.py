@@ -33,7 +33,8 @@ class Pattern:
     cls: int
     type: int
     zones: tuple[str, ...]
-    regexes: list[re.Pattern[str]] = field(default_factory=list)
+    regexes: list[tuple[str, re.Pattern[str]]] = field(default_factory=list)
+    """Each as it was written, and as Python has it."""
     sections: dict[str, list[Fill]] = field(
         default_factory=lambda: {"answer": [], "additional": [], "authority": []}
     )
@@ -125,11 +126,11 @@ def data_for(pattern: Pattern, query: Query) -> Data | None:
     zone = names.longest_zone(query.name, pattern.zones)
     if not zone or not _applies(pattern, query):
         return None
-    for regex in pattern.regexes:
+    for written, regex in pattern.regexes:
         match = regex.search(query.name)
         if match is None:
             continue
-        data = _data(pattern, query, zone, match)
+        data = _data(pattern, query, zone, match) | {"Regex": written}
         if not _true(pattern, query, data):
             break
         return data
@@ -155,7 +156,6 @@ def _data(pattern: Pattern, query: Query, zone: str, match: re.Match[str]) -> Da
     return {
         "Zone": zone,
         "Name": query.name,
-        "Regex": goregexp.written(match.re),
         "Match": found,
         "Group": groups,
         "Class": codes.class_name(cls),
@@ -206,7 +206,7 @@ def _pattern(args: Args) -> Pattern:
     for name in args.properties():
         _property(args, name, pattern)
     if not pattern.regexes:
-        pattern.regexes.append(re.compile(".*"))
+        pattern.regexes.append((".*", re.compile(".*")))
     return pattern
 
 
@@ -220,7 +220,7 @@ def _property(args: Args, name: str, pattern: Pattern) -> None:
     if not words:
         raise args.wrong_count()
     if name == "match":
-        pattern.regexes += (_regex(args, word) for word in words)
+        pattern.regexes += ((word, _regex(args, word)) for word in words)
     elif name in pattern.sections:
         pattern.sections[name] += (_fill(args, name, word) for word in words)
         pattern.pure &= not any(ASKS_CLIENT.search(word) for word in words)

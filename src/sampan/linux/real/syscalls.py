@@ -27,6 +27,8 @@ PR_SET_PDEATHSIG = 1
 
 _SYS_CLONE3, _SYS_PIVOT_ROOT, _SYS_CLOSE_RANGE, _SYS_CAPSET = 435, 155, 436, 126
 _PIVOT_ROOT_GENERIC, _CAPSET_GENERIC = 41, 91
+_SYS_SIGACTION, _SIGACTION_GENERIC = 13, 134
+_SIGSET_BYTES = 8
 _CAPABILITY_VERSION_3 = 0x20080522
 
 # PyDLL keeps the interpreter lock over the call: after clone the child goes on as if nothing was.
@@ -116,6 +118,14 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     )  # fmt: skip
     number = _number(_SYS_CAPSET, _CAPSET_GENERIC)
     _check(_libc.syscall(number, ctypes.byref(header), ctypes.byref(data)), "capset")
+
+
+def default_action(number: int) -> None:
+    """Also for the two signals that the C library keeps to itself, and Python with it."""
+    how = (ctypes.c_uint64 * 4)()  # SIG_DFL, no flags, no restorer, an empty mask
+    call = _number(_SYS_SIGACTION, _SIGACTION_GENERIC)
+    result = _libc.syscall(call, number, ctypes.byref(how), None, ctypes.c_size_t(_SIGSET_BYTES))
+    _check(result, f"signal {number}")
 
 
 def close_range(first: int) -> None:
