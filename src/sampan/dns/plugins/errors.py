@@ -43,8 +43,7 @@ class Pattern:
         if count > 1 or (count and not self.show_first):
             period = shown(self.period_s)
             self.say(
-                f"plugin/errors: {count} errors like '{self.written}' "
-                f"occurred in last {period}"
+                f"plugin/errors: {count} errors like '{self.written}' occurred in last {period}"
             )
 
     def stop(self) -> None:
