@@ -187,8 +187,8 @@ def _fresh_signals() -> None:
     for number in signal.valid_signals():
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
-    for number in set(range(signal.SIGSYS + 1, signal.SIGRTMIN)) - signal.valid_signals():
-        sc.default_action(number)
+    for kept in range(signal.SIGSYS + 1, signal.SIGRTMIN):
+        sc.default_action(kept)
     signal.set_wakeup_fd(-1)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
