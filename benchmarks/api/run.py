@@ -65,13 +65,13 @@ def insecure() -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *, warm: bool = False) -> Iterator[Served]:
+def serving(folder: Path, *, warm: bool = False, address: str = "127.0.0.1") -> Iterator[Served]:
     """`sampan apiserver` on CPU 0; `warm` means that its keys are there already."""
     tokens = folder / "tokens.csv"
     tokens.write_text(f'{TOKEN},bench,1,"system:masters"\n')
     command = [
         sys.executable, "-m", "sampan", "apiserver", "--data-dir", str(folder / "data"),
-        "--bind-address", "127.0.0.1", "--secure-port", "0", "--token-auth-file", str(tokens),
+        "--bind-address", address, "--secure-port", "0", "--token-auth-file", str(tokens),
     ]  # fmt: skip
     if shutil.which("taskset"):
         command = ["taskset", "-c", "0", *command]
