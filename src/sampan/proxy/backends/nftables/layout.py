@@ -69,13 +69,14 @@ def class_chain(group: str, count: int, family: int) -> ChainSpec:
 
 
 def hub_rules(group: str, counts: tuple[int, ...]) -> tuple[str, ...]:
-    """The rules of a hub chain: session affinity first, then every class in use."""
+    """The rules of a hub chain: session affinity first, then every class in use, and all of them
+    once more: a packet that is held up here while a Service moves from one class to another might
+    look into each when it is not there.
+    """
     nodeport = group.startswith("nodeport")
     match = "meta l4proto . th dport" if nodeport else "{addr} daddr . meta l4proto . th dport"
-    return (
-        f"{match} vmap @{AFFINITY[group]}",
-        *(f"jump {GROUPS[group]}-{count}" for count in counts),
-    )
+    tries = tuple(f"jump {GROUPS[group]}-{count}" for count in counts)
+    return (f"{match} vmap @{AFFINITY[group]}", *tries, *tries)
 
 
 def hub(group: str, counts: tuple[int, ...], family: int) -> ChainSpec:

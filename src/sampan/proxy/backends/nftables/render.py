@@ -238,7 +238,9 @@ def _affinity(
     ends = [_endpoint(table, name, port, target) for target in targets]
     choice = ", ".join(f"{index} : goto {end}" for index, end in enumerate(ends))
     again = tuple(f"{family} saddr @{end} goto {end}" for end in ends)
-    rules = (*again, f"numgen random mod {len(ends)} vmap {{ {choice} }}")
+    pick = f"numgen random mod {len(ends)} vmap {{ {choice} }}"
+    # What a replaced rule points to is gone at once, also for a packet that is just at that rule.
+    rules = (*again, pick, f"goto {ends[-1]}")
     table.chains[chain] = ChainSpec(rules, comment=name)
 
 
