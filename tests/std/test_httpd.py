@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -298,3 +300,17 @@ async def test_tls_hands_on_a_verified_client_certificate(tmp_path: Path) -> Non
             await writer.wait_closed()
     assert seen[0] is None
     assert seen[1] == ssl.PEM_cert_to_DER_cert(crt.read_text())
+
+
+async def test_who_was_accepted_in_the_last_moment_is_not_kept() -> None:
+    server = await serve(echo, sock=listener("127.0.0.1", 0))
+    with socket.create_connection(("127.0.0.1", server.port)) as late:
+        late.setblocking(False)
+        # Accepted, but its protocol is made in a later turn of the loop.
+        while not asyncio.all_tasks() - {asyncio.current_task(), server.sweeper}:
+            await asyncio.sleep(0)
+        await server.close(0)
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.get_running_loop().sock_recv(late, 1) == b""
+    assert not server.connections

@@ -26,7 +26,7 @@ from h2.events import (
 from h2.exceptions import H2Error
 
 from sampan.std.http import Handler, Request, Response
-from sampan.std.http_connection import Limits, Peer
+from sampan.std.http_connection import Limits, Peers
 
 ALPN = "h2"
 MAX_RESETS = 200
@@ -50,7 +50,7 @@ class Http2Connection(asyncio.Protocol):
     def __init__(
         self,
         handler: Handler,
-        peers: set[Peer],
+        peers: Peers,
         limits: Limits,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -69,7 +69,7 @@ class Http2Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        if 0 < self.limits.connections <= len(self.peers):
+        if not self.peers.welcome(self.limits.connections):
             self.transport.abort()
         self.peers.add(self)
         peer = transport.get_extra_info("peername")

@@ -53,13 +53,24 @@ class Peer(Protocol):
     def abort(self) -> None: ...
 
 
+class Peers(set[Peer]):
+    """Who is connected to a server."""
+
+    closed = False
+    """Nobody else is let in: one that was accepted in the last moment comes too late."""
+
+    def welcome(self, limit: int) -> bool:
+        """Whether there is room for one more; a limit of 0 is without end."""
+        return not self.closed and not 0 < limit <= len(self)
+
+
 class Connection(asyncio.Protocol):
     """Parses requests and answers them in order; one task while anything is to be answered."""
 
     def __init__(
         self,
         handler: Handler,
-        peers: set[Peer],
+        peers: Peers,
         limits: Limits,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -90,7 +101,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's TLS transport is one in all but its ancestors.
         self.transport = cast(asyncio.Transport, transport)
-        if 0 < self.limits.connections <= len(self.peers):
+        if not self.peers.welcome(self.limits.connections):
             self.transport.abort()
         self.peers.add(self)
         peer = transport.get_extra_info("peername")

@@ -17,7 +17,7 @@ from functools import partial
 from typing import cast
 
 from sampan.std.http import Handler
-from sampan.std.http_connection import Connection, Limits, Peer
+from sampan.std.http_connection import Connection, Limits, Peers
 
 __all__ = ["Limits", "Server", "listener", "serve"]
 
@@ -48,13 +48,13 @@ class Server:
 
     name: str
     port: int
-    connections: set[Peer]
+    connections: Peers
     acceptor: asyncio.Server
     sweeper: asyncio.Task[None]
 
     async def close(self, grace_s: float = CLOSE_GRACE_S) -> None:
         """Accept no more, end idle connections and streams, give running answers `grace_s`."""
-        self.acceptor.close()
+        await self._accept_no_more()
         self.sweeper.cancel()
         for connection in list(self.connections):
             connection.wind_down()
@@ -71,6 +71,17 @@ class Server:
         with contextlib.suppress(asyncio.CancelledError):
             await self.sweeper
 
+    async def _accept_no_more(self) -> None:
+        """First to hear of no new peers: asyncio leaves open, and tells, those that it accepted
+        but had no turn to make before its server is closed.
+        """
+        self.connections.closed = True
+        loop = asyncio.get_running_loop()
+        for sock in self.acceptor.sockets:
+            loop.remove_reader(sock)
+        await asyncio.sleep(0)
+        self.acceptor.close()
+
 
 async def serve(
     handler: Handler,
@@ -86,7 +97,7 @@ async def serve(
     `http2` needs TLS: peers that ask for it by ALPN get it.
     """
     loop = asyncio.get_running_loop()
-    connections: set[Peer] = set()
+    connections = Peers()
     chosen = limits or Limits()
     make: Callable[[], Connection] = partial(Connection, handler, connections, chosen, loop)
     if http2 and tls is not None:
@@ -120,7 +131,7 @@ class _Either(Connection):
         other.connection_made(transport)
 
 
-async def _sweep(connections: set[Peer]) -> None:
+async def _sweep(connections: Peers) -> None:
     """One timer for all connections, not one timer each."""
     loop = asyncio.get_running_loop()
     while True:
