@@ -71,7 +71,11 @@ class Settings:
     )
 
     def family(self, family: int) -> FamilySettings | None:
-        return next((one for one in self.families if one.family == family), None)
+        # Asked for every port of every Service: a generator would cost half of the answer.
+        for one in self.families:
+            if one.family == family:
+                return one
+        return None
 
 
 def contains(cidr: str, ip: str) -> bool:

@@ -15,6 +15,7 @@ import platform
 import socket
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from sampan.linux.base.bpf import BpfError, SocketEnd, SocketService
 from sampan.linux.real import elf
@@ -57,6 +58,8 @@ MAPPED = b"\0" * 10 + b"\xff\xff"
 SO_NETNS_COOKIE = 71
 RANGES = 4
 ONE = struct.pack("=I", 1)
+TCP = struct.pack("=H", 6)
+_PORT = struct.Struct("!H").unpack_from
 
 
 class RealSocketBalancer:
@@ -68,6 +71,8 @@ class RealSocketBalancer:
         self._maps: dict[str, int] = {}
         self._known: dict[SocketService, tuple[int, tuple[SocketEnd, ...], int]] = {}
         """Slots, ends and member of each service."""
+        self._heads: dict[bytes, bytes] = {}
+        """What the map `services` should hold: compared at every look."""
         self._last = 0
 
     def probe(self) -> str:
@@ -115,6 +120,7 @@ class RealSocketBalancer:
             heads.append((_address(*service), head))
             old.append((service, known))
             self._known[service] = (number, ends, member)
+        self._heads.update(heads)
         for name, pairs in (("slots", slots), ("members", members), ("services", heads)):
             self._fill(name, pairs)
         for service, known in old:
@@ -124,7 +130,9 @@ class RealSocketBalancer:
     def remove(self, services: Sequence[SocketService]) -> None:
         for service in services:
             known = self._known.pop(service)
-            self._delete("services", _address(*service))
+            name = _address(*service)
+            self._heads.pop(name, None)
+            self._delete("services", name)
             self._drop(service, known, keep=())
 
     def whole(self) -> bool:
@@ -136,12 +144,9 @@ class RealSocketBalancer:
                     _close(there)
                     if len(there) != 1:
                         return False
-            wanted = {
-                _address(*service): struct.pack("=III", number, len(ends), member)
-                for service, (number, ends, member) in self._known.items()
-            }
             slots = sum(len(ends) for _, ends, _ in self._known.values())
-            return self._contents("services") == wanted and len(self._contents("slots")) == slots
+            right = self._contents("services") == self._heads
+            return right and len(self._contents("slots")) == slots
         except (BpfError, OSError):
             return False
 
@@ -156,7 +161,7 @@ class RealSocketBalancer:
         except OSError as error:
             raise BpfError(_why("programs cannot be detached", error)) from error
         _close(self._maps.values())
-        self._maps, self._known = {}, {}
+        self._maps, self._known, self._heads = {}, {}, {}
 
     def _start(self, pods: Sequence[str]) -> None:
         with Directory(self._cgroup, make=True) as group:
@@ -255,31 +260,29 @@ class RealSocketBalancer:
         found = {}
         slots = self._contents("slots")
         used: set[bytes] = set()
-        for key, value in self._contents("services").items():
+        members: set[bytes] = set()
+        self._heads = self._contents("services")
+        pack = struct.Struct("=II").pack
+        for key, value in self._heads.items():
             number, count, member = struct.unpack("=III", value)
-            names = [struct.pack("=II", number, index) for index in range(count)]
+            names = [pack(number, index) for index in range(count)]
             used.update(names)
-            ends = [_end(slots[name]) for name in names if name in slots]
-            protocol = "tcp" if struct.unpack_from("=H", key, 18)[0] == 6 else "udp"
-            found[SocketService(*_end(key), protocol)] = (number, tuple(ends), member)
+            there = [slots[name] for name in names if name in slots]
+            members.update([value[8:] + one for one in there])
+            protocol = "tcp" if key[18:] == TCP else "udp"
+            ends = tuple([_end(one) for one in there])
+            found[SocketService(*_end(key), protocol)] = (number, ends, member)
         numbers = [one for number, _, member in found.values() for one in (number, member)]
         self._last = max(numbers, default=0)
         for name in slots.keys() - used:
             self._delete("slots", name)
-        self._right_members(found)
+        self._right_members(members)
         return found
 
-    def _right_members(
-        self, known: Mapping[SocketService, tuple[int, tuple[SocketEnd, ...], int]]
-    ) -> None:
+    def _right_members(self, wanted: AbstractSet[bytes]) -> None:
         """A proxy that was killed in the middle of a change leaves members behind, at which flows
         would stay for ever, or none yet of the endpoints that are in force.
         """
-        wanted = {
-            struct.pack("=I", member) + _address(ip, port, service.protocol)
-            for service, (_, ends, member) in known.items()
-            for ip, port in ends
-        }
         have = self._contents("members").keys()
         for name in have - wanted:
             self._delete("members", name)
@@ -348,12 +351,11 @@ def _address(ip: str, port: int, protocol: str) -> bytes:
 
 
 def _end(packed: bytes) -> SocketEnd:
-    ip = (
-        socket.inet_ntoa(packed[12:16])
-        if packed.startswith(MAPPED)
-        else socket.inet_ntop(socket.AF_INET6, packed[:16])
-    )
-    return ip, struct.unpack_from("!H", packed, 16)[0]
+    if packed[:12] == MAPPED:
+        ip = socket.inet_ntoa(packed[12:16])
+    else:
+        ip = socket.inet_ntop(socket.AF_INET6, packed[:16])
+    return ip, _PORT(packed, 16)[0]
 
 
 def _local(pods: Sequence[str]) -> bytes:

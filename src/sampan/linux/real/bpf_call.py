@@ -131,10 +131,9 @@ def contents(descriptor: int, key: int, size: int) -> dict[bytes, bytes]:
         if code not in (0, errno.ENOENT):
             raise OSError(code, os.strerror(code))
         (count,) = struct.unpack_from("=I", buffer.raw, 32)
-        raw_keys, raw_values = keys.raw, values.raw
-        for index in range(count):
-            name = raw_keys[index * key : (index + 1) * key]
-            found[name] = raw_values[index * size : (index + 1) * size]
+        names = struct.iter_unpack(f"{key}s", keys.raw[: count * key])
+        held = struct.iter_unpack(f"{size}s", values.raw[: count * size])
+        found.update((name, value) for (name,), (value,) in zip(names, held, strict=True))
         if code:
             return found
         place, begun = following, True
