@@ -203,7 +203,8 @@ class Proxy:
                 with collecting_later():
                     self._tracker.take()
                 await self._open_checks()
-                await self.backend.resync(self._tracker.model)
+                with collecting_later():
+                    await self.backend.resync(self._tracker.model)
                 self._settled.set()
                 break
             except BackendError as error:
@@ -222,13 +223,16 @@ class Proxy:
             await self._settle()
             return
         begun = self.clock.monotonic()
-        changes = self._tracker.take()
+        with collecting_later():
+            changes = self._tracker.take()
         if changes:
             await self._change_checks(changes)
             try:
-                await self.backend.load(
-                    [self.backend.render(one.key, one.old, one.new) for one in changes]
-                )
+                # What is to be collected is collected once the kernel has been told.
+                with collecting_later():
+                    await self.backend.load(
+                        [self.backend.render(one.key, one.old, one.new) for one in changes]
+                    )
             except BackendError as error:
                 self._failed("a change was refused; comparing with the kernel", error, full=False)
                 await self._settle()
