@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.linux.base.nft import Element
-from sampan.linux.real.nft import _alike, _element, _listed
+from sampan.linux.real.nft import _element
+from sampan.linux.real.nft_dump import alike, listed
 
 SIZES = st.tuples(st.sampled_from((4, 8, 12, 16, 20)), st.sampled_from((0, 4, 8, 20)))
 
@@ -32,8 +33,8 @@ def test_elements_of_one_shape_are_read_as_they_were_written(
     )
     wanted = data.draw(words)
     value = b"".join(_element(one, bool(size)) for one in wanted)
-    assert _alike(value) == wanted
-    assert list(_listed(listing(value))) == wanted
+    assert alike(value) == wanted
+    assert list(listed(listing(value))) == wanted
 
 
 def test_elements_of_several_shapes_are_read_one_by_one() -> None:
@@ -43,26 +44,26 @@ def test_elements_of_several_shapes_are_read_one_by_one() -> None:
         Element(b"\1\2\3\6", b"\1\1\1\1"),
     ]
     value = b"".join(_element(one, bool(one.data)) for one in mixed)
-    assert _alike(value) is None
-    assert list(_listed(listing(value))) == mixed
+    assert alike(value) is None
+    assert list(listed(listing(value))) == mixed
 
 
 def test_intervals_are_read_one_by_one() -> None:
     ranges = [Element(bytes([n] * 4), b"", bytes([n] * 3 + [255])) for n in range(3)]
     value = b"".join(_element(one, False) for one in ranges)
-    assert _alike(value) is None
-    assert list(_listed(listing(value))) == ranges
+    assert alike(value) is None
+    assert list(listed(listing(value))) == ranges
 
 
 def test_verdicts_are_no_values() -> None:
     value = bytearray(_element(Element(b"\1\2\3\4", b"\5\6\7\7"), True))
-    assert _alike(bytes(value)) is not None
+    assert alike(bytes(value)) is not None
     inner = len(value) - 6
     assert struct.unpack_from("=H", value, inner)[0] & 0x3FFF == 1
     struct.pack_into("=H", value, inner, 0x8002)
-    assert _alike(bytes(value)) is None
+    assert alike(bytes(value)) is None
 
 
 def test_nothing_is_nothing() -> None:
-    assert _alike(b"") is None
-    assert list(_listed(listing(b""))) == []
+    assert alike(b"") is None
+    assert list(listed(listing(b""))) == []

@@ -59,8 +59,12 @@ class Nft(Protocol):
         """Take elements out, then put elements in, as one transaction. Raises NftError."""
         ...
 
-    def elements(self, ref: SetRef) -> dict[bytes, Element]:
-        """What a set holds now, by key; for start and repair, not for every change."""
+    def elements(
+        self, ref: SetRef, guess: Mapping[bytes, Element] | None = None
+    ) -> Mapping[bytes, Element]:
+        """What a set holds now, by key; for start and repair, not for every change. A good `guess`
+        makes it cheaper and may itself be what is returned. Raises NftError.
+        """
         ...
 
     def watch(self, tables: Sequence[tuple[str, str]]) -> Watch:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sampan.linux.base.nft import Element, Elements, NftError, SetRef, pack
 from sampan.linux.base.nft_text import (
@@ -75,7 +75,9 @@ class FakeNft:
             raise
         self.writes += 1
 
-    def elements(self, ref: SetRef) -> dict[bytes, Element]:
+    def elements(
+        self, ref: SetRef, guess: Mapping[bytes, Element] | None = None
+    ) -> Mapping[bytes, Element]:
         table = self._table(ref.family, ref.table)
         spec = table.sets[ref.name]
         if "verdict" in spec.data_fields:

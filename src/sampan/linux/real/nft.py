@@ -6,41 +6,58 @@ times as much. It only ever sends elements of sets that a script made, so `nft l
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import socket
 import stat
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sampan.linux.base.nft import Element, Elements, NftError, SetRef
+from sampan.linux.real import netns
+from sampan.linux.real.nft_dump import (
+    DATA,
+    KEY,
+    KEY_END,
+    NETLINK_ERROR,
+    PATIENCE_S,
+    Torn,
+    answer,
+    attributes,
+    holds,
+    listed,
+    messages,
+)
 
 NETLINK_NETFILTER = 12
 SUBSYSTEM = 10
-NEWGEN, NEWSETELEM, GETSETELEM, DELSETELEM = 15, 12, 13, 14
+NEWGEN, GETSET, NEWSETELEM, GETSETELEM, DELSETELEM = 15, 10, 12, 13, 14
 BATCH_BEGIN, BATCH_END = 0x10, 0x11
 REQUEST, ACK, DUMP, CREATE = 0x1, 0x4, 0x300, 0x400
-DUMP_INTERRUPTED = 0x10
 NESTED = 0x8000
 FAMILIES = {"ip": 2, "ip6": 10}
 SOL_NETLINK, ADD_MEMBERSHIP, CAP_ACK, GROUP_NFTABLES = 270, 1, 10, 7
-SO_SNDBUFFORCE, SO_ATTACH_FILTER = 32, 26
-KEY, DATA, FLAGS, KEY_END = 1, 2, 3, 10
-VERDICT = 2
-VERDICTS = {0: "drop", 1: "accept", -3: "jump", -4: "goto", -5: "return"}
+SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_ATTACH_FILTER = 32, 33, 26
+ROOM = 8 << 20
+"""For the answers of one question, each in a packet of its own."""
 ATTRIBUTE_LIMIT = 60_000
 STATELESS, TERSE = 1 << 2, 1 << 11
 
 
 DUMPS = 5
 """So often a set is read anew when somebody wrote in the middle of it."""
-
-
-class Interrupted(Exception):
-    """The kernel says that a dump does not hold together (NLM_F_DUMP_INTR)."""
-
+MANY = 50_000
+"""A set with so many elements is asked for each that should be there rather than dumped."""
+COUNT = 20
+"""The attribute that tells a set's size, from Linux 6.16 on."""
+SIOCGSKNS = 0x894C
+"""The network namespace of a socket."""
+LOST = 100
+"""So many errors in a row mean that a socket is broken, not that its queue overflowed."""
 
 LIBRARY = threading.Lock()
 """libnftables keeps state of its own between its contexts: one thread at a time."""
@@ -73,28 +90,76 @@ class RealNft:
             self._sequence += 1
             self._send(_batch(self._sequence, delete, add))
 
-    def elements(self, ref: SetRef) -> dict[bytes, Element]:
+    def elements(
+        self, ref: SetRef, guess: Mapping[bytes, Element] | None = None
+    ) -> Mapping[bytes, Element]:
         body = _header(ref.family) + _text(1, ref.table) + _text(2, ref.name)
-        seen: dict[bytes, Element] = {}
         with self._lock:
-            for _ in range(DUMPS):
-                found: dict[bytes, Element] = {}
-                try:
-                    self._ask_for(body)
-                    for element in self._dumped():
-                        found[element.key] = element
-                    return found
-                except Interrupted:
-                    # Where somebody writes all the time, what was seen in any of the dumps counts.
-                    seen.update(found)
-                except OSError as error:
-                    raise NftError(f"{ref.name} cannot be read: {error.strerror}") from error
+            try:
+                if guess and len(guess) >= MANY and self._is(body, guess):
+                    return guess
+                return self._dumped(body)
+            except OSError as error:
+                if isinstance(error, TimeoutError):
+                    self._reopen()
+                raise NftError(f"{ref.name} cannot be read: {error.strerror}") from error
+
+    def _dumped(self, body: bytes) -> dict[bytes, Element]:
+        seen: dict[bytes, Element] = {}
+        for _ in range(DUMPS):
+            found: dict[bytes, Element] = {}
+            try:
+                self._ask(GETSETELEM, REQUEST | DUMP, body)
+                for part in answer(self._socket, self._sequence):
+                    found.update([(one[0], one) for one in listed(part[4:])])
+                return found
+            except Torn:
+                # Where somebody writes all the time, what was seen in any of the dumps counts.
+                seen.update(found)
         return seen
 
-    def _ask_for(self, body: bytes) -> None:
+    def _is(self, body: bytes, guess: Mapping[bytes, Element]) -> bool:
+        """Whether a set holds this and nothing else, without a dump; False may mean unknown."""
+        if self._size(body) != len(guess):
+            return False
+
+        def ask(elements: bytes) -> None:
+            wanted = _attribute(3 | NESTED, elements)
+            self._ask(GETSETELEM, REQUEST | ACK, body + wanted)
+
+        # No room, no answer: then the dump will tell.
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
+            if holds(self._socket, ask, guess) and self._size(body) == len(guess):
+                return True
+        self._reopen()
+        return False
+
+    def _size(self, body: bytes) -> int:
+        """How many elements a set has; -1 where the kernel does not say."""
+        self._ask(GETSET, REQUEST | ACK, body)
+        try:
+            told = [dict(attributes(part[4:])) for part in answer(self._socket, self._sequence)]
+        except Torn:
+            return -1
+        return struct.unpack("!I", told[0][COUNT])[0] if told and COUNT in told[0] else -1
+
+    def _ask(self, kind: int, flags: int, body: bytes) -> None:
         self._sequence += 1
-        kind = (SUBSYSTEM << 8) | GETSETELEM
-        self._socket.send(_message(kind, REQUEST | DUMP, body, self._sequence))
+        self._socket.send(_message((SUBSYSTEM << 8) | kind, flags, body, self._sequence))
+
+    def _reopen(self) -> None:
+        """A socket in the middle of an answer takes no other question. The next one is in the same
+        namespace, and its port is the same: watches know our own transactions by it.
+        """
+        port = self._socket.getsockname()[0]
+        space = fcntl.ioctl(self._socket, SIOCGSKNS)
+        self._socket.close()
+        try:
+            with netns.inside(f"/proc/self/fd/{space}"):
+                self._socket = _netlink(port)
+        finally:
+            os.close(space)
 
     def watch(self, tables: Sequence[tuple[str, str]]) -> RealWatch:
         ports = (self._socket.getsockname()[0], self._script.port)
@@ -111,6 +176,7 @@ class RealNft:
     def _send(self, batch: bytes) -> None:
         """The kernel answers before send returns: every reply is already waiting."""
         failure = 0
+        lost = 0
         acknowledged = False
         try:
             _grow(self._socket, len(batch) + 65536)
@@ -126,36 +192,17 @@ class RealNft:
                 # The queue of answers overflowed: what is left in it is read all the same, so
                 # that no later transaction takes it for its own.
                 failure = failure or error.errno or errno.EIO
+                lost += 1
+                if lost > LOST:
+                    break
                 continue
-            for kind, payload in _messages(data):
-                if kind == 2:
+            for kind, payload in messages(data):
+                if kind == NETLINK_ERROR:
                     code = -struct.unpack_from("=i", payload)[0]
                     failure = failure or code
                     acknowledged = acknowledged or not code
         if failure or not acknowledged:
             raise NftError(os.strerror(failure) if failure else "no acknowledgement")
-
-    def _dumped(self) -> Iterator[Element]:
-        """Raises Interrupted at the end if somebody wrote meanwhile: then something may lack. The
-        kernel flags that not for every kind of set, but each part names its generation.
-        """
-        torn = False
-        generations: set[bytes] = set()
-        while True:
-            data = self._socket.recv(1 << 17)
-            torn = torn or _torn(data)
-            for kind, payload in _messages(data):
-                if kind == 3:
-                    if torn or len(generations) > 1:
-                        raise Interrupted
-                    return
-                if kind == 2:
-                    code = -struct.unpack_from("=i", payload)[0]
-                    if code:
-                        raise NftError(os.strerror(code))
-                    return
-                generations.add(payload[2:4])
-                yield from _listed(payload[4:])
 
 
 class RealWatch:
@@ -183,7 +230,7 @@ class RealWatch:
             except OSError:
                 # The queue overflowed: something was missed, so look for yourself.
                 return True
-            found = found or any(self._ours(kind, body) for kind, body in _messages(data))
+            found = found or any(self._ours(kind, body) for kind, body in messages(data))
 
     def close(self) -> None:
         self._socket.close()
@@ -192,7 +239,7 @@ class RealWatch:
         if kind >> 8 != SUBSYSTEM or kind & 0xFF == NEWGEN:
             return False
         # Attribute 1 is the table's name in every message of this subsystem but NEWGEN.
-        return (payload[0], dict(_attributes(payload[4:])).get(1, b"")) in self._tables
+        return (payload[0], dict(attributes(payload[4:])).get(1, b"")) in self._tables
 
 
 def _ignore(sock: socket.socket, ports: Sequence[int]) -> None:
@@ -245,8 +292,10 @@ def _context(library: ctypes.CDLL) -> tuple[ctypes.c_void_p, int]:
     context = ctypes.c_void_p(library.nft_ctx_new(0))
     library.nft_ctx_buffer_output(context)
     library.nft_ctx_buffer_error(context)
-    # The socket has no port before it first speaks.
-    library.nft_run_cmd_from_buffer(context, b"list tables")
+    # The socket has no port before it first speaks. Most questions, even that for the tables, fetch
+    # every element of every set first: seconds and half a gigabyte where there are many.
+    library.nft_ctx_output_set_flags(context, TERSE)
+    library.nft_run_cmd_from_buffer(context, b"list sets ip")
     fresh = _own_ports() - before
     if not fresh:
         raise NftError("libnftables opened no netlink socket; may this process use nftables?")
@@ -270,11 +319,13 @@ def _own_ports() -> set[int]:
     return ports
 
 
-def _netlink() -> socket.socket:
+def _netlink(port: int = 0) -> socket.socket:
     sock = socket.socket(
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
     )
-    sock.bind((0, 0))
+    sock.bind((port, 0))
+    # An answer that never ends must hold nobody up.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", PATIENCE_S, 0))
     # A refusal without the refused message: thousands of them would overflow the queue.
     sock.setsockopt(SOL_NETLINK, CAP_ACK, 1)
     return sock
@@ -357,91 +408,3 @@ def _element(element: Element, with_data: bool) -> bytes:
     if element.key_end:
         body += _attribute(KEY_END | NESTED, _attribute(1, element.key_end))
     return _attribute(1 | NESTED, body)
-
-
-def _torn(data: bytes) -> bool:
-    start = 0
-    while start + 16 <= len(data):
-        length, _, flags = struct.unpack_from("=IHH", data, start)
-        if flags & DUMP_INTERRUPTED:
-            return True
-        start += (length + 3) & ~3
-    return False
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    start = 0
-    while start + 16 <= len(data):
-        length, kind = struct.unpack_from("=IH", data, start)
-        yield kind, data[start + 16 : start + length]
-        start += (length + 3) & ~3
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    start = 0
-    while start + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, start)
-        if length < 4:
-            return
-        yield kind & 0x3FFF, data[start + 4 : start + length]
-        start += (length + 3) & ~3
-
-
-def _listed(body: bytes) -> Iterator[Element]:
-    for kind, value in _attributes(body):
-        if kind != 3:
-            continue
-        alike = _alike(value)
-        if alike is not None:
-            yield from alike
-            continue
-        for _, item in _attributes(value):
-            parts = dict(_attributes(item))
-            if KEY not in parts:
-                continue
-            yield Element(
-                *(_value(parts.get(part)) for part in (KEY, DATA, KEY_END)),
-            )
-
-
-def _alike(value: bytes) -> list[Element] | None:
-    """Elements that all have the first one's shape, key and perhaps data and nothing else, cut at
-    fixed places: several times faster than reading every attribute. None where they differ.
-    """
-    form = _shape(value)
-    if not form or len(value) % struct.calcsize(form):
-        return None
-    parts = list(struct.iter_unpack(form, value))
-    if len({one[::2] for one in parts}) != 1:
-        # Other lengths or other attributes somewhere.
-        return None
-    if len(parts[0]) == 2:
-        return [Element(one[1]) for one in parts]
-    return [Element(one[1], one[3]) for one in parts]
-
-
-def _shape(value: bytes) -> str:
-    """The form of the first element: headers and key, and headers and data if it has these. Nothing
-    if it has more.
-    """
-    if len(value) < 12:
-        return ""
-    stride, key = (struct.unpack_from("=H", value, at)[0] for at in (0, 8))
-    stride, key = (stride + 3) & ~3, key - 4
-    form = f"=12s{key}s{-key % 4}x"
-    size = struct.calcsize(form)
-    if size + 8 <= stride <= len(value):
-        kind, data, inner = struct.unpack_from("=2xHHH", value, size)
-        if kind & 0x3FFF == DATA and inner & 0x3FFF == 1:
-            # A value; a verdict is another attribute.
-            form += f"8s{data - 4}s{-data % 4}x"
-    return form if struct.calcsize(form) == stride else ""
-
-
-def _value(nested: bytes | None) -> bytes:
-    parts = dict(_attributes(nested)) if nested else {}
-    if VERDICT not in parts:
-        return parts.get(1, b"")
-    verdict = dict(_attributes(parts[VERDICT]))
-    word = VERDICTS.get(struct.unpack("!i", verdict[1])[0], "")
-    return f"{word} {verdict.get(2, b'').rstrip(bytes(1)).decode()}".strip().encode()

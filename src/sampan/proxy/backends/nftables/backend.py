@@ -126,6 +126,8 @@ class NftablesBackend:
     def _collect(self, items: Iterable[Item], into: dict[SetRef, list[Element]], step: int) -> None:
         """Sort elements by set; count those that Services share, and the classes in use."""
         families = {one.family for one in self._settings.families}
+        last: tuple[int, str] | None = None
+        found: list[Element] = []
         for family, name, element in items:
             if family not in families:
                 continue
@@ -138,12 +140,11 @@ class NftablesBackend:
                     del self._shared[shared]
             elif element.data:
                 self._classes.setdefault(family, Counter())[name] += step
-            ref = SetRef(WORDS[family], NAME, name)
-            found = into.get(ref)
-            if found is None:
-                into[ref] = [element]
-            else:
-                found.append(element)
+            if last != (family, name):
+                # The endpoints of a Service follow each other.
+                last = (family, name)
+                found = into.setdefault(SetRef(WORDS[family], NAME, name), [])
+            found.append(element)
 
     def _new_classes(self, add: Mapping[SetRef, Sequence[Element]]) -> list[str]:
         """Maps, chains and jumps for numbers of endpoints that were not in use."""
@@ -204,16 +205,16 @@ class NftablesBackend:
         self._shared.clear()
         self._classes = {}
         tables = {one.family: _with_ips(table(one), one) for one in self._settings.families}
-        states = [state(rules) for rules in model.values()]
         collected: dict[SetRef, list[Element]] = {}
-        for one in states:
+        for rules in model.values():
+            one = state(rules)
             self._collect(one.items, collected, 1)
             for family, extra in one.tables.items():
                 if family in tables:
                     _merge(tables[family], extra)
-        for ref, elements in collected.items():
-            family = FAMILIES[ref.family]
-            tables[family].elements[ref.name] = {one.key: one for one in elements}
+        while collected:
+            ref, elements = collected.popitem()
+            tables[FAMILIES[ref.family]].elements[ref.name] = {one[0]: one for one in elements}
         self._known = {}
         for family, made in tables.items():
             self._known[family] = set(self._classes.get(family, ()))
@@ -254,11 +255,13 @@ class NftablesBackend:
             if spec.dynamic or "verdict" in spec.data_fields:
                 continue
             ref = SetRef(want.family, NAME, name)
-            known = self._nft.elements(ref) if name in have.sets else {}
             wished = want.elements.get(name, {})
+            known = self._nft.elements(ref, wished) if name in have.sets else {}
+            if known == wished:
+                continue
             delete[ref] = [one for key, one in known.items() if wished.get(key) != one]
             add[ref] = [one for key, one in wished.items() if known.get(key) != one]
-        if any(delete.values()) or any(add.values()):
+        if delete or add:
             self._nft.commit(delete, add)
         self._run(script.last)
         return True

@@ -1,0 +1,75 @@
+"""Reading large sets of a real kernel, in a namespace of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from sampan.linux.base.nft import Element, NftError, SetRef
+from sampan.linux.real import netns
+from sampan.linux.real.nft import MANY, RealNft
+
+pytestmark = pytest.mark.kernel
+ENDS = SetRef("ip", "kube-proxy", "ends")
+MAP = "table ip kube-proxy { map ends { type ipv4_addr : ipv4_addr; }; }"
+ELEMENTS = [
+    Element(struct.pack("!I", (10 << 24) + n), struct.pack("!I", n + 1)) for n in range(MANY)
+]
+GUESS = {one.key: one for one in ELEMENTS}
+
+
+@pytest.fixture
+def nft() -> Iterator[RealNft]:
+    name = f"spn-{os.getpid()}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        with netns.inside(f"/run/netns/{name}"):
+            made = RealNft()
+        made.run(MAP)
+        made.commit({}, {ENDS: ELEMENTS})
+        yield made
+        made.close()
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def test_a_good_guess_about_a_large_set_is_what_it_holds(nft: RealNft) -> None:
+    found = nft.elements(ENDS, GUESS)
+    assert found == GUESS
+    assert nft.elements(ENDS) == GUESS
+
+
+@pytest.mark.parametrize("place", [0, MANY // 2, MANY - 1])
+def test_a_guess_that_is_wrong_about_one_element_is_put_right(nft: RealNft, place: int) -> None:
+    old = ELEMENTS[place]
+    new = old._replace(data=b"\1\2\3\4")
+    watch = nft.watch([("ip", "kube-proxy")])
+    nft.commit({ENDS: [old]}, {ENDS: [new]})
+    assert nft.elements(ENDS, GUESS) == {**GUESS, old.key: new}
+    nft.commit({ENDS: [new]}, {})
+    assert len(nft.elements(ENDS, GUESS)) == MANY - 1
+    another = Element(b"\xc0\0\2\1", b"\1\2\3\4")
+    nft.commit({}, {ENDS: [another]})
+    assert nft.elements(ENDS, GUESS).keys() == GUESS.keys() - {old.key} | {another.key}
+    # Our own writes are still known as ours.
+    assert not watch.foreign()
+
+
+def test_no_room_for_answers_makes_it_no_worse_than_a_dump(
+    nft: RealNft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sampan.linux.real.nft.ROOM", 1)
+    nft._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    assert nft.elements(ENDS, GUESS) == GUESS
+
+
+def test_a_set_that_is_not_there_is_named(nft: RealNft) -> None:
+    with pytest.raises(NftError, match="nothing cannot be read: No such file"):
+        nft.elements(ENDS._replace(name="nothing"))
+    with pytest.raises(NftError, match="nothing cannot be read: No such file"):
+        nft.elements(ENDS._replace(name="nothing"), GUESS)
