@@ -72,6 +72,17 @@ def test_flows_to_one_address_are_found(conntrack: RealConntrack) -> None:
     assert list(conntrack.flows(6, destination="fd00::54", port=53)) == []
 
 
+def test_flows_to_several_places_are_found_in_one_look(conntrack: RealConntrack) -> None:
+    places = frozenset({("127.9.0.1", 53), ("127.0.0.9", 54), ("127.9.0.2", 54)})
+    found = {(one.destination, one.destination_port) for one in conntrack.flows(4, among=places)}
+    assert found == {("127.9.0.1", 53), ("127.0.0.9", 54)}
+    assert len(list(conntrack.flows(4, port=53, among=places))) == 1
+    assert len(list(conntrack.flows(4, among=frozenset({("", 53)})))) == 3
+    assert len(list(conntrack.flows(6, among=frozenset({("", 53)})))) == 1
+    assert len(list(conntrack.flows(6, among=frozenset({("fd00::53", 53)})))) == 1
+    assert list(conntrack.flows(6, among=frozenset({("fd00::54", 53)}))) == []
+
+
 @pytest.mark.parametrize(
     ("leading", "gone"),
     [

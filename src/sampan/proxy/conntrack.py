@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from sampan.linux.base.conntrack import Conntrack, Flow, Leading
+from sampan.linux.base.conntrack import Conntrack, Flow, Leading, Place
 from sampan.proxy.model import Frontend, Port, Rules
 
 Serving = frozenset[tuple[str, int]]
-WALK = 1000
-"""The kernel walks its whole table for every question, which costs as much as reading so many
-flows: of few flows all are read at once.
+WALK = 4000
+"""The kernel walks its whole table for every look, which costs as much as reading so many flows,
 """
+SHARE = 6
+"""and passes over this many for each that it tells: so there are never more looks than these."""
 
 
 FEW = 4
@@ -106,13 +107,35 @@ def urgent(wanted: Iterable[Stale]) -> list[Leading]:
     return found
 
 
-def _candidates(conntrack: Conntrack, asked: Mapping[Frontend, Serving]) -> Iterable[Flow]:
-    if conntrack.count() < WALK * (len(asked) - 1):
-        for family in {frontend.family for frontend in asked}:
-            yield from conntrack.flows(family)
-        return
+def _candidates(conntrack: Conntrack, asked: Iterable[Frontend]) -> Iterable[Flow]:
+    """The flows to all of these, in as few looks as it is worth: for one address or one port at a
+    time, or one for all.
+    """
+    count = conntrack.count()
+    families: dict[int, list[Frontend]] = {}
     for frontend in asked:
-        yield from conntrack.flows(frontend.family, destination=frontend.ip, port=frontend.port)
+        families.setdefault(frontend.family, []).append(frontend)
+    for family, some in families.items():
+        among = frozenset((one.ip, one.port) for one in some)
+        looks = _looks(some)
+        if count < (len(looks) - 1) * (WALK + count / SHARE):
+            looks = [("", 0)]
+        for ip, port in looks:
+            yield from conntrack.flows(family, destination=ip, port=port, among=among)
+
+
+def _looks(frontends: Iterable[Frontend]) -> list[Place]:
+    """Addresses, ports or both, one look each: as few as hold all of these."""
+    ports: dict[int, set[str]] = {}
+    addresses: dict[str, set[int]] = {}
+    for one in frontends:
+        ports.setdefault(one.port, set()).add(one.ip)
+        addresses.setdefault(one.ip, set()).add(one.port)
+    anywhere = addresses.pop("", set())
+    if len(ports) <= len(addresses) + len(anywhere):
+        return [(next(iter(ips)) if len(ips) == 1 else "", port) for port, ips in ports.items()]
+    there = [(ip, next(iter(own)) if len(own) == 1 else 0) for ip, own in addresses.items()]
+    return [*there, *(("", port) for port in anywhere)]
 
 
 def _leads_nowhere(flow: Flow, asked: Mapping[Frontend, Serving], node_ips: frozenset[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple, Protocol
 
 
@@ -33,11 +34,25 @@ class Leading(NamedTuple):
     answering_port: int = 0
 
 
+Place = tuple[str, int]
+"""An address and a port; an empty address stands for every one."""
+
+
 class Conntrack(Protocol):
     """The flows of one network namespace."""
 
-    def flows(self, family: int, *, destination: str = "", port: int = 0) -> Iterable[Flow]:
-        """UDP flows, all or those to one address or port; the kernel filters where it can."""
+    def flows(
+        self,
+        family: int,
+        *,
+        destination: str = "",
+        port: int = 0,
+        among: AbstractSet[Place] = frozenset(),
+    ) -> Iterable[Flow]:
+        """UDP flows, all or those to one address or port; the kernel filters where it can. Of these
+        only those sent to a place `among` several, if there are any: others are passed over at a
+        sixth of the cost.
+        """
         ...
 
     def count(self) -> int:

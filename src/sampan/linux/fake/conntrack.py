@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
-from sampan.linux.base.conntrack import Flow, Leading
+from sampan.linux.base.conntrack import Flow, Leading, Place
 
 
 class FakeConntrack:
@@ -16,11 +17,20 @@ class FakeConntrack:
         self.forbidden: frozenset[str] = frozenset()
         """Limits that this namespace does not let us set."""
         self.looks = 0
+        self.others = 0
+        """Connections that are no UDP flows."""
         self.old = False
         """A kernel that forgets no flows unseen."""
         self.forgotten: list[Leading] = []
 
-    def flows(self, family: int, *, destination: str = "", port: int = 0) -> Iterable[Flow]:
+    def flows(
+        self,
+        family: int,
+        *,
+        destination: str = "",
+        port: int = 0,
+        among: AbstractSet[Place] = frozenset(),
+    ) -> Iterable[Flow]:
         self.looks += 1
         return [
             flow
@@ -28,6 +38,11 @@ class FakeConntrack:
             if flow.family == family
             and destination in ("", flow.destination)
             and port in (0, flow.destination_port)
+            and (
+                not among
+                or (flow.destination, flow.destination_port) in among
+                or ("", flow.destination_port) in among
+            )
         ]
 
     def delete(self, flows: Iterable[Flow]) -> int:
@@ -46,7 +61,7 @@ class FakeConntrack:
         return True
 
     def count(self) -> int:
-        return len(self.known)
+        return len(self.known) + self.others
 
     def liberal(self) -> bool:
         return self.tuned.get("nf_conntrack_tcp_be_liberal", 0) != 0

@@ -7,8 +7,9 @@ import socket
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
-from sampan.linux.base.conntrack import Flow, Leading
+from sampan.linux.base.conntrack import Flow, Leading, Place
 
 NETLINK_NETFILTER = 12
 SUBSYSTEM, GET, DELETE = 1, 1, 2
@@ -30,6 +31,10 @@ address but the one that is named. There only ports are filtered, and addresses 
 """
 
 
+UDP_PORTS = struct.pack("=HHHHB3xHH", 28, TUPLE_PROTO | NESTED, 5, PROTO_NUM, UDP, 6, PROTO_SRC)
+"""Protocol and the head of the source port, as they follow the addresses of a tuple."""
+
+
 class RealConntrack:
     """Implements `Conntrack`; keeps speaking for the namespace in which it was made."""
 
@@ -45,17 +50,27 @@ class RealConntrack:
         self._lock = threading.Lock()
         self._forgets = True
 
-    def flows(self, family: int, *, destination: str = "", port: int = 0) -> Iterable[Flow]:
+    def flows(
+        self,
+        family: int,
+        *,
+        destination: str = "",
+        port: int = 0,
+        among: AbstractSet[Place] = frozenset(),
+    ) -> Iterable[Flow]:
+        places = _packed(family, among)
         with self._lock:
             try:
-                found = list(self._dump(family, _wanted(family, destination, port)))
+                found = list(self._dump(family, _wanted(family, destination, port), places))
             except OSError:
                 # Kernels before 5.8 know no filter: ask for all.
-                found = list(self._dump(family, b""))
+                found = list(self._dump(family, b"", places))
         return [
             flow
             for flow in found
-            if destination in ("", flow.destination) and port in (0, flow.destination_port)
+            if destination in ("", flow.destination)
+            and port in (0, flow.destination_port)
+            and (not among or _among(flow, among))
         ]
 
     def delete(self, flows: Iterable[Flow]) -> int:
@@ -106,7 +121,12 @@ class RealConntrack:
     def close(self) -> None:
         self._socket.close()
 
-    def _dump(self, family: int, wanted: bytes) -> Iterator[Flow]:
+    def _dump(self, family: int, wanted: bytes, places: AbstractSet[bytes]) -> Iterator[Flow]:
+        size = 4 if family == 4 else 16
+        address = 4 + 16 + size
+        # What lies between the address and the ports tells that they are where they should be.
+        middle = address + size
+        port = middle + 24
         self._send((SUBSYSTEM << 8) | GET, REQUEST | DUMP, _header(family) + wanted)
         for kind, payload in self._replies():
             if kind == 3:
@@ -116,6 +136,10 @@ class RealConntrack:
                 if code:
                     raise OSError(code, os.strerror(code))
                 return
+            if places and payload[middle : middle + 16] == UDP_PORTS:
+                number = payload[port : port + 2]
+                if number not in places and payload[address:middle] + number not in places:
+                    continue
             flow = _flow(family, payload[4:])
             if flow is not None:
                 yield flow
@@ -157,6 +181,19 @@ def _header(family: int, version: int = 0) -> bytes:
 
 def _attribute(kind: int, value: bytes) -> bytes:
     return struct.pack("=HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+def _packed(family: int, places: AbstractSet[Place]) -> frozenset[bytes]:
+    """Address and port as they lie in a tuple; the port alone where the address is any."""
+    return frozenset(
+        (socket.inet_pton(FAMILIES[family], ip) if ip else b"") + struct.pack("!H", port)
+        for ip, port in places
+    )
+
+
+def _among(flow: Flow, places: AbstractSet[Place]) -> bool:
+    port = flow.destination_port
+    return (flow.destination, port) in places or ("", port) in places
 
 
 def _wanted(family: int, destination: str, port: int) -> bytes:
