@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.cli import apiserver_flags, controllers_flags, kubelet_flags, scheduler_flags
+from sampan.cli import (
+    apiserver_flags,
+    controllers_flags,
+    kubelet_flags,
+    proxy_flags,
+    scheduler_flags,
+)
 from sampan.cli.flagset import KINDS, BadFlag, FlagSet, duration, no_effect
 
 TABLE = """
@@ -23,7 +29,7 @@ etcd-servers list
 profiling bool
 feature-gates gates
 """
-PARTS = (apiserver_flags, controllers_flags, scheduler_flags, kubelet_flags)
+PARTS = (apiserver_flags, controllers_flags, scheduler_flags, kubelet_flags, proxy_flags)
 
 
 @pytest.fixture
@@ -154,12 +160,15 @@ KUBELET = """
 --container-runtime-endpoint=unix:///run/containerd/containerd.sock
 --pod-infra-container-image=registry.k8s.io/pause:3.10
 """
+PROXY = """
+--config=/var/lib/kube-proxy/config.conf --hostname-override=n1
+"""
 
 
 @pytest.mark.parametrize(
     ("part", "text"),
-    list(zip(PARTS, (KUBEADM, MANAGER, SCHEDULER, KUBELET), strict=True)),
-    ids=["apiserver", "controllers", "scheduler", "kubelet"],
+    list(zip(PARTS, (KUBEADM, MANAGER, SCHEDULER, KUBELET, PROXY), strict=True)),
+    ids=["apiserver", "controllers", "scheduler", "kubelet", "proxy"],
 )
 def test_the_manifests_of_kubeadm_are_understood(part: object, text: str) -> None:
     made = FlagSet("part", "", part.TABLE, part.IGNORED)  # type: ignore[attr-defined]

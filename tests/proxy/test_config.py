@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sampan.cli.proxy_flags import FLAGS, BadFlag, help_text, layer, parse
+from sampan.cli.flagset import BadFlag, FlagSet
+from sampan.cli.proxy import run
+from sampan.cli.proxy_flags import FIELDS, flag_set, layer
 from sampan.proxy.config import BadConfig, configuration, defaults, seconds, settings
 from sampan.proxy.settings import Detector
 
@@ -127,34 +129,85 @@ def test_pods_are_told_from_others_by_the_chosen_mode() -> None:
         families(detectLocalMode="Magic")
 
 
-def test_flags_become_configuration() -> None:
-    flags, words = parse(
-        ["--proxy-mode=iptables", "--masquerade-all", "--nodeport-addresses", "10.0.0.0/8", "-v=4"]
-    )
-    assert words == []
-    config = configuration(layer(flags))
+@pytest.fixture
+def flags() -> FlagSet:
+    return flag_set()
+
+
+def test_flags_become_configuration(flags: FlagSet) -> None:
+    words = ["--proxy-mode=iptables", "--masquerade-all", "-v=4", "--kube-api-qps=7", "--profiling"]
+    lists = ["--nodeport-addresses", "10.0.0.0/8", "--nodeport-addresses=primary,localhost"]
+    gates = ["--feature-gates=A=true,B=F"]
+    times = ["--iptables-sync-period=90s", "--conntrack-udp-timeout", "1.5s"]
+    config = configuration(layer(flags, flags.parse([*words, *lists, *gates, *times])))
     assert config["mode"] == "iptables"
     assert config["iptables"]["masqueradeAll"] is True
-    assert config["nodePortAddresses"] == ["10.0.0.0/8"]
+    assert config["nftables"]["masqueradeAll"] is True
+    assert config["nodePortAddresses"] == ["10.0.0.0/8", "primary", "localhost"]
     assert config["logging"]["verbosity"] == 4
+    assert config["clientConnection"]["qps"] == 7
+    assert config["enableProfiling"] is True
+    assert config["featureGates"] == {"A": True, "B": False}
+    assert config["iptables"]["syncPeriod"] == "1m30s"
+    assert config["conntrack"]["udpTimeout"] == "1.5s"
 
 
-@pytest.mark.parametrize("argv", [["--proxymode", "x"], ["--proxy-mode"], ["--conntrack-min=many"]])
-def test_a_bad_flag_is_said(argv: list[str]) -> None:
-    with pytest.raises(BadFlag, match="--"):
-        layer(parse(argv)[0])
+def test_flags_that_are_not_named_say_nothing(flags: FlagSet) -> None:
+    assert layer(flags, flags.parse([])) == {}
 
 
-def test_every_flag_of_the_help_lands_somewhere_or_says_that_it_does_not() -> None:
-    text = help_text()
-    for flag in FLAGS:
-        assert f"--{flag.name}" in text
-        if flag.path:
-            place: object = defaults()
-            for part in flag.path.split(",")[0].split("."):
-                assert isinstance(place, dict)
-                assert part in place, flag
-                place = place[part]
+@pytest.mark.parametrize("name", sorted(FIELDS))
+def test_every_flags_default_is_its_fields(flags: FlagSet, name: str) -> None:
+    said = next(one.default for one in (*flags.flags.values(), *flags.in_vain) if one.name == name)
+    for path in FIELDS[name]:
+        place: object = defaults()
+        for part in path.split("."):
+            assert isinstance(place, dict)
+            assert part in place, path
+            place = place[part]
+        if said:
+            words = [] if said == "true" and place is True else [f"--{name}={said}"]
+            config: object = layer(flags, flags.parse(words)) if words else defaults()
+            for part in path.split("."):
+                assert isinstance(config, dict)
+                config = config[part]
+            assert config == place
+
+
+@pytest.mark.parametrize(
+    "text", ["0s", "250ms", "1s", "1.5s", "1m30s", "15m0s", "1h0m0s", "24h0m0s"]
+)
+def test_durations_are_written_as_go_writes_them(flags: FlagSet, text: str) -> None:
+    given = flags.parse([f"--conntrack-udp-timeout={text}"])
+    assert layer(flags, given) == {"conntrack": {"udpTimeout": text}}
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--nope"], "unknown flag: --nope"),
+        (["--proxymode", "x"], "unknown flag: --proxymode"),
+        (["--proxy-mode"], "flag needs an argument: --proxy-mode"),
+        (["--conntrack-min=many"], 'invalid argument "many" for "--conntrack-min" flag'),
+        (["--masquerade-all=maybe"], 'invalid argument "maybe" for "--masquerade-all" flag'),
+        (["--config-sync-period=1"], 'invalid argument "1" for "--config-sync-period" flag'),
+        (["word"], r"takes no arguments, got \['word'\]"),
+    ],
+)
+def test_a_bad_flag_is_told_as_upstream_tells_it(
+    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BadFlag, match=says):
+        flag_set().parse(argv)
+    assert run(argv) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("sampan proxy: ")
+    assert told.count("\n") == 1
+
+
+def test_a_bad_configuration_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--proxy-mode=magic"]) == 1
+    assert capsys.readouterr().err.startswith("sampan proxy: mode: 'magic' is none of")
 
 
 def test_a_cluster_range_is_read_as_a_range_of_each_family() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sampan.api.meta import Json
-from sampan.cli.proxy import _ignored, merged
+from sampan.cli.proxy import beside, merged
+from sampan.cli.proxy_flags import flag_set
 from sampan.proxy.config import BadConfig, configuration
 from sampan.proxy.configfile import read, with_port
 from sampan.proxy.validation import check
@@ -93,31 +94,45 @@ def test_the_pages_follow_the_bind_address() -> None:
 def test_beside_a_file_only_the_names_and_logs_of_flags_count(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(HEAD + "mode: iptables\nhostnameOverride: one\n")
-    flags = {
-        "config": str(path),
-        "proxy-mode": "ipvs",
-        "kubeconfig": "elsewhere",
-        "hostname-override": "two",
-        "v": "5",
-        "ebpf-cgroup": "a",
-    }
-    config = merged(flags)
+    words = "--proxy-mode=ipvs --kubeconfig=elsewhere --hostname-override=two -v5 --ebpf-cgroup=a"
+    late = "--kube-api-qps=7 --log-flush-frequency=6s"
+    given = flag_set().parse([f"--config={path}", *words.split(), *late.split()])
+    config = merged(given)
     assert config["mode"] == "iptables"
     assert config["clientConnection"]["kubeconfig"] == ""
     assert config["hostnameOverride"] == "two"
     assert config["logging"]["verbosity"] == 5
-    assert _ignored(flags) == ["--proxy-mode", "--kubeconfig"]
+    assert config["clientConnection"]["qps"] == 5
+    assert config["logging"]["flushFrequency"] == "6s"
+    assert beside(given) == ["--kube-api-qps", "--kubeconfig", "--proxy-mode"]
 
 
 def test_without_a_file_flags_are_the_configuration() -> None:
-    flags = {"proxy-mode": "ipvs", "metrics-bind-address": "0.0.0.0", "healthz-bind-address": ""}
-    config = merged(flags)
+    words = ["--proxy-mode=ipvs", "--metrics-bind-address=0.0.0.0", "--healthz-bind-address="]
+    given = flag_set().parse(words)
+    config = merged(given)
     assert config["mode"] == "ipvs"
     assert config["metricsBindAddress"] == "0.0.0.0:10249"
     assert config["healthzBindAddress"] == ""
-    assert _ignored(flags) == []
+    assert beside(given) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [
+        ("", "0.0.0.0:10256"),
+        ("--healthz-port=0", ""),
+        ("--healthz-port=80", "0.0.0.0:10256"),
+        ("--healthz-bind-address=10.0.0.1", "10.0.0.1:10256"),
+        ("--healthz-bind-address=10.0.0.1 --healthz-port=80", "10.0.0.1:80"),
+        ("--healthz-bind-address=10.0.0.1:81 --healthz-port=80", "10.0.0.1:81"),
+        ("--healthz-bind-address=10.0.0.1:81 --healthz-port=0", ""),
+    ],
+)
+def test_the_old_flag_of_a_port_counts_where_the_address_has_none(words: str, address: str) -> None:
+    assert merged(flag_set().parse(words.split()))["healthzBindAddress"] == address
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"--config .*none"):
-        merged({"config": str(tmp_path / "none")})
+        merged(flag_set().parse([f"--config={tmp_path / 'none'}"]))

@@ -1,6 +1,14 @@
 """The flags of `sampan apiserver`, by kube-apiserver's names."""
 
-TABLE = """
+from sampan.cli.common_flags import (
+    KLOG_IGNORED,
+    LOGS,
+    LOGS_IGNORED,
+    SECURE_IGNORED,
+    SERVER_IGNORED,
+)
+
+TABLE = f"""
 = Storage
 data-dir | string | | folder for the store (state.db), keys and certificates (pki); needed
 
@@ -45,19 +53,18 @@ kubelet-certificate-authority | string | | who signs kubelets' certificates; unc
 kubelet-client-certificate | string | | certificate for kubelets; made where none is given
 kubelet-client-key | string | | its key
 
-= Logs
-v | int | 0 | 4 and more: debug logs
-verbosity | string | | the same by name: debug, info, warning, error
-version | bool | | print the version and exit
-help | bool | | print this text
+{LOGS}verbosity | string | | as v, by name: debug, info, warning, error
 """
 
-IGNORED = """
+IGNORED = (
+    LOGS_IGNORED
+    + KLOG_IGNORED
+    + SERVER_IGNORED
+    + SECURE_IGNORED
+    + """
 admission-control bool
 admission-control-config-file string
 aggregator-reject-forwarding-redirect bool
-allow-metric-labels string
-allow-metric-labels-manifest string
 allow-privileged bool
 apiserver-count int
 audit-log-batch-buffer-size int
@@ -92,14 +99,12 @@ audit-webhook-truncate-enabled bool
 audit-webhook-truncate-max-batch-size int
 audit-webhook-truncate-max-event-size int
 audit-webhook-version string
-authentication-token-webhook-cache-ttl duration
 authentication-token-webhook-config-file string
 authentication-token-webhook-version string
 cloud-config string
 cloud-provider string
 cloud-provider-gce-l7lb-src-cidrs string
 cloud-provider-gce-lb-src-cidrs string
-contention-profiling bool
 coordinated-leadership-lease-duration duration
 coordinated-leadership-renew-deadline duration
 coordinated-leadership-retry-period duration
@@ -109,11 +114,7 @@ default-not-ready-toleration-seconds int
 default-unreachable-toleration-seconds int
 default-watch-cache-size int
 delete-collection-workers int
-disable-http2-serving bool
-disabled-metrics list
 egress-selector-config-file string
-emulated-version list
-emulation-forward-compatible bool
 enable-aggregator-routing bool
 enable-garbage-collector bool
 enable-logs-handler bool
@@ -131,9 +132,7 @@ etcd-readycheck-timeout duration
 etcd-servers list
 etcd-servers-overrides list
 external-hostname string
-feature-gates gates
 goaway-chance float
-http2-max-streams-per-connection int
 kubelet-port int
 kubelet-preferred-address-types list
 kubelet-read-only-port int
@@ -143,15 +142,7 @@ lease-reuse-duration-seconds int
 livez-grace-period duration
 log-dir string
 log-file string
-log-flush-frequency duration
-log-json-info-buffer-size string
-log-json-split-stream bool
-log-text-info-buffer-size string
-log-text-split-stream bool
-logging-format string
-logtostderr bool
 max-connection-bytes-per-sec int
-min-compatibility-version list
 min-request-timeout int
 oidc-ca-file string
 oidc-client-id string
@@ -165,43 +156,29 @@ oidc-username-prefix string
 peer-advertise-ip string
 peer-advertise-port string
 peer-ca-file string
-permit-address-sharing bool
-permit-port-sharing bool
-profiling bool
 proxy-client-cert-file string
 proxy-client-key-file string
 request-timeout duration
-requestheader-allowed-names list
-requestheader-client-ca-file string
-requestheader-extra-headers-prefix list
-requestheader-group-headers list
-requestheader-uid-headers list
-requestheader-username-headers list
 runtime-config map
 runtime-config-emulation-forward-compatible bool
 service-account-extend-token-expiration bool
 service-account-jwks-uri string
 service-account-lookup bool
 service-account-max-token-expiration duration
-show-hidden-metrics-for-version string
 shutdown-delay-duration duration
 shutdown-send-retry-after bool
 shutdown-watch-termination-grace-period duration
 storage-backend string
 storage-initialization-timeout duration
 storage-media-type string
-stderrthreshold string
 strict-transport-security-directives list
 target-ram-mb int
-tls-cipher-suites list
-tls-curve-preferences list
-tls-sni-cert-key array
 tracing-config-file string
-vmodule string
 watch-cache bool
 watch-cache-initialization-post-start-hook bool
 watch-cache-sizes list
 """
+)
 
 REFUSED = {
     "authentication-config": "only the flags of this server say who is let in",

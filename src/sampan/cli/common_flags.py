@@ -1,4 +1,4 @@
-"""Flags that the parts with leader election and pages of their own have in common."""
+"""Flags that parts have in common: what has an effect, and what upstream has besides."""
 
 LEADER = """= Leader election
 leader-elect | bool | true | work only while holding the lease
@@ -10,47 +10,56 @@ leader-elect-retry-period | duration | 2s | how often it is tried
 """
 """With the name of the lease."""
 
-PAGES = """tls-cert-file | string | | serving certificate; made where none is given
+LOGS = """= Logs
+v | Level | | 4 and more: debug logs
+version | version[=true] | | print the version and exit
+help | bool | | print this text
+"""
+
+PAGES = f"""tls-cert-file | string | | serving certificate; made where none is given
 tls-private-key-file | string | | its key
 client-ca-file | string | | who signs the certificates of those who ask; the kubeconfig's CA
 authentication-kubeconfig | string | | whom to ask about tokens; the kubeconfig's server
 authorization-kubeconfig | string | | whom to ask about rights; the authentication kubeconfig
 authorization-always-allow-paths | list | /healthz,/readyz,/livez | pages for everybody
 
-= Logs
-v | int | 0 | 4 and more: debug logs
-version | bool | | print the version and exit
-help | bool | | print this text
-"""
+{LOGS}"""
 """Behind the address and port of `= Serving`."""
 
-SERVING_IGNORED = """
+LOGS_IGNORED = """
+log-flush-frequency duration 5s
+log-json-info-buffer-size quantity
+log-json-split-stream bool
+log-text-info-buffer-size quantity
+log-text-split-stream bool
+logging-format string text
+vmodule pattern=N,...
+"""
+"""Upstream's, and without effect here, as all that follow."""
+
+KLOG_IGNORED = """
+logtostderr bool
+stderrthreshold string
+"""
+"""Of the logs, too, but not of every part."""
+
+SERVER_IGNORED = """
+authentication-token-webhook-cache-ttl duration
+contention-profiling bool
+feature-gates gates
+tls-cipher-suites list
+tls-curve-preferences list
+"""
+"""Of parts that listen with TLS."""
+
+SECURE_IGNORED = """
 allow-metric-labels string
 allow-metric-labels-manifest string
-authentication-skip-lookup bool
-authentication-token-webhook-cache-ttl duration
-authentication-tolerate-lookup-failure bool
-authorization-webhook-cache-authorized-ttl duration
-authorization-webhook-cache-unauthorized-ttl duration
-cert-dir string
-contention-profiling bool
 disable-http2-serving bool
 disabled-metrics list
 emulated-version list
 emulation-forward-compatible bool
-feature-gates gates
 http2-max-streams-per-connection int
-kube-api-burst int
-kube-api-content-type string
-kube-api-qps float
-leader-elect-resource-lock string
-log-flush-frequency duration
-log-json-info-buffer-size string
-log-json-split-stream bool
-log-text-info-buffer-size string
-log-text-split-stream bool
-logging-format string
-logtostderr bool
 min-compatibility-version list
 permit-address-sharing bool
 permit-port-sharing bool
@@ -62,11 +71,25 @@ requestheader-group-headers list
 requestheader-uid-headers list
 requestheader-username-headers list
 show-hidden-metrics-for-version string
-stderrthreshold string
-tls-cipher-suites list
-tls-curve-preferences list
-tls-min-version string
 tls-sni-cert-key array
-vmodule string
 """
-"""Upstream's, and without effect here."""
+"""Of those upon upstream's library for API servers."""
+
+DELEGATED_IGNORED = """
+authorization-webhook-cache-authorized-ttl duration
+authorization-webhook-cache-unauthorized-ttl duration
+cert-dir string
+kube-api-burst int
+kube-api-content-type string
+tls-min-version string
+"""
+"""Of those that ask the API server who may do what."""
+
+SERVING_IGNORED = f"""
+{LOGS_IGNORED}{KLOG_IGNORED}{SERVER_IGNORED}{SECURE_IGNORED}{DELEGATED_IGNORED}
+authentication-skip-lookup bool
+authentication-tolerate-lookup-failure bool
+kube-api-qps float
+leader-elect-resource-lock string
+"""
+"""Of the parts with leader election and pages of their own."""

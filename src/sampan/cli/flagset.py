@@ -6,7 +6,8 @@ A part's flags are two literal tables. `TABLE` is what has an effect:
     = Serving
     bind-address | ip | 0.0.0.0 | address to listen on
 
-`IGNORED` is what upstream has besides, `name kind` a line: taken without effect, and said so.
+`IGNORED` is what upstream has besides, `name kind default` a line: taken without effect, and said
+so.
 """
 
 from __future__ import annotations
@@ -57,7 +58,11 @@ class FlagSet:
     def __init__(self, program: str, about: str, table: str, ignored: str) -> None:
         self.program, self.about = program, about
         self.flags = {flag.name: flag for flag in _rows(table)}
-        self.ignored = dict(line.split() for line in ignored.splitlines() if line.strip())
+        rows = sorted(line.split() for line in ignored.splitlines() if line.strip())
+        self.ignored = {name: kind for name, kind, *_ in rows}
+        self.in_vain = [
+            Flag(name, kind, default[0] if default else "", "", "") for name, kind, *default in rows
+        ]
 
     def parse(self, argv: Sequence[str]) -> Given:
         """Raises BadFlag."""
@@ -92,7 +97,7 @@ class FlagSet:
         else:
             raise BadFlag(f"unknown flag: --{name}")
         if not equals:
-            if kind == "bool":
+            if kind in SWITCHES:
                 value = "true"
             elif not rest:
                 raise BadFlag(f"flag needs an argument: --{name}")
@@ -107,6 +112,7 @@ class FlagSet:
             raise BadFlag(f'invalid argument "{text}" for "--{name}" flag: {error}') from error
         if name in self.ignored:
             given.ignored.append(name)
+            given.values[name] = value
             return
         if name in given.named and kind in GROWING:
             value = GROWING[kind](given.values[name], value)
@@ -116,19 +122,15 @@ class FlagSet:
     def help(self) -> str:
         """Every flag with its default, section by section, as wide as the terminal."""
         import shutil
-        import textwrap
 
         width = max(80, min(160, shutil.get_terminal_size((100, 24)).columns))
         parts = [f"{self.about}\n\nUsage:\n  {self.program} [flags]"]
         for section in dict.fromkeys(flag.section for flag in self.flags.values()):
             rows = [_shown(f, width) for f in self.flags.values() if f.section == section]
             parts.append("\n".join([f"{section}:", *rows]))
-        if self.ignored:
-            names = ", ".join("--" + name for name in self.ignored)
-            listed = textwrap.fill(
-                names, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
-            )
-            parts.append("Accepted as upstream's, without effect:\n" + listed)
+        if self.in_vain:
+            rows = [_shown(flag, width) for flag in self.in_vain]
+            parts.append("\n".join(["Accepted as upstream's, without effect:", *rows]))
         return "\n\n".join(parts) + "\n"
 
 
@@ -181,6 +183,11 @@ def _address(text: str) -> str:
     return text
 
 
+def _version(text: str) -> bool:
+    """`raw` asks for it in another form."""
+    return text == "raw" or _boolean(text)
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -214,17 +221,37 @@ KINDS: Mapping[str, Callable[[str], Any]] = {
     "array": lambda text: (text,) if text else (),
     "map": _pairs,
     "gates": _gates,
+    # Of kube-proxy, in the words of its help.
+    "int32": _number,
+    "float32": float,
+    "Level": _number,
+    "strings": _words,
+    "mapStringBool": _gates,
+    "version[=true]": _version,
+    **dict.fromkeys(("ipport", "LocalMode", "ProxyMode", "quantity", "pattern=N,..."), str),
 }
+SWITCHES = frozenset({"bool", "version[=true]"})
+"""Kinds whose value may be left out."""
+EMPTY: Mapping[str, Any] = {
+    **dict.fromkeys(SWITCHES, False),
+    **dict.fromkeys(("int", "int32", "Level"), 0),
+    "duration": 0.0,
+}
+"""What a flag without a default is; of all other kinds, what an empty text is."""
 GROWING: Mapping[str, Callable[[Any, Any], Any]] = {
     "list": lambda old, new: (*old, *new),
     "array": lambda old, new: (*old, *new),
     "map": lambda old, new: {**old, **new},
+    "strings": lambda old, new: (*old, *new),
+    "mapStringBool": lambda old, new: {**old, **new},
 }
 """Kinds that may be given again: what comes later is added."""
 
 
 def _default(flag: Flag) -> Any:
-    return KINDS[flag.kind](flag.default) if flag.default or flag.kind != "bool" else False
+    if not flag.default and flag.kind in EMPTY:
+        return EMPTY[flag.kind]
+    return KINDS[flag.kind](flag.default)
 
 
 # -- tables and help
@@ -246,10 +273,14 @@ def _shown(flag: Flag, width: int) -> str:
 
     kind = "" if flag.kind == "bool" else f" {flag.kind}"
     short = next((f"-{key}, " for key, name in SHORT.items() if name == flag.name), "    ")
-    default = f" (default {flag.default})" if flag.default else ""
+    quote = '"' if flag.kind == "string" else ""
+    default = f" (default {quote}{flag.default}{quote})" if flag.default else ""
     head = f"  {short}--{flag.name}{kind}"
-    body = textwrap.wrap(flag.text + default, width - 44)
+    text = (flag.text + default).strip()
+    body = textwrap.wrap(text, width - 44, break_long_words=False, break_on_hyphens=False) or [""]
     pad = " " * 42
+    if not any(body):
+        return head
     if len(head) < 41:
         return "\n".join([head.ljust(42) + body[0], *(pad + line for line in body[1:])])
     return "\n".join([head, *(pad + line for line in body)])

@@ -1,6 +1,14 @@
 """The flags of `sampan kubelet`, by kubelet's names."""
 
-TABLE = """
+from sampan.cli.common_flags import (
+    DELEGATED_IGNORED,
+    KLOG_IGNORED,
+    LOGS,
+    LOGS_IGNORED,
+    SERVER_IGNORED,
+)
+
+TABLE = f"""
 = API server
 kubeconfig | string | | how to reach it, and as whom; without it, as a pod does
 master | string | | its address, over the kubeconfig's
@@ -51,21 +59,18 @@ anonymous-auth | bool | false | let in who has no credentials, as system:anonymo
 authentication-token-webhook | bool | true | ask the API server about bearer tokens
 authorization-mode | string | Webhook | Webhook asks the API server who may do what; AlwaysAllow
 
-= Logs
-v | int | 0 | 4 and more: debug logs
-version | bool | | print the version and exit
-help | bool | | print this text
-"""
+{LOGS}"""
 
-IGNORED = """
+IGNORED = (
+    LOGS_IGNORED
+    + KLOG_IGNORED
+    + SERVER_IGNORED
+    + DELEGATED_IGNORED
+    + """
 allowed-unsafe-sysctls list
 application-metrics-count-limit int
-authentication-token-webhook-cache-ttl duration
-authorization-webhook-cache-authorized-ttl duration
-authorization-webhook-cache-unauthorized-ttl duration
 boot-id-file string
 bootstrap-kubeconfig string
-cert-dir string
 cgroup-driver string
 cgroups-per-qos bool
 cloud-config string
@@ -76,7 +81,6 @@ container-runtime string
 container-runtime-endpoint string
 containerd string
 containerd-namespace string
-contention-profiling bool
 cpu-cfs-quota bool
 cpu-cfs-quota-period duration
 cpu-manager-policy string
@@ -97,7 +101,6 @@ eviction-soft-grace-period map
 exit-on-lock-contention bool
 experimental-allocatable-ignore-eviction bool
 fail-swap-on bool
-feature-gates gates
 global-housekeeping-interval duration
 hairpin-mode string
 housekeeping-interval duration
@@ -109,21 +112,12 @@ image-gc-low-threshold int
 image-service-endpoint string
 keep-terminated-pod-volumes bool
 kernel-memcg-notification bool
-kube-api-burst int
-kube-api-content-type string
 kube-api-qps int
 kube-reserved-cgroup string
 kubelet-cgroups string
 local-storage-capacity-isolation bool
 lock-file string
 log-cadvisor-usage bool
-log-flush-frequency duration
-log-json-info-buffer-size string
-log-json-split-stream bool
-log-text-info-buffer-size string
-log-text-split-stream bool
-logging-format string
-logtostderr bool
 machine-id-file string
 make-iptables-util-chains bool
 manifest-url-header string
@@ -152,7 +146,6 @@ runtime-cgroups string
 runtime-request-timeout duration
 seccomp-default bool
 serialize-image-pulls bool
-stderrthreshold string
 storage-driver-buffer-duration duration
 storage-driver-db string
 storage-driver-host string
@@ -163,16 +156,13 @@ storage-driver-user string
 streaming-connection-idle-timeout duration
 system-cgroups string
 system-reserved-cgroup string
-tls-cipher-suites list
-tls-curve-preferences list
-tls-min-version string
 topology-manager-policy string
 topology-manager-policy-options map
 topology-manager-scope string
-vmodule string
 volume-plugin-dir string
 volume-stats-agg-period duration
 """
+)
 
 OWN_LABELS = frozenset((
     "kubernetes.io/hostname", "kubernetes.io/instance-type", "kubernetes.io/os",

@@ -5,91 +5,88 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
 from typing import TYPE_CHECKING
 
-from sampan import __version__
 from sampan.api.meta import Json
-from sampan.cli.proxy_flags import BY_NAME, BadFlag, help_text, layer, parse
+from sampan.cli.alone import begin, connection, failed
+from sampan.cli.flagset import Given
+from sampan.cli.proxy_flags import BESIDE_CONFIG, PROGRAM, flag_set, layer, named
 
 if TYPE_CHECKING:
-    from sampan.client.kubeconfig import Connection
     from sampan.cluster.parts.proxy import ProxyPart
 
 
 def run(argv: list[str]) -> int:
-    """The exit status: 0 after a signal, 1 when it cannot run, 2 for bad usage."""
+    """The exit status: 0 after a signal, 1 when it cannot run."""
     if argv[:1] == ["render"]:
         from sampan.cli.proxy_render import run as render
 
         return render(argv[1:])
-    try:
-        flags, words = parse(argv)
-        if words:
-            raise BadFlag(f"unexpected word {words[0]!r}; see 'sampan proxy --help'")
-        if "help" in flags:
-            print(help_text(), end="")
-            return 0
-        if "version" in flags:
-            print(f"sampan {__version__}, for Kubernetes v1.36")
-            return 0
-        return _run(flags)
-    except BadFlag as error:
-        return _fail(error, 2)
+    given = begin(flag_set(), argv)
+    return given if isinstance(given, int) else _run(given)
 
 
-def _run(flags: dict[str, str]) -> int:
+def _run(given: Given) -> int:
     from sampan.proxy.config import BadConfig
     from sampan.std import log
 
     try:
-        config = merged(flags)
+        config = merged(given)
     except BadConfig as error:
-        return _fail(error, 2)
+        return failed(PROGRAM, error)
     log.setup("debug" if int(config["logging"]["verbosity"] or 0) >= 4 else "info")
-    ignored = _ignored(flags)
-    if ignored:
+    if ignored := beside(given):
         log.get("proxy").warning("flags do not count beside --config", flags=" ".join(ignored))
-    if "write-config-to" in flags:
-        return _write(flags["write-config-to"], config)
-    return _serve(flags, config)
+    if given["write-config-to"]:
+        return _write(given["write-config-to"], config)
+    return _serve(given, config)
 
 
-BESIDE_CONFIG = ("hostname-override", "v", "logging-format", "log-flush-frequency")
-"""Flags that lie over a file; all others that are fields of it count only without one."""
-
-
-def merged(flags: dict[str, str]) -> Json:
+def merged(given: Given) -> Json:
     """The whole configuration: the file's, or that of the flags. Raises BadConfig."""
     from sampan.proxy.config import BadConfig, configuration
-    from sampan.proxy.configfile import PORTS, read, with_port
+    from sampan.proxy.configfile import read
     from sampan.proxy.validation import check
 
-    path = flags.get("config", "")
+    flags = layer(flag_set(), given)
+    path = given["config"]
     if not path:
-        given = layer(flags)
-        pages = {
-            field: with_port(given[field], port) for field, port in PORTS.items() if field in given
-        }
-        config = configuration(given, pages)
+        config = configuration(flags, _pages(given, flags))
         check(config)
         return config
+    over = Given(given.values, given.named & BESIDE_CONFIG)
+    over.ignored = [name for name in given.ignored if name in BESIDE_CONFIG]
     try:
         with open(path, "rb") as file:
             config = configuration(read(file.read()))
-        over = layer({name: text for name, text in flags.items() if name in BESIDE_CONFIG})
-        config = configuration(config, over)
+        config = configuration(config, layer(flag_set(), over))
         check(config)
     except (OSError, BadConfig) as error:
         raise BadConfig(f"--config {path}: {error}") from error
     return config
 
 
-def _ignored(flags: dict[str, str]) -> list[str]:
-    """Flags that were given in vain."""
-    if not flags.get("config"):
+def _pages(given: Given, flags: Json) -> Json:
+    """Where the pages are: with the port of the old flags where the address has none, and nowhere
+    if that is 0.
+    """
+    from sampan.proxy.configfile import PORTS, with_port
+
+    found = {}
+    for page, field in (("healthz", "healthzBindAddress"), ("metrics", "metricsBindAddress")):
+        port = given[f"{page}-port"]
+        if not port:
+            found[field] = ""
+        elif field in flags:
+            found[field] = with_port(flags[field], port if port > 0 else PORTS[field])
+    return found
+
+
+def beside(given: Given) -> list[str]:
+    """Flags that were given in vain, because a file says all."""
+    if not given["config"]:
         return []
-    return [f"--{name}" for name in flags if BY_NAME[name].path and name not in BESIDE_CONFIG]
+    return [f"--{name}" for name in sorted(named(given) - BESIDE_CONFIG)]
 
 
 def _write(path: str, config: Json) -> int:
@@ -100,41 +97,29 @@ def _write(path: str, config: Json) -> int:
     return 0
 
 
-def _serve(flags: dict[str, str], config: Json) -> int:
+def _serve(given: Given, config: Json) -> int:
     from sampan.client.kubeconfig import BadKubeconfig
     from sampan.cluster.parts import proxy as part
     from sampan.cluster.parts.proxy_kernel import real_kernel
     from sampan.linux.base.nft import NftError
 
     try:
-        kernel = real_kernel(config, flags.get("ebpf-cgroup", ""), lasting=True)
-        if flags.get("cleanup") == "true":
-            failed = asyncio.run(part.clean(kernel))
-            return _fail("; ".join(failed), 1) if failed else 0
+        kernel = real_kernel(config, given["ebpf-cgroup"], lasting=True)
+        if given["cleanup"]:
+            left = asyncio.run(part.clean(kernel))
+            return failed(PROGRAM, "; ".join(left)) if left else 0
         settings = part.ProxySettings(part.node_name(config), config)
-        client = _connection(flags, config).client("sampan-proxy")
-        component = part.build(client, settings, kernel)
-        if flags.get("init-only") == "true":
+        way = connection(config["clientConnection"]["kubeconfig"], given["master"])
+        component = part.build(way.client("sampan-proxy"), settings, kernel)
+        if given["init-only"]:
             return 0
         _protect(int(config["oomScoreAdj"] or 0))
-        asyncio.run(_until_signal(component, settings.node_name, flags.get("config", "")))
-    except ConfigChanged as error:
-        return _fail(error, 1)
-    except (BadKubeconfig, part.CannotRun, NftError) as error:
-        return _fail(error, 1)
+        asyncio.run(_until_signal(component, settings.node_name, given["config"]))
+    except (ConfigChanged, BadKubeconfig, part.CannotRun, NftError) as error:
+        return failed(PROGRAM, error)
     except PermissionError as error:
-        return _fail(f"{error.strerror}: the proxy needs root, or CAP_NET_ADMIN", 1)
+        return failed(PROGRAM, f"{error.strerror}: the proxy needs root, or CAP_NET_ADMIN")
     return 0
-
-
-def _connection(flags: dict[str, str], config: Json) -> Connection:
-    from dataclasses import replace
-
-    from sampan.client import kubeconfig
-
-    path = config["clientConnection"]["kubeconfig"]
-    found = kubeconfig.load(path) if path else kubeconfig.in_cluster()
-    return replace(found, server=flags["master"]) if flags.get("master") else found
 
 
 class ConfigChanged(Exception):
@@ -194,8 +179,3 @@ def _protect(score: int) -> None:
             file.write(str(score))
     except OSError as error:
         log.get("proxy").warning("oomScoreAdj stays as it is", wanted=score, why=error.strerror)
-
-
-def _fail(why: object, code: int) -> int:
-    print(f"sampan proxy: {why}", file=sys.stderr)
-    return code

@@ -1,329 +1,182 @@
-"""The flags of `sampan proxy`: upstream's names, kinds and defaults, and where each one lands in
-KubeProxyConfiguration. One table, for parsing and for `--help`.
+"""The flags of `sampan proxy`, by kube-proxy's names, kinds and defaults; and where each one lands
+in KubeProxyConfiguration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sampan.api.meta import Json
+from sampan.cli.common_flags import LOGS, LOGS_IGNORED
+from sampan.cli.flagset import BOOLEANS, FlagSet, Given
 
+PROGRAM = "sampan proxy"
+ABOUT = """The Service proxy of a node, beside any conformant API server.
+`sampan proxy render --mode M -f objects.yaml` prints what would be programmed."""
 
-class Flag(NamedTuple):
-    """`path` is the field of the configuration; empty for flags of the command itself."""
+TABLE = f"""
+= API server
+kubeconfig | string | | how to reach it; without it, as a pod does
+master | string | | its address, over the kubeconfig's
+hostname-override | string | | name of the Node; the machine's otherwise
+bind-address | ip | 0.0.0.0 | overrides the node's own address
+config | string | | file with a KubeProxyConfiguration; beside it few flags count
+write-config-to | string | | write the configuration there, and exit
 
-    name: str
-    kind: str
-    default: str
-    path: str
-    text: str
+= Mode
+proxy-mode | ProxyMode | | nftables, iptables, ipvs, ebpf or userspace; nftables if empty
+cleanup | bool | | remove the rules of every mode, and exit
+init-only | bool | | set the system's limits, and exit
+feature-gates | mapStringBool | | KubeProxyNFTablesLocalhostNodePorts=false: no listeners at \
+127.0.0.1 and ::1
+ebpf-cgroup | string | | in ebpf mode: group whose sockets are translated, made if there is none; \
+the root if empty
+iptables-localhost-nodeports | bool | true | serve node ports at 127.0.0.1 in iptables mode
+iptables-masquerade-bit | int32 | 14 | bit of the packet mark that asks for masquerading
+iptables-sync-period | duration | 30s | twice this long may a change wait before /healthz turns bad
+ipvs-exclude-cidrs | strings | | virtual servers in these ranges are left alone
+ipvs-scheduler | string | | scheduler of IPVS mode
+ipvs-strict-arp | bool | | answer ARP only for addresses of the interface asked
+ipvs-sync-period | duration | 30s | as iptables-sync-period
+ipvs-tcp-timeout | duration | | of idle IPVS connections
+ipvs-tcpfin-timeout | duration | | of those after a FIN
+ipvs-udp-timeout | duration | | of IPVS' UDP flows
 
+= Traffic
+cluster-cidr | string | | ranges of all pods, v4,v6
+detect-local-mode | LocalMode | | how pods' traffic is known: ClusterCIDR, NodeCIDR, \
+BridgeInterface, InterfaceNamePrefix
+pod-bridge-interface | string | | bridge of the pods, for BridgeInterface
+pod-interface-name-prefix | string | | prefix of the pods' interfaces, for InterfaceNamePrefix
+masquerade-all | bool | | masquerade all traffic to cluster IPs
+nodeport-addresses | strings | | ranges whose addresses serve node ports; or primary, localhost, all
 
-FLAGS: tuple[Flag, ...] = (
-    Flag("bind-address", "ip", "0.0.0.0", "bindAddress", "Overrides the node's own address."),
-    Flag("bind-address-hard-fail", "", "", "bindAddressHardFail", "A port that is taken is fatal."),
-    Flag(
-        "boot-id-file",
-        "string",
-        '"/proc/sys/kernel/random/boot_id"',
-        "",
-        "Accepted for upstream's sake; not used.",
-    ),
-    Flag("cleanup", "", "", "", "Remove the rules of every mode and exit."),
-    Flag("cluster-cidr", "string", "", "clusterCIDR", "The ranges of all pods, v4,v6."),
-    Flag("config", "string", "", "", "The path of a KubeProxyConfiguration."),
-    Flag("config-sync-period", "duration", "15m0s", "configSyncPeriod", "Not used: we watch."),
-    Flag(
-        "conntrack-max-per-core",
-        "int32",
-        "32768",
-        "conntrack.maxPerCore",
-        "Connections to track for each processor; 0 leaves the kernel's limit.",
-    ),
-    Flag("conntrack-min", "int32", "131072", "conntrack.min", "Connections to track at least."),
-    Flag(
-        "conntrack-tcp-be-liberal",
-        "",
-        "",
-        "conntrack.tcpBeLiberal",
-        "Accept TCP packets out of their window.",
-    ),
-    Flag(
-        "conntrack-tcp-timeout-close-wait",
-        "duration",
-        "1h0m0s",
-        "conntrack.tcpCloseWaitTimeout",
-        "How long a half-closed connection is tracked.",
-    ),
-    Flag(
-        "conntrack-tcp-timeout-established",
-        "duration",
-        "24h0m0s",
-        "conntrack.tcpEstablishedTimeout",
-        "How long an idle connection is tracked.",
-    ),
-    Flag(
-        "conntrack-udp-timeout",
-        "duration",
-        "",
-        "conntrack.udpTimeout",
-        "How long an unanswered UDP flow is tracked.",
-    ),
-    Flag(
-        "conntrack-udp-timeout-stream",
-        "duration",
-        "",
-        "conntrack.udpStreamTimeout",
-        "How long an answered UDP flow is tracked.",
-    ),
-    Flag(
-        "detect-local-mode",
-        "LocalMode",
-        "",
-        "detectLocalMode",
-        "How pods' traffic is known: ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix.",
-    ),
-    Flag(
-        "ebpf-cgroup",
-        "string",
-        "",
-        "",
-        "In ebpf mode: the control group whose sockets are translated (made if there is none); the "
-        "root if empty.",
-    ),
-    Flag(
-        "feature-gates",
-        "mapStringBool",
-        "",
-        "featureGates",
-        "KubeProxyNFTablesLocalhostNodePorts=false: no listeners at 127.0.0.1 and ::1.",
-    ),
-    Flag(
-        "healthz-bind-address",
-        "ipport",
-        "0.0.0.0:10256",
-        "healthzBindAddress",
-        "Where /healthz and /livez answer; empty for nowhere.",
-    ),
-    Flag("help", "", "", "", "Show this text."),
-    Flag(
-        "hostname-override",
-        "string",
-        "",
-        "hostnameOverride",
-        "The name of the Node; the machine's name otherwise.",
-    ),
-    Flag("init-only", "", "", "", "Set the system's limits, then exit."),
-    Flag(
-        "iptables-localhost-nodeports",
-        "",
-        "true",
-        "iptables.localhostNodePorts",
-        "Serve node ports at 127.0.0.1 in iptables mode.",
-    ),
-    Flag(
-        "iptables-masquerade-bit",
-        "int32",
-        "14",
-        "iptables.masqueradeBit",
-        "The bit of the packet mark that asks for masquerading.",
-    ),
-    Flag("iptables-min-sync-period", "duration", "1s", "iptables.minSyncPeriod", "Not used."),
-    Flag(
-        "iptables-sync-period",
-        "duration",
-        "30s",
-        "iptables.syncPeriod",
-        "Twice this long may a change wait before /healthz turns bad.",
-    ),
-    Flag(
-        "ipvs-exclude-cidrs",
-        "strings",
-        "",
-        "ipvs.excludeCIDRs",
-        "Virtual servers in these ranges are left alone.",
-    ),
-    Flag("ipvs-min-sync-period", "duration", "1s", "ipvs.minSyncPeriod", "Not used."),
-    Flag("ipvs-scheduler", "string", "", "ipvs.scheduler", "The scheduler of IPVS mode."),
-    Flag(
-        "ipvs-strict-arp",
-        "",
-        "",
-        "ipvs.strictARP",
-        "Answer ARP only for addresses of the interface asked.",
-    ),
-    Flag("ipvs-sync-period", "duration", "30s", "ipvs.syncPeriod", "As iptables-sync-period."),
-    Flag("ipvs-tcp-timeout", "duration", "", "ipvs.tcpTimeout", "Of idle IPVS connections."),
-    Flag("ipvs-tcpfin-timeout", "duration", "", "ipvs.tcpFinTimeout", "After a FIN."),
-    Flag("ipvs-udp-timeout", "duration", "", "ipvs.udpTimeout", "Of IPVS' UDP flows."),
-    Flag("kube-api-burst", "int32", "10", "clientConnection.burst", "Not used."),
-    Flag(
-        "kube-api-content-type",
-        "string",
-        '"application/vnd.kubernetes.protobuf"',
-        "clientConnection.contentType",
-        "Not used: JSON is spoken.",
-    ),
-    Flag("kube-api-qps", "float32", "5", "clientConnection.qps", "Not used."),
-    Flag(
-        "kubeconfig",
-        "string",
-        "",
-        "clientConnection.kubeconfig",
-        "How to reach the API server; in a pod the ServiceAccount does.",
-    ),
-    Flag("log-flush-frequency", "duration", "5s", "logging.flushFrequency", "Not used."),
-    Flag("log-json-info-buffer-size", "quantity", "", "", "Not used."),
-    Flag("log-json-split-stream", "", "", "", "Not used."),
-    Flag("log-text-info-buffer-size", "quantity", "", "", "Not used."),
-    Flag("log-text-split-stream", "", "", "", "Not used."),
-    Flag("logging-format", "string", '"text"', "logging.format", "Only text."),
-    Flag(
-        "machine-id-file",
-        "string",
-        '"/etc/machine-id,/var/lib/dbus/machine-id"',
-        "",
-        "Accepted for upstream's sake; not used.",
-    ),
-    Flag(
-        "masquerade-all",
-        "",
-        "",
-        "iptables.masqueradeAll,nftables.masqueradeAll",
-        "Masquerade all traffic to cluster IPs.",
-    ),
-    Flag("master", "string", "", "", "The API server's URL, over the kubeconfig."),
-    Flag(
-        "metrics-bind-address",
-        "ipport",
-        "127.0.0.1:10249",
-        "metricsBindAddress",
-        "Where /metrics, /configz and /proxyMode answer; empty for nowhere.",
-    ),
-    Flag(
-        "nodeport-addresses",
-        "strings",
-        "",
-        "nodePortAddresses",
-        "Ranges whose addresses serve node ports, or primary, localhost, all.",
-    ),
-    Flag("oom-score-adj", "int32", "-999", "oomScoreAdj", "Of this process."),
-    Flag(
-        "pod-bridge-interface",
-        "string",
-        "",
-        "detectLocal.bridgeInterface",
-        "The bridge of pods, for BridgeInterface.",
-    ),
-    Flag(
-        "pod-interface-name-prefix",
-        "string",
-        "",
-        "detectLocal.interfaceNamePrefix",
-        "The prefix of pods' interfaces, for InterfaceNamePrefix.",
-    ),
-    Flag("profiling", "", "", "enableProfiling", "Not used."),
-    Flag(
-        "proxy-mode",
-        "ProxyMode",
-        "",
-        "mode",
-        "nftables, iptables, ipvs, ebpf or userspace; nftables if empty.",
-    ),
-    Flag(
-        "show-hidden-metrics-for-version",
-        "string",
-        "",
-        "showHiddenMetricsForVersion",
-        "Not used: none are hidden.",
-    ),
-    Flag("v", "Level", "", "logging.verbosity", "From 4 on, debug logs are shown."),
-    Flag("version", "version[=true]", "", "", "Show the version and exit."),
-    Flag("vmodule", "pattern=N,...", "", "", "Not used."),
-    Flag("write-config-to", "string", "", "", "Write the configuration there and exit."),
+= Connection tracking
+conntrack-max-per-core | int32 | 32768 | connections for each processor; 0 leaves the kernel's limit
+conntrack-min | int32 | 131072 | connections at least
+conntrack-tcp-be-liberal | bool | | accept TCP packets out of their window
+conntrack-tcp-timeout-close-wait | duration | 1h0m0s | life of a half-closed connection
+conntrack-tcp-timeout-established | duration | 24h0m0s | life of an idle connection
+conntrack-udp-timeout | duration | | life of a UDP flow without answer
+conntrack-udp-timeout-stream | duration | | life of an answered UDP flow
+
+= Serving
+healthz-bind-address | ipport | 0.0.0.0:10256 | where /healthz and /livez answer; nowhere if empty
+healthz-port | int32 | 10256 | deprecated: its port where the address has none; 0: nowhere
+metrics-bind-address | ipport | 127.0.0.1:10249 | where /metrics, /configz and /proxyMode answer; \
+nowhere if empty
+metrics-port | int32 | 10249 | deprecated: its port where the address has none; 0: nowhere
+bind-address-hard-fail | bool | | a port that is taken is fatal
+oom-score-adj | int32 | -999 | of this process
+
+{LOGS}"""
+
+IGNORED = (
+    LOGS_IGNORED
+    + """
+boot-id-file string /proc/sys/kernel/random/boot_id
+config-sync-period duration 15m0s
+iptables-min-sync-period duration 1s
+ipvs-min-sync-period duration 1s
+kube-api-burst int32 10
+kube-api-content-type string application/vnd.kubernetes.protobuf
+kube-api-qps float32 5
+machine-id-file string /etc/machine-id,/var/lib/dbus/machine-id
+profiling bool
+show-hidden-metrics-for-version string
+"""
 )
-BY_NAME = {flag.name: flag for flag in FLAGS}
-NUMBERS = {"int32", "Level"}
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "bind-address": ("bindAddress",),
+    "bind-address-hard-fail": ("bindAddressHardFail",),
+    "cluster-cidr": ("clusterCIDR",),
+    "config-sync-period": ("configSyncPeriod",),
+    "conntrack-max-per-core": ("conntrack.maxPerCore",),
+    "conntrack-min": ("conntrack.min",),
+    "conntrack-tcp-be-liberal": ("conntrack.tcpBeLiberal",),
+    "conntrack-tcp-timeout-close-wait": ("conntrack.tcpCloseWaitTimeout",),
+    "conntrack-tcp-timeout-established": ("conntrack.tcpEstablishedTimeout",),
+    "conntrack-udp-timeout": ("conntrack.udpTimeout",),
+    "conntrack-udp-timeout-stream": ("conntrack.udpStreamTimeout",),
+    "detect-local-mode": ("detectLocalMode",),
+    "feature-gates": ("featureGates",),
+    "healthz-bind-address": ("healthzBindAddress",),
+    "hostname-override": ("hostnameOverride",),
+    "iptables-localhost-nodeports": ("iptables.localhostNodePorts",),
+    "iptables-masquerade-bit": ("iptables.masqueradeBit",),
+    "iptables-min-sync-period": ("iptables.minSyncPeriod",),
+    "iptables-sync-period": ("iptables.syncPeriod",),
+    "ipvs-exclude-cidrs": ("ipvs.excludeCIDRs",),
+    "ipvs-min-sync-period": ("ipvs.minSyncPeriod",),
+    "ipvs-scheduler": ("ipvs.scheduler",),
+    "ipvs-strict-arp": ("ipvs.strictARP",),
+    "ipvs-sync-period": ("ipvs.syncPeriod",),
+    "ipvs-tcp-timeout": ("ipvs.tcpTimeout",),
+    "ipvs-tcpfin-timeout": ("ipvs.tcpFinTimeout",),
+    "ipvs-udp-timeout": ("ipvs.udpTimeout",),
+    "kube-api-burst": ("clientConnection.burst",),
+    "kube-api-content-type": ("clientConnection.contentType",),
+    "kube-api-qps": ("clientConnection.qps",),
+    "kubeconfig": ("clientConnection.kubeconfig",),
+    "log-flush-frequency": ("logging.flushFrequency",),
+    "logging-format": ("logging.format",),
+    "masquerade-all": ("iptables.masqueradeAll", "nftables.masqueradeAll"),
+    "metrics-bind-address": ("metricsBindAddress",),
+    "nodeport-addresses": ("nodePortAddresses",),
+    "oom-score-adj": ("oomScoreAdj",),
+    "pod-bridge-interface": ("detectLocal.bridgeInterface",),
+    "pod-interface-name-prefix": ("detectLocal.interfaceNamePrefix",),
+    "profiling": ("enableProfiling",),
+    "proxy-mode": ("mode",),
+    "show-hidden-metrics-for-version": ("showHiddenMetricsForVersion",),
+    "v": ("logging.verbosity",),
+}
+"""Flags that stand for fields of a configuration; those without effect are shown there all the
+same, as upstream shows them.
+"""
+BESIDE_CONFIG = frozenset({"hostname-override", "v", "logging-format", "log-flush-frequency"})
+"""Flags that lie over a file; all others that are fields of it count only without one."""
 
 
-class BadFlag(ValueError):
-    """A flag that does not exist or has no such value."""
+def flag_set() -> FlagSet:
+    return FlagSet(PROGRAM, ABOUT, TABLE, IGNORED)
 
 
-def parse(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Flags as given, `--name value`, `--name=value` or `-v=2`, and the words between them.
-    Raises BadFlag.
-    """
-    found: dict[str, str] = {}
-    words: list[str] = []
-    rest = list(argv)
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("-") or word == "-":
-            words.append(word)
-            continue
-        name, given, value = word.lstrip("-").partition("=")
-        name = {"h": "help"}.get(name, name)
-        flag = BY_NAME.get(name)
-        if flag is None:
-            raise BadFlag(f"unknown flag {word!r}; see 'sampan proxy --help'")
-        if not given:
-            if not flag.kind or flag.name == "version":
-                value = "true"
-            elif not rest:
-                raise BadFlag(f"--{name} needs a value")
-            else:
-                value = rest.pop(0)
-        found[name] = value
-    return found, words
-
-
-def layer(given: dict[str, str]) -> Json:
-    """The flags given as a part of KubeProxyConfiguration. Raises BadFlag."""
+def layer(flags: FlagSet, given: Given) -> Json:
+    """The flags that were named as a part of KubeProxyConfiguration."""
     config: Json = {}
-    for name, text in given.items():
-        flag = BY_NAME[name]
-        for path in filter(None, flag.path.split(",")):
+    for name in sorted(named(given)):
+        kind = flags.flags[name].kind if name in flags.flags else flags.ignored[name]
+        for path in FIELDS[name]:
             *parents, last = path.split(".")
             place = config
             for parent in parents:
                 place = place.setdefault(parent, {})
-            place[last] = _value(flag, text)
+            place[last] = _field(kind, given[name])
     return config
 
 
-def _value(flag: Flag, text: str) -> Any:
-    if not flag.kind:
-        if text.lower() not in ("true", "false", "1", "0", "t", "f"):
-            raise BadFlag(f"--{flag.name} is true or false, not {text!r}")
-        return text.lower() in ("true", "1", "t")
-    if flag.kind == "mapStringBool":
-        pairs = (part.partition("=") for part in text.split(",") if part)
-        return {name: value.lower() == "true" for name, _, value in pairs}
-    if flag.kind == "strings":
-        return [part for part in text.split(",") if part]
-    try:
-        if flag.kind in NUMBERS:
-            return int(text)
-        return float(text) if flag.kind == "float32" else text
-    except ValueError as error:
-        raise BadFlag(f"--{flag.name} takes a number, not {text!r}") from error
+def named(given: Given) -> set[str]:
+    """Of the flags that were named those that are fields."""
+    return (given.named | set(given.ignored)) & FIELDS.keys()
 
 
-def help_text() -> str:
-    """All flags, in the form that upstream prints them."""
-    rows = []
-    for flag in FLAGS:
-        left = f"--{flag.name} {flag.kind}".rstrip()
-        short = {"help": "  -h, ", "v": "  -v, "}.get(flag.name, "      ")
-        tail = f" (default {flag.default})" if flag.default else ""
-        rows.append((short + left, flag.text + tail))
-    width = max(len(left) for left, _ in rows)
-    lines = "\n".join(f"{left:<{width}}   {text}" for left, text in rows)
-    return (
-        "The Service proxy of a node, beside any conformant API server.\n\n"
-        "usage: sampan proxy [flags]\n"
-        "       sampan proxy render --mode M -f objects.yaml   print what would be programmed\n\n"
-        f"Flags:\n{lines}\n"
-    )
+def _field(kind: str, value: Any) -> Any:
+    if kind == "duration":
+        return _duration(value)
+    if isinstance(value, dict):
+        return {name: BOOLEANS[text] for name, text in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _duration(seconds: float) -> str:
+    """As Go writes it: `1h0m0s`, `1m30s`, `1.5s`, `250ms`."""
+    if 0 < abs(seconds) < 1:
+        return f"{seconds * 1000:.12g}ms"
+    minutes, rest = divmod(abs(seconds), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    text = f"{rest:.12g}s"
+    if hours or minutes:
+        text = f"{minutes}m{text}"
+    return ("-" if seconds < 0 else "") + (f"{hours}h{text}" if hours else text)
