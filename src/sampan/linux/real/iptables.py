@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import shutil
 import socket
 import struct
 import subprocess
+from typing import BinaryIO
 
 from sampan.linux.base.iptables import IptablesError
 
@@ -16,6 +18,7 @@ PROGRAMS = {4: "iptables", 6: "ip6tables"}
 TABLES = ("filter", "nat", "mangle")
 GET_INFO = 64
 INFO_SIZE = 84
+LIMIT_S = 120
 NETLINK_NETFILTER = 12
 GETGEN, GETTABLE = (10 << 8) | 16, (10 << 8) | 1
 DUMP = 0x301
@@ -28,11 +31,13 @@ class RealIptables:
     def __init__(self, family: int, lock_file: str = "") -> None:
         self.family = family
         self._program = PROGRAMS[family]
-        self._environment = dict(os.environ)
+        self._environment: dict[str, str] | None = None
         if lock_file:
             # The lock of legacy iptables is one file for the machine: a namespace has its own.
-            self._environment["XTABLES_LOCKFILE"] = lock_file
+            self._environment = {**os.environ, "XTABLES_LOCKFILE": lock_file}
         self._version = ""
+        self._restore = ""
+        """Where the program is, once it was looked for."""
 
     def version(self) -> str:
         if not self._version:
@@ -65,8 +70,26 @@ class RealIptables:
             return True
 
     def restore(self, script: str) -> None:
+        """A file in memory holds the script, another one takes what is said: with pipes, and a wait
+        that looks again and again, starting the program cost half as much again.
+        """
         command = [f"{self._program}-restore", "--noflush", "--wait", "5"]
-        self._run(command, script)
+        command[0] = self._restore = self._restore or shutil.which(command[0]) or command[0]
+        with _in_memory(script) as given, _in_memory("") as said:
+            try:
+                child = subprocess.Popen(
+                    command, stdin=given, stdout=said, stderr=said, env=self._environment
+                )
+            except OSError as error:
+                raise IptablesError(f"{command[0]}: {error}") from error
+            with child:
+                if not _ended(child):
+                    child.kill()
+                    raise IptablesError(f"{command[0]}: no end after {LIMIT_S} s")
+            if child.returncode:
+                said.seek(0)
+                lines = said.read().decode(errors="replace").strip().splitlines()
+                raise IptablesError(f"{self._program}-restore: {' '.join(lines[:2])}")
 
     def fingerprint(self) -> bytes:
         """The generation of nftables, or the sizes of the legacy tables."""
@@ -86,15 +109,14 @@ class RealIptables:
         with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as file:
             file.write("1")
 
-    def _run(self, command: list[str], script: str = "") -> str:
+    def _run(self, command: list[str]) -> str:
         try:
             done = subprocess.run(
                 command,
-                input=script,
                 capture_output=True,
                 text=True,
                 env=self._environment,
-                timeout=120,
+                timeout=LIMIT_S,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -103,6 +125,24 @@ class RealIptables:
             lines = done.stderr.strip().splitlines()
             raise IptablesError(f"{command[0]}: {' '.join(lines[:2])}")
         return done.stdout
+
+
+def _in_memory(text: str) -> BinaryIO:
+    file = os.fdopen(os.memfd_create("iptables"), "w+b")
+    file.write(text.encode())
+    file.seek(0)
+    return file
+
+
+def _ended(child: subprocess.Popen[bytes]) -> bool:
+    """Wait until a program ends, woken by the kernel; False if it takes too long."""
+    descriptor = os.pidfd_open(child.pid)
+    try:
+        look = select.poll()
+        look.register(descriptor, select.POLLIN)
+        return bool(look.poll(LIMIT_S * 1000))
+    finally:
+        os.close(descriptor)
 
 
 def _info(sock: socket.socket, level: int, ask: bytes) -> bytes:
