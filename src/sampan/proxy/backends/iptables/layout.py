@@ -7,8 +7,10 @@ change rewrites one part instead of all.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import math
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -150,8 +152,8 @@ class Division(NamedTuple):
         if not self.prefix or not where:
             return "", ""
         if hub == SERVICES:
-            network = ipaddress.ip_network(f"{where}/{self.prefix}", strict=False)
-            return f"KUBE-PART-{hashed(str(network))}", f"-d {network}"
+            bits = 128 if ":" in where else 32
+            return _service_part(_number(where) >> (bits - self.prefix), bits, self.prefix)
         if hub == NODEPORTS:
             first = int(where) >> PORT_BITS << PORT_BITS
             return f"KUBE-PORTS-{first}", f"{first}:{first + (1 << PORT_BITS) - 1}"
@@ -161,11 +163,23 @@ class Division(NamedTuple):
 WHOLE = Division()
 
 
+@functools.lru_cache(maxsize=4096)
+def _service_part(start: int, bits: int, prefix: int) -> tuple[str, str]:
+    """The chain of a network whose addresses begin with these bits, and its match."""
+    whole = start << (bits - prefix)
+    network = ipaddress.ip_network((whole.to_bytes(bits // 8), prefix))
+    return f"KUBE-PART-{hashed(str(network))}", f"-d {network}"
+
+
+def _number(ip: str) -> int:
+    return int.from_bytes(socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip))
+
+
 def division(addresses: Iterable[str], family: int, count: int) -> Division:
     """A prefix length that makes about as many parts as each has rules."""
     if count < DIVIDE_FROM:
         return WHOLE
-    numbers = [int(ipaddress.ip_address(ip)) for ip in addresses]
+    numbers = [_number(ip) for ip in addresses]
     bits = 128 if family == 6 else 32
     wanted = math.isqrt(max(1, len(numbers)))
     low, high = 1, bits - 1

@@ -219,7 +219,7 @@ def _hairpins(found: State, port: Port, ip: Packer) -> None:
 
 def hashed(text: str) -> str:
     """A short name for what is too long for one."""
-    return base64.b32encode(hashlib.sha256(text.encode()).digest())[:8].decode()
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()[:5]).decode()
 
 
 def _affinity(
