@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from sampan.linux.base.iptables import IptablesError
-from sampan.linux.real import iptables
 from sampan.linux.real.iptables import RealIptables
 
 Program = Callable[[str], Path]
@@ -42,13 +41,10 @@ def test_a_refusal_is_told_in_the_programs_words(program: Program) -> None:
         RealIptables(4).restore("*nat\nCOMMIT\n")
 
 
-def test_a_program_that_does_not_end_is_ended(
-    program: Program, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_program_that_does_not_end_is_ended(program: Program) -> None:
     program("exec sleep 60")
-    monkeypatch.setattr(iptables, "LIMIT_S", 0)
     with pytest.raises(IptablesError, match="no end after 0 s"):
-        RealIptables(4).restore("*nat\nCOMMIT\n")
+        RealIptables(4, limit_s=0).restore("*nat\nCOMMIT\n")
 
 
 def test_a_program_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +57,10 @@ def test_a_lock_of_its_own_is_named_to_the_program(program: Program) -> None:
     folder = program('echo "$XTABLES_LOCKFILE" > lock')
     RealIptables(4, "/run/own.lock").restore("*nat\nCOMMIT\n")
     assert (folder / "lock").read_text() == "/run/own.lock\n"
+
+
+def test_what_a_program_prints_comes_whole(program: Program) -> None:
+    folder = program("yes | head -c 300000; echo; echo 'iptables v1.8.9 (nf_tables)'; echo no >&2")
+    (folder / "iptables").write_bytes((folder / "iptables-restore").read_bytes())
+    (folder / "iptables").chmod(0o755)
+    assert RealIptables(4).version() == "1.8.9 nf_tables"

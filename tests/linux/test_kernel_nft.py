@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -24,18 +23,21 @@ GUESS = {one.key: one for one in ELEMENTS}
 
 
 @pytest.fixture
-def nft() -> Iterator[RealNft]:
+def space() -> Iterator[str]:
     name = f"spn-{os.getpid()}"
     subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        with netns.inside(f"/run/netns/{name}"):
-            made = RealNft()
-        made.run(MAP)
-        made.commit({}, {ENDS: ELEMENTS})
-        yield made
-        made.close()
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=True)
+    yield f"/run/netns/{name}"
+    subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+@pytest.fixture
+def nft(space: str) -> Iterator[RealNft]:
+    with netns.inside(space):
+        made = RealNft()
+    made.run(MAP)
+    made.commit({}, {ENDS: ELEMENTS})
+    yield made
+    made.close()
 
 
 def test_a_good_guess_about_a_large_set_is_what_it_holds(nft: RealNft) -> None:
@@ -60,12 +62,11 @@ def test_a_guess_that_is_wrong_about_one_element_is_put_right(nft: RealNft, plac
     assert not watch.foreign()
 
 
-def test_no_room_for_answers_makes_it_no_worse_than_a_dump(
-    nft: RealNft, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sampan.linux.real.nft.ROOM", 1)
-    nft._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-    assert nft.elements(ENDS, GUESS) == GUESS
+def test_no_room_for_answers_makes_it_no_worse_than_a_dump(nft: RealNft, space: str) -> None:
+    with netns.inside(space):
+        narrow = RealNft(room=1)
+    assert narrow.elements(ENDS, GUESS) == GUESS
+    narrow.close()
 
 
 def test_a_set_that_is_not_there_is_named(nft: RealNft) -> None:

@@ -18,7 +18,7 @@ PROGRAMS = {4: "iptables", 6: "ip6tables"}
 TABLES = ("filter", "nat", "mangle")
 GET_INFO = 64
 INFO_SIZE = 84
-LIMIT_S = 120
+LIMIT_S = 120.0
 NETLINK_NETFILTER = 12
 GETGEN, GETTABLE = (10 << 8) | 16, (10 << 8) | 1
 DUMP = 0x301
@@ -28,16 +28,17 @@ NFT_FAMILIES = {4: 2, 6: 10}
 class RealIptables:
     """Implements `Iptables` for one family of the namespace in which it was made."""
 
-    def __init__(self, family: int, lock_file: str = "") -> None:
+    def __init__(self, family: int, lock_file: str = "", *, limit_s: float = LIMIT_S) -> None:
         self.family = family
         self._program = PROGRAMS[family]
+        self._limit_s = limit_s
         self._environment: dict[str, str] | None = None
         if lock_file:
             # The lock of legacy iptables is one file for the machine: a namespace has its own.
             self._environment = {**os.environ, "XTABLES_LOCKFILE": lock_file}
         self._version = ""
-        self._restore = ""
-        """Where the program is, once it was looked for."""
+        self._places: dict[str, str] = {}
+        """Where the programs are, once they were looked for."""
 
     def version(self) -> str:
         if not self._version:
@@ -70,26 +71,7 @@ class RealIptables:
             return True
 
     def restore(self, script: str) -> None:
-        """A file in memory holds the script, another one takes what is said: with pipes, and a wait
-        that looks again and again, starting the program cost half as much again.
-        """
-        command = [f"{self._program}-restore", "--noflush", "--wait", "5"]
-        command[0] = self._restore = self._restore or shutil.which(command[0]) or command[0]
-        with _in_memory(script) as given, _in_memory("") as said:
-            try:
-                child = subprocess.Popen(
-                    command, stdin=given, stdout=said, stderr=said, env=self._environment
-                )
-            except OSError as error:
-                raise IptablesError(f"{command[0]}: {error}") from error
-            with child:
-                if not _ended(child):
-                    child.kill()
-                    raise IptablesError(f"{command[0]}: no end after {LIMIT_S} s")
-            if child.returncode:
-                said.seek(0)
-                lines = said.read().decode(errors="replace").strip().splitlines()
-                raise IptablesError(f"{self._program}-restore: {' '.join(lines[:2])}")
+        self._run([f"{self._program}-restore", "--noflush", "--wait", "5"], script)
 
     def fingerprint(self) -> bytes:
         """The generation of nftables, or the sizes of the legacy tables."""
@@ -109,38 +91,48 @@ class RealIptables:
         with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as file:
             file.write("1")
 
-    def _run(self, command: list[str]) -> str:
-        try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                env=self._environment,
-                timeout=LIMIT_S,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise IptablesError(f"{command[0]}: {error}") from error
-        if done.returncode:
-            lines = done.stderr.strip().splitlines()
-            raise IptablesError(f"{command[0]}: {' '.join(lines[:2])}")
-        return done.stdout
+    def _run(self, command: list[str], script: str = "") -> str:
+        """A file in memory holds the script, another one takes what is printed: with pipes, and a
+        wait that looks again and again, starting the program cost half as much again.
+        """
+        program = command[0]
+        command[0] = self._places.setdefault(program, shutil.which(program) or program)
+        with _in_memory(script) as given, _in_memory() as said, _in_memory() as wrong:
+            try:
+                child = subprocess.Popen(
+                    command, stdin=given, stdout=said, stderr=wrong, env=self._environment
+                )
+            except OSError as error:
+                raise IptablesError(f"{program}: {error}") from error
+            with child:
+                if not _ended(child, self._limit_s):
+                    child.kill()
+                    raise IptablesError(f"{program}: no end after {self._limit_s:.0f} s")
+            if child.returncode:
+                lines = _told(wrong).strip().splitlines()
+                raise IptablesError(f"{program}: {' '.join(lines[:2])}")
+            return _told(said)
 
 
-def _in_memory(text: str) -> BinaryIO:
+def _told(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _in_memory(text: str = "") -> BinaryIO:
     file = os.fdopen(os.memfd_create("iptables"), "w+b")
     file.write(text.encode())
     file.seek(0)
     return file
 
 
-def _ended(child: subprocess.Popen[bytes]) -> bool:
+def _ended(child: subprocess.Popen[bytes], limit_s: float) -> bool:
     """Wait until a program ends, woken by the kernel; False if it takes too long."""
     descriptor = os.pidfd_open(child.pid)
     try:
         look = select.poll()
         look.register(descriptor, select.POLLIN)
-        return bool(look.poll(LIMIT_S * 1000))
+        return bool(look.poll(limit_s * 1000))
     finally:
         os.close(descriptor)
 

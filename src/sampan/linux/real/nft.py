@@ -66,7 +66,8 @@ LIBRARY = threading.Lock()
 class RealNft:
     """Implements `Nft`; keeps one netlink socket and one libnftables context."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = ROOM) -> None:
+        self._room = room
         self._socket = _netlink()
         self._sequence = 0
         self._script = _Script()
@@ -129,7 +130,7 @@ class RealNft:
 
         # No room, no answer: then the dump will tell.
         with contextlib.suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
+            self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, self._room)
             if holds(self._socket, ask, guess) and self._size(body) == len(guess):
                 return True
         self._reopen()
