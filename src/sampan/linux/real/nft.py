@@ -23,12 +23,13 @@ from sampan.linux.real.nft_dump import (
     DATA,
     KEY,
     KEY_END,
+    MOST,
     NETLINK_ERROR,
     PATIENCE_S,
     Torn,
     answer,
     attributes,
-    holds,
+    differences,
     listed,
     messages,
 )
@@ -97,8 +98,10 @@ class RealNft:
         body = _header(ref.family) + _text(1, ref.table) + _text(2, ref.name)
         with self._lock:
             try:
-                if guess and len(guess) >= MANY and self._is(body, guess):
-                    return guess
+                if guess and len(guess) >= MANY:
+                    found = self._checked(body, guess)
+                    if found is not None:
+                        return found
                 return self._dumped(body)
             except OSError as error:
                 if isinstance(error, TimeoutError):
@@ -119,10 +122,15 @@ class RealNft:
                 seen.update(found)
         return seen
 
-    def _is(self, body: bytes, guess: Mapping[bytes, Element]) -> bool:
-        """Whether a set holds this and nothing else, without a dump; False may mean unknown."""
-        if self._size(body) != len(guess):
-            return False
+    def _checked(
+        self, body: bytes, guess: Mapping[bytes, Element]
+    ) -> Mapping[bytes, Element] | None:
+        """What a set holds, told without a dump; None where that cannot be. If it holds as many as
+        were found at the keys of the guess, it holds no others.
+        """
+        size = self._size(body)
+        if size < len(guess) - MOST or size > len(guess):
+            return None
 
         def ask(elements: bytes) -> None:
             wanted = _attribute(3 | NESTED, elements)
@@ -131,10 +139,13 @@ class RealNft:
         # No room, no answer: then the dump will tell.
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, self._room)
-            if holds(self._socket, ask, guess) and self._size(body) == len(guess):
-                return True
+            other = differences(self._socket, ask, guess)
+            if other is not None and self._size(body) == size:
+                there = {**guess, **other} if other else guess
+                found = {key: one for key, one in there.items() if one} if other else guess
+                return found if len(found) == size else None
         self._reopen()
-        return False
+        return None
 
     def _size(self, body: bytes) -> int:
         """How many elements a set has; -1 where the kernel does not say."""

@@ -10,7 +10,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 
 from sampan.linux.base.nft import Element
 
@@ -28,6 +27,8 @@ WHOLE_S = 120.0
 AT_ONCE = 256
 """Elements asked for in one message: each comes in a packet of its own, which must find room."""
 SINGLE = 4096
+MOST = 1000
+"""With more differences than this a dump is as good."""
 Ask = Callable[[bytes], None]
 """Sends a request for elements, given in the attribute that lists them."""
 
@@ -85,28 +86,44 @@ def _part(sock: socket.socket) -> tuple[bytes, bool]:
     return data, False
 
 
-def holds(sock: socket.socket, ask: Ask, guess: Mapping[bytes, Element]) -> bool:
-    """Whether a set holds all of these, just so, in one generation of the rules; others are not
-    looked for. After False the socket may still have answers to come.
+def differences(
+    sock: socket.socket, ask: Ask, guess: Mapping[bytes, Element]
+) -> dict[bytes, Element | None] | None:
+    """What a set holds at the keys of these instead of them, None for nothing; elements at other
+    keys are not looked for. None for all if that cannot be told: too much differs, or somebody
+    writes meanwhile. Then the socket may still have answers to come.
 
     A dump of a large set walks it from its beginning for each part, so it costs the square of the
     set's size; this costs as much as there is to ask.
     """
-    elements = iter(guess.values())
-    first = next(elements)
-    ask(_wanted((first,)))
-    form = _form(sock.recv(SINGLE), first)
-    if form is None or not _acknowledged(sock):
-        return False
-    head, middle, tail = form
-    while part := tuple(islice(elements, AT_ONCE)):
+    wanted = list(guess.values())
+    found: dict[bytes, Element | None] = {}
+    form: tuple[bytes, bytes, bytes] | None = None
+    at = 0
+    while at < len(wanted) and len(found) <= MOST:
+        part = wanted[at : at + AT_ONCE]
         ask(_wanted(part))
-        for key, data, _ in part:
-            if sock.recv(SINGLE)[16:] != head + key + middle + data + tail:
-                return False
-        if not _acknowledged(sock):
-            return False
-    return True
+        for one in part:
+            at += 1
+            message = sock.recv(SINGLE)
+            if form and message[16:] == form[0] + one[0] + form[1] + one[1] + form[2]:
+                continue
+            if _code(message) == errno.ENOENT:
+                # That ends the answer: the rest is asked for again.
+                found[one.key] = None
+                break
+            there = _single(message)
+            if there is None or (form and message[16:20] != form[0][:4]):
+                return None
+            form = form or _form(message, there)
+            if form is None:
+                return None
+            if there != one:
+                found[one.key] = there
+        else:
+            if _code(sock.recv(SINGLE)) != 0:
+                return None
+    return found if at == len(wanted) else None
 
 
 def _wanted(elements: Sequence[Element]) -> bytes:
@@ -116,25 +133,32 @@ def _wanted(elements: Sequence[Element]) -> bytes:
     return b"".join([lead + key for key, _, _ in elements])
 
 
-def _acknowledged(sock: socket.socket) -> bool:
-    data = sock.recv(SINGLE)
-    return struct.unpack_from("=4xHxxxxxxxxxxi", data) == (NETLINK_ERROR, 0)
+def _code(message: bytes) -> int:
+    """The error that a message tells, 0 for none; -1 if it is another message."""
+    if len(message) < 20 or struct.unpack_from("=H", message, 4)[0] != NETLINK_ERROR:
+        return -1
+    return -int(struct.unpack_from("=i", message, 16)[0])
+
+
+def _single(message: bytes) -> Element | None:
+    """The only element of a message."""
+    if _code(message) >= 0:
+        return None
+    found = list(listed(message[20:]))
+    return found[0] if len(found) == 1 else None
 
 
 def _form(message: bytes, element: Element) -> tuple[bytes, bytes, bytes] | None:
     """The body of a message with one element is these three, with key and data between them; None
-    if it is another element, or one with more than key and data.
+    if it has more than key and data.
     """
     body = message[16:]
-    if list(listed(body[4:])) != [element]:
-        return None
     start = 4
     for kind, value in attributes(body[4:]):
         if kind == 3:
             break
         start += 4 + (len(value) + 3 & ~3)
-    form = _shape(body[start + 4 :])
-    if not form:
+    if not _shape(body[start + 4 :]):
         return None
     key = start + 4 + 12
     data = key + len(element.key) + (8 if element.data else 0)
