@@ -307,7 +307,7 @@ async def test_who_was_accepted_in_the_last_moment_is_not_kept() -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as late:
         late.setblocking(False)
         # Accepted, but its protocol is made in a later turn of the loop.
-        while not asyncio.all_tasks() - {asyncio.current_task(), server.sweeper}:
+        while not asyncio.all_tasks() - {asyncio.current_task(), server.sweeper}:  # noqa: ASYNC110
             await asyncio.sleep(0)
         await server.close(0)
         async with asyncio.timeout(5):
