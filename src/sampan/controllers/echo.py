@@ -15,10 +15,13 @@ GIVE_UP_S = 30.0
 """An echo that has not come by then never will (the watch was renewed meanwhile)."""
 
 
+MARKED, GONE = 0, -1
+
+
 class _Note(NamedTuple):
     uid: str
     version: int
-    """0: the object is to go."""
+    """MARKED: the object is to be seen marked for deletion; GONE: not to be seen any more."""
     at: float
 
 
@@ -44,7 +47,13 @@ class Echo:
         """The cached object that was just asked to go."""
         cached = self._informer.get(key_of(obj))
         if cached is not None and not cached["metadata"].get("deletionTimestamp"):
-            self._note(owner, key_of(obj), obj["metadata"]["uid"], 0)
+            self._note(owner, key_of(obj), obj["metadata"]["uid"], MARKED)
+
+    def ended(self, owner: Hashable, obj: Json) -> None:
+        """The object that was marked before, and whose last finalizer was just taken off."""
+        cached = self._informer.get(key_of(obj))
+        if cached is not None and cached["metadata"]["uid"] == obj["metadata"]["uid"]:
+            self._note(owner, key_of(obj), obj["metadata"]["uid"], GONE)
 
     def settled(self, owner: Hashable) -> bool:
         """Whether the cache shows everything that was written for this owner."""
@@ -69,10 +78,12 @@ class Echo:
     def _fulfilled(self, key: Key, note: _Note) -> bool:
         cached = self._informer.get(key)
         if cached is None:
-            return not note.version
+            return note.version <= 0
         meta = cached["metadata"]
         if meta["uid"] != note.uid:
             return True
+        if note.version == GONE:
+            return False
         if note.version:
             return int(meta["resourceVersion"]) >= note.version
         return bool(meta.get("deletionTimestamp"))

@@ -46,6 +46,14 @@ ACCOUNT = "job-controller"
 BURST = 500
 BATCH_S = 0.5
 """Changes of pods are gathered: pods that end together are counted together."""
+KEPT = (
+    f"the finalizer {rules.FINALIZER} is still there after it was taken off; look for a mutating "
+    "webhook that puts it back"
+)
+
+
+class FinalizerKept(Exception):
+    """A pod that cannot be let go, and so cannot be counted."""
 
 
 def job(deps: Deps) -> Component:
@@ -215,7 +223,13 @@ class Jobs:
             )
         except NotFound:
             return
-        if fresh["metadata"].get("deletionTimestamp") is None:
+        if rules.has_finalizer(fresh):
+            # To go on would count the pod once more in every round.
+            raise FinalizerKept(f"pod {meta['namespace']}/{meta['name']}: {KEPT}")
+        is_last = not fresh["metadata"].get("finalizers")
+        if fresh["metadata"].get("deletionTimestamp") and is_last:
+            self._echo.ended(key, fresh)
+        else:
             self._echo.wrote(key, fresh)
 
     # Counting.

@@ -18,6 +18,7 @@ import orjson
 
 from sampan.api.errors import AlreadyExists, ApiError, Conflict, Expired, Invalid, NotFound
 from sampan.api.meta import Json, Key, ResourceId
+from sampan.api.strategic import DELETE_PREFIX
 from sampan.std.http import Request, Response
 
 Collection = tuple[str, str, str]
@@ -35,6 +36,10 @@ class FakeApi:
         self.oldest = 0
         """Watches from before this revision are told that it is gone."""
         self.fail: Callable[[Request], ApiError | None] = lambda request: None
+        self.kept_finalizers: tuple[str, ...] = ()
+        """Finalizers that no patch takes off, as under a webhook that puts them back."""
+        self.late: dict[str, float] = {}
+        """Plural -> seconds by which the events of a collection come late."""
         self._news: set[asyncio.Event] = set()
         self._cut = 0
 
@@ -90,9 +95,18 @@ class FakeApi:
         if request.method == "DELETE":
             return self._delete(collection, key, current)
         if request.method in ("PUT", "PATCH"):
-            sent = _merged(current, body) if request.method == "PATCH" else body
+            sent = self._patched(current, body) if request.method == "PATCH" else body
             return self._update(collection, key, current, (sent, subresource))
         return _json(current)
+
+    def _patched(self, current: Json, patch: Json) -> Json:
+        merged: Json = _merged(current, patch)
+        before = current["metadata"].get("finalizers") or ()
+        kept = [name for name in before if name in self.kept_finalizers]
+        left = merged["metadata"].get("finalizers") or []
+        if kept:
+            merged["metadata"]["finalizers"] = left + [name for name in kept if name not in left]
+        return merged
 
     def _delete(self, collection: Collection, key: Key, current: Json) -> Response:
         if current["metadata"].get("finalizers"):
@@ -181,6 +195,8 @@ class FakeApi:
                     if revision <= after or where != collection:
                         continue
                     if not namespace or obj["metadata"].get("namespace") == namespace:
+                        if collection[2] in self.late:
+                            await asyncio.sleep(self.late[collection[2]])
                         yield _line(kind, obj)
                 place = len(self.history)
                 news.clear()
@@ -208,14 +224,19 @@ def _rid(collection: Collection) -> ResourceId:
 
 
 def _merged(target: Any, patch: Any) -> Any:
-    """RFC 7386; of strategic patches only that `$patch: replace` is no element of a list."""
+    """RFC 7386; of strategic patches only that `$patch: replace` is no element of a list, and what
+    is to go from a list of words.
+    """
     if isinstance(patch, list):
         return [entry for entry in patch if not (isinstance(entry, dict) and "$patch" in entry)]
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
     for name, value in patch.items():
-        if value is None:
+        if name.startswith(DELETE_PREFIX):
+            field = name.removeprefix(DELETE_PREFIX)
+            result[field] = [word for word in result.get(field) or () if word not in value]
+        elif value is None:
             result.pop(name, None)
         else:
             result[name] = _merged(result.get(name), value)
