@@ -52,25 +52,52 @@ def test_a_failed_pod_is_parked_until_something_may_help() -> None:
     run_jumping(scene())
 
 
-def test_news_during_a_try_leads_to_another_one_after_a_growing_pause() -> None:
+def test_a_pod_that_could_not_be_bound_waits_longer_each_time() -> None:
     async def scene() -> None:
         clock = JumpingClock()
         queue = Queue(clock)
-        view = pod("a")
-        queue.put(view)
+        queue.put(pod("a"))
         pauses = []
         for _ in range(6):
-            assert await taken(queue, 60) == "a"
-            queue.wake(("NodeResourcesFit",))
-            queue.failed(view.key, ("NodeResourcesFit",))
             began = clock.monotonic()
-            name = await taken(queue, 60)
+            assert await taken(queue, 60) == "a"
             pauses.append(round(clock.monotonic() - began))
-            assert name == "a"
-            queue.wake(("NodeResourcesFit",))
-            queue.failed(view.key, ())
-        assert pauses[0] == 1
-        assert pauses[-1] == 10
+            queue.failed(pod("a").key, ())
+        assert pauses == [0, 1, 2, 4, 8, 10]
+
+    run_jumping(scene())
+
+
+def test_a_woken_pod_waits_only_while_others_are_to_be_tried() -> None:
+    """Upstream's SchedulerPopFromBackoffQ."""
+
+    async def scene() -> None:
+        queue = Queue(JumpingClock())
+        queue.put(pod("a"))
+        assert await taken(queue) == "a"
+        queue.failed(pod("a").key, ("NodeResourcesFit",))
+        queue.put(pod("b"))
+        queue.wake(("NodeResourcesFit",))
+        assert [await taken(queue) for _ in range(3)] == ["b", "a", ""]
+
+    run_jumping(scene())
+
+
+def test_news_during_a_try_count_for_those_they_concern() -> None:
+    async def scene() -> None:
+        queue = Queue(JumpingClock())
+        for of, plugin in (("b", "NodeResourcesFit"), ("a", "NodePorts")):
+            queue.put(pod("a"))
+            assert await taken(queue) == "a"
+            queue.wake((plugin,), lambda name, view, of=of: view.key.name == of)
+            queue.failed(pod("a").key, ("NodeResourcesFit",))
+            assert await taken(queue, 20) == ""
+            queue.drop(pod("a").key)
+        queue.put(pod("a"))
+        assert await taken(queue) == "a"
+        queue.wake(("NodeResourcesFit",), lambda name, view: view.key.name == "a")
+        queue.failed(pod("a").key, ("NodeResourcesFit",))
+        assert await taken(queue) == "a"
 
     run_jumping(scene())
 

@@ -267,3 +267,86 @@ def test_a_pod_that_the_scheduler_placed_itself_wakes_those_that_want_to_be_near
         assert bindings(api) == [("host", "n1"), ("guest", "n1")]
 
     play(scene)
+
+
+def test_changes_that_cannot_help_do_not_delay_the_one_that_does() -> None:
+    """The recorded case `wake-ups`: upstream needs seven seconds for all of it."""
+
+    near = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "kubernetes.io/hostname",
+         "labelSelector": {"matchLabels": {"app": "late"}}}]}}  # fmt: skip
+
+    async def waits(api: FakeApi) -> None:
+        api.put(kinds.NODES, node("n1", taints=[{"key": "k", "effect": "NoSchedule"}]))
+        api.put(kinds.NODES, node("n2", unschedulable=True))
+        api.put(
+            kinds.PODS, waiting("neighbour", affinity=near, tolerations=[{"operator": "Exists"}])
+        )
+        await asyncio.sleep(1)
+        api.put(kinds.NODES, node("n1", labels={"disk": "ssd"}))
+        for cpu in ("5", "6", "7", "8"):
+            await asyncio.sleep(1)
+            api.put(kinds.NODES, node("n2", capacity={"cpu": cpu}))
+        await asyncio.sleep(1)
+        late = waiting("late", nodeName="n1")
+        late["metadata"]["labels"] = {"app": "late"}
+        api.put(kinds.PODS, late)
+        await asyncio.sleep(0.5)
+        assert bindings(api) == [("neighbour", "n1")]
+
+    play(waits)
+
+
+def claim(name: str, **status: Any) -> dict[str, Any]:
+    meta = {"name": name, "namespace": "d", "uid": f"uid-{name}"}
+    request = {"name": "r", "exactly": {"deviceClassName": "gpu"}}
+    return {"metadata": meta, "spec": {"devices": {"requests": [request]}}, "status": status}
+
+
+def test_a_pod_without_its_resource_claim_waits_in_silence_until_it_is_allocated() -> None:
+    async def scene(api: FakeApi) -> None:
+        api.put(kinds.NODES, node("n1"))
+        api.put(kinds.NODES, node("n2", labels={"gpu": "yes"}))
+        api.put(kinds.PODS, waiting("p", resourceClaims=[{"name": "a", "resourceClaimName": "c"}]))
+        await asyncio.sleep(30)
+        assert (bindings(api), messages(api)) == ([], [])
+        api.put(kinds.RESOURCECLAIMS, claim("c"))
+        await asyncio.sleep(2)
+        told = "0/2 nodes are available: request r: device class gpu does not exist."
+        assert messages(api)[0].startswith(f"FailedScheduling: {told}")
+        api.put(kinds.DEVICECLASSES, {"metadata": {"name": "gpu"}, "spec": {}})
+        await asyncio.sleep(2)
+        assert any("2 cannot allocate all claims" in text for text in messages(api))
+        selector = {"nodeSelectorTerms": [{"matchExpressions": [
+            {"key": "gpu", "operator": "Exists"}]}]}  # fmt: skip
+        api.put(kinds.RESOURCECLAIMS, claim("c", allocation={"nodeSelector": selector}))
+        await asyncio.sleep(2)
+        assert bindings(api) == [("p", "n2")]
+        (found,) = api.all(kinds.RESOURCECLAIMS)
+        (user,) = found["status"]["reservedFor"]
+        assert (user["resource"], user["name"]) == ("pods", "p")
+
+    play(scene)
+
+
+def test_a_pod_with_a_claim_template_waits_for_the_claim_made_from_it() -> None:
+    async def scene(api: FakeApi) -> None:
+        api.put(kinds.NODES, node("n1"))
+        entry = {"name": "a", "resourceClaimTemplateName": "t"}
+        p = api.put(kinds.PODS, waiting("p", resourceClaims=[entry]))
+        api.put(kinds.PODS, waiting("other"))
+        await asyncio.sleep(30)
+        assert bindings(api) == [("other", "n1")]
+        statuses = [{"name": "a", "resourceClaimName": "c"}]
+        api.put(kinds.PODS, {**p, "status": {**p["status"], "resourceClaimStatuses": statuses}})
+        api.put(kinds.RESOURCECLAIMS, claim("c", allocation={}))
+        await asyncio.sleep(2)
+        assert len(bindings(api)) == 1  # made for somebody else
+        mine = claim("c", allocation={"devices": {}})
+        owner = {"kind": "Pod", "name": "p", "uid": p["metadata"]["uid"], "controller": True}
+        mine["metadata"]["ownerReferences"] = [owner]
+        api.put(kinds.RESOURCECLAIMS, mine)
+        await asyncio.sleep(2)
+        assert bindings(api)[-1] == ("p", "n1")
+
+    play(scene)

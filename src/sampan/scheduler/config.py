@@ -23,7 +23,7 @@ GROUP = "kubescheduler.config.k8s.io"
 _OTHERS = frozenset(
     (
         "SchedulingGates", "PrioritySort", "DefaultPreemption", "DefaultBinder",
-        "DynamicResources", "NodeDeclaredFeatures",
+        "NodeDeclaredFeatures",
     )
 )  # fmt: skip
 """Plugins that are always on here."""

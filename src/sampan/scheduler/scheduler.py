@@ -23,9 +23,10 @@ from sampan.client.client import Client
 from sampan.client.transport import Unreachable
 from sampan.loop.events import Recorder
 from sampan.loop.informers import Informers
-from sampan.scheduler import preemption, status
+from sampan.scheduler import hints, preemption, status
+from sampan.scheduler.base import Filter
 from sampan.scheduler.decision import Placed, Profile, Unplaced, decide
-from sampan.scheduler.filters import FILTERS
+from sampan.scheduler.devices import DeviceNews, reserve
 from sampan.scheduler.freshness import Freshness
 from sampan.scheduler.kin import Kin
 from sampan.scheduler.metrics import Metrics
@@ -76,6 +77,7 @@ class Scheduler:
         self._client = client
         self._clock = clock
         self._profiles = {profile.name: profile for profile in settings.profiles}
+        self._filters = {name for profile in settings.profiles for name in profile.filters}
         self._chance = settings.chance
         self.metrics = settings.metrics
         self.state = ClusterState()
@@ -87,6 +89,12 @@ class Scheduler:
         self._budgets = informers.of(kinds.PODDISRUPTIONBUDGETS)
         self.state.selector_for = Kin(informers).selector_for
         self._volumes = VolumeBinder(client, self._storage(informers), clock)
+        self._devices = DeviceNews(
+            informers,
+            self.state.devices,
+            self.queue.put,
+            lambda: self.queue.wake(("DynamicResources",)),
+        )
         self._freshness = Freshness(client, informers)
         self._teller = Teller(client, recorders, clock, self.metrics)
         informers.of(kinds.NAMESPACES).on_change(self._on_namespace)
@@ -131,11 +139,18 @@ class Scheduler:
         if new is None:
             if old is not None:
                 self.state.remove_node(old["metadata"]["name"])
-                self.queue.wake(BY_NEWCOMERS)  # domains may be fewer
+                self._node_changed(old, new)  # domains may be fewer
             return
         self.state.set_node(new)
         if old is None or _differs(old, new):
-            self.queue.wake(FILTERS.keys())
+            self._node_changed(old, new)
+
+    def _node_changed(self, old: Json | None, new: Json | None) -> None:
+        change = hints.NodeChange.of(old, new)
+        self.queue.wake(self._filters, change.concerns(self.state, self._filter_of))
+
+    def _filter_of(self, name: str, pod: PodView) -> Filter:
+        return self._profiles[pod.scheduler].filters[name]
 
     def _on_pod(self, old: Json | None, new: Json | None) -> None:
         if new is None:
@@ -151,13 +166,14 @@ class Scheduler:
             self._waiting(pod)
 
     def _gone(self, key: Key) -> None:
-        placed = key in self.state.placed
+        placed = self.state.placed.get(key)
         self.state.displace(key)
         self.state.forget_nomination(key)
         self._assumed.pop(key, None)
+        self._devices.drop(key)
         self.queue.drop(key)
-        if placed:
-            self.queue.wake(BY_PODS)
+        if placed is not None:
+            self.queue.wake(BY_PODS, hints.after_going(placed, self.state))
 
     def _settled(self, pod: PodView) -> None:
         known = self.state.placed.get(pod.key)
@@ -166,18 +182,19 @@ class Scheduler:
         self.state.forget_nomination(pod.key)
         self.queue.drop(pod.key)
         if known is None or mine:
-            self.queue.wake(BY_NEWCOMERS, lambda waiting: self.state.concerns(pod, waiting))
+            self.queue.wake(BY_NEWCOMERS, hints.after_coming(pod, self.state))
         elif known.requests != pod.requests:
-            self.queue.wake(BY_PODS)
+            self.queue.wake(("NodeResourcesFit",), hints.after_shrinking(known, pod))
         elif known.labels != pod.labels or known.terminating != pod.terminating:
             self.queue.wake(BY_NEWCOMERS)
 
     def _waiting(self, pod: PodView) -> None:
         if pod.scheduler not in self._profiles or pod.terminating:
+            self._devices.drop(pod.key)
             self.queue.drop(pod.key)
             return
         self.state.nominate(pod, pod.nominated)
-        if not pod.gated:
+        if not pod.gated and not self._devices.holds(pod):
             self.queue.put(pod)
 
     # Deciding.
@@ -244,6 +261,7 @@ class Scheduler:
 
     async def _bind(self, pod: PodView, node: str, plan: VolumePlan) -> None:
         try:
+            await reserve(self._client, self.state.devices.claims_of(pod)[0], pod)
             if plan:
                 await self._volumes.bind(plan, node, self._profiles[pod.scheduler].bind_timeout_s)
             await self._client.create(

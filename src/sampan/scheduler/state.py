@@ -14,6 +14,7 @@ from typing import TypeVar
 from sampan.api.meta import Json, Key
 from sampan.api.selectors import Selector
 from sampan.scheduler import terms
+from sampan.scheduler.devices import Devices
 from sampan.scheduler.pod import Amounts, PodView, Port, amounts
 from sampan.scheduler.storage import Storage
 from sampan.scheduler.tallies import Mark, Tallies
@@ -93,6 +94,7 @@ class ClusterState:
     namespaces: dict[str, dict[str, str]] = field(default_factory=dict)
     """The labels of namespaces."""
     storage: Storage = field(default_factory=Storage)
+    devices: Devices = field(default_factory=Devices)
 
     def __post_init__(self) -> None:
         self.placed: dict[Key, PodView] = {}
@@ -214,15 +216,6 @@ class ClusterState:
     def term_finds(self, term: PodTerm, pod: PodView) -> bool:
         labels = self.namespaces.get(pod.namespace, {})
         return term.covers(pod.namespace, labels) and term.selector.matches(pod.labels)
-
-    def concerns(self, newcomer: PodView, waiting: PodView) -> bool:
-        """Whether a pod that came to a node may be what the other waits for: one that it wants
-        near, or one that its spread counts.
-        """
-        return any(self.term_finds(term, newcomer) for term in waiting.affinity) or (
-            newcomer.namespace == waiting.namespace
-            and any(spread.selector.matches(newcomer.labels) for spread in waiting.spreads)
-        )
 
     def set_namespace(self, name: str, labels: dict[str, str] | None) -> None:
         """Other labels may let terms find other pods: their counts are begun anew."""

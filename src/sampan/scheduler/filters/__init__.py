@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sampan.api.meta import Json
 from sampan.scheduler.base import Filter
+from sampan.scheduler.filters.devices import devices
 from sampan.scheduler.filters.node_affinity import added, node_affinity
 from sampan.scheduler.filters.node_label import node_label
 from sampan.scheduler.filters.node_name import node_name
@@ -34,6 +35,7 @@ FILTERS: dict[str, Filter] = {
     "VolumeZone": volume_zone,
     "PodTopologySpread": spread,
     "InterPodAffinity": pod_affinity,
+    "DynamicResources": devices,
 }
 """Upstream's order: the first that rejects a node gives the reason, so the order is behaviour."""
 

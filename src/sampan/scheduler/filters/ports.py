@@ -17,11 +17,11 @@ def ports(pod: PodView, cluster: ClusterState) -> Prepared:
 
     def check(node: NodeState) -> Rejected | None:
         taken = [port for port, count in node.ports.items() if count > 0]
-        return _REJECTED if any(_clash(a, b) for a in wanted for b in taken) else None
+        return _REJECTED if any(clash(a, b) for a in wanted for b in taken) else None
 
     return Prepared(check)
 
 
-def _clash(one: Port, other: Port) -> bool:
+def clash(one: Port, other: Port) -> bool:
     """The same port and protocol, on the same address or where one of them takes all."""
     return one[1:] == other[1:] and (one[0] == other[0] or ANY in (one[0], other[0]))
