@@ -56,3 +56,20 @@ def test_a_refusal_comes_with_the_next_step() -> None:
 def test_a_failed_connection_is_told_in_words(error: Exception, says: str) -> None:
     assert says in why(error)
     assert "_ssl.c" not in why(error)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "way_out"),
+    [
+        ('pods is forbidden: User "u" cannot list resource "pods"', "bind a role"),
+        ('pods "a" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: '
+         "pods=1", "ResourceQuota is used up"),
+        ('pods "a" is forbidden: failed quota: q: must specify cpu for: c', "does not state"),
+        ('pods "a" is forbidden: violates PodSecurity "restricted:latest": x', "Pod Security"),
+        ('pods "a" is forbidden: [maximum cpu usage per Container is 1]', "an admission rule"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_would_help(refusal: str, way_out: str) -> None:
+    text = told(Forbidden(refusal))
+    assert way_out in text
+    assert ("bind a role" in text) == (way_out == "bind a role")

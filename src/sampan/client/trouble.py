@@ -4,11 +4,13 @@ list and watch that meets the same closed door.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from sampan.api.errors import Forbidden, Unauthorized
 from sampan.client.transport import Unreachable
 
+_NO_RIGHT = re.compile(r'User "[^"]*" cannot \w')
 REPEAT_S = 60.0
 """A trouble that lasts is told again after this."""
 
@@ -47,5 +49,20 @@ def told(error: Exception) -> str:
             "token or client certificate in the kubeconfig"
         )
     if isinstance(error, Forbidden):
-        return f"{error}: bind a role that allows it to this user, or use another kubeconfig"
+        return f"{error}: {_way_out(str(error))}"
     return str(error)
+
+
+def _way_out(refusal: str) -> str:
+    """A refusal by a quota or another admission rule looks like one for want of rights (403
+    Forbidden); only the latter names the user and the verb.
+    """
+    if _NO_RIGHT.search(refusal):
+        return "bind a role that allows it to this user, or use another kubeconfig"
+    if "exceeded quota:" in refusal:
+        return "the namespace's ResourceQuota is used up; raise it, or delete what is not needed"
+    if "failed quota:" in refusal:
+        return "the namespace's ResourceQuota counts what the object does not state; state it"
+    if "violates PodSecurity" in refusal:
+        return "the namespace's Pod Security level does not allow it"
+    return "an admission rule refused it, not a missing role"
