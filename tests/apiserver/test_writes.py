@@ -110,6 +110,43 @@ async def test_a_service_that_is_refused_keeps_no_port(server: Asker) -> None:
     await server.make(SERVICES, {"metadata": {"name": "s"}, "spec": spec})
 
 
+async def test_a_node_port_named_twice_or_taken_is_refused_on_update(server: Asker) -> None:
+    await server.namespace("x")
+    services = "/api/v1/namespaces/x/services"
+    for name, number in (("a", 30080), ("b", 30081)):
+        ports = [{"name": "p", "port": 80, "nodePort": number}]
+        spec: Json = {"type": "NodePort", "ports": ports}
+        await server.make(services, {"metadata": {"name": name}, "spec": spec})
+
+    async def put(*ports: Json) -> tuple[int, Json]:
+        named = [{"name": f"p{port['port']}{port.get('protocol', '').lower()}", **port} for port in ports]
+        body = {"spec": {"ports": named}}
+        return await server.ask("PATCH", f"{services}/b", body, type="application/merge-patch+json")
+
+    code, status = await put({"port": 80, "nodePort": 30080})
+    (cause,) = status["details"]["causes"]
+    assert (code, cause["field"]) == (422, "spec.ports[0].nodePort")
+    assert cause["message"] == "Invalid value: 30080: provided port is already allocated"
+    code, status = await put({"port": 80, "nodePort": 30090}, {"port": 81, "nodePort": 30090})
+    assert (code, status["message"]) == (500, "duplicate nodePort: {TCP 30090}")
+    assert "reason" not in status
+    udp = {"port": 80, "nodePort": 30090, "protocol": "UDP"}
+    assert (await put({"port": 80, "nodePort": 30090}, udp))[0] == 200
+
+
+async def test_indexed_jobs_cannot_lose_their_completions(server: Asker) -> None:
+    await server.namespace("x")
+    jobs = "/apis/batch/v1/namespaces/x/jobs"
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x"}]}}
+    spec = {"completions": 3, "parallelism": 3, "completionMode": "Indexed", "template": template}
+    await server.make(jobs, {"metadata": {"name": "j"}, "spec": spec})
+    body: Json = {"spec": {"completions": None}}
+    code, status = await server.ask("PATCH", f"{jobs}/j", body, type="application/merge-patch+json")
+    assert code == 422
+    causes = {(cause["field"], cause["message"]) for cause in status["details"]["causes"]}
+    assert causes == {("spec.completions", "Required value: when completion mode is Indexed")}
+
+
 async def test_a_service_that_becomes_external_gives_everything_back(server: Asker) -> None:
     spec = {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30501}]}
     made = await server.make(SERVICES, {"metadata": {"name": "s"}, "spec": spec})

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from sampan.api.errors import FieldError, InternalError, Invalid
+from sampan.api.errors import FieldError, InternalError, Invalid, Unclassified
 from sampan.api.meta import Json, Key
 from sampan.api.resource import Needs
 from sampan.apiserver.allocators.pools import Pool, address_pool, port_pool
@@ -113,6 +113,8 @@ class ServiceAllocator:
         try:
             ips = self._take_ips(served, owner, wanted or NO_NEEDS, taken, dry_run=dry_run)
             ports, health = self._take_ports(served, owner, wanted or NO_NEEDS, taken, dry_run)
+            if new is not None and old is not None and wanted is not None:
+                _refuse_twice_named(new)
         except BaseException:
             taken.release()
             raise
@@ -278,6 +280,20 @@ class ServiceAllocator:
                 }
             },
         }  # fmt: skip
+
+
+def _refuse_twice_named(svc: Json) -> None:
+    """An update that names a node port twice is refused before it is validated, and by upstream
+    in words that never became a proper error (`updateNodePorts`, 1.36).
+    """
+    seen = set()
+    has_ports = svc["spec"].get("type") in ("NodePort", "LoadBalancer")
+    for port in svc["spec"].get("ports") or () if has_ports else ():
+        number = port.get("nodePort")
+        named = (port.get("protocol") or "TCP", number)
+        if number and named in seen:
+            raise Unclassified(f"duplicate nodePort: {{{named[0]} {number}}}")
+        seen.add(named)
 
 
 def _refused_port(

@@ -155,8 +155,10 @@ def _completions(spec: Json, before: Json) -> Errors:
     now = spec.get("completions")
     if now == before.get("completions"):
         return []
-    if spec.get("completionMode") != "Indexed" or now is None:
+    if spec.get("completionMode") != "Indexed":
         return rules.invalid("spec.completions", now, rules.IMMUTABLE)
+    if now is None:
+        return []  # that they are required is said by the rules of the spec itself
     if now != spec.get("parallelism"):
         says = "can only be modified in tandem with spec.parallelism"
         return rules.invalid("spec.completions", now, says)
