@@ -254,3 +254,54 @@ async def test_a_token_in_a_secret_is_good_as_long_as_the_secret_holds_it(
     assert answer["status"]["userInfo"]["username"] == "system:serviceaccount:old:default"
     await server.ask("DELETE", "/api/v1/namespaces/old/secrets/t")
     assert (await server.ask("POST", review, {}, token=token))[0] == 401
+
+
+async def test_the_use_of_a_legacy_token_is_noted_on_its_secret(
+    server: Asker, signing_key: SigningKey
+) -> None:
+    await server.namespace("a")
+    path = "/api/v1/namespaces/a/serviceaccounts/default"
+    _, account = await server.ask("GET", path)
+    prefix = "kubernetes.io/serviceaccount"
+    claims = {
+        "iss": "kubernetes/serviceaccount", "sub": "system:serviceaccount:a:default",
+        f"{prefix}/namespace": "a", f"{prefix}/secret.name": "t",
+        f"{prefix}/service-account.name": "default",
+        f"{prefix}/service-account.uid": account["metadata"]["uid"],
+    }  # fmt: skip
+    token = sign(signing_key, claims)
+    notes = {"kubernetes.io/service-account.name": "default"}
+    secret = {
+        "metadata": {"name": "t", "annotations": notes}, "data": {
+            "token": base64.b64encode(token.encode()).decode()},
+        "type": "kubernetes.io/service-account-token",
+    }  # fmt: skip
+    secrets = "/api/v1/namespaces/a/secrets"
+    await server.make(secrets, secret)
+    legacy = server.api.legacy
+    await legacy.settle()
+    name = "kube-apiserver-legacy-service-account-token-tracking"
+    _, tracked = await server.ask("GET", f"/api/v1/namespaces/kube-system/configmaps/{name}")
+    assert tracked["data"] == {"since": "2027-01-15"}
+
+    async def used() -> str:
+        await legacy.settle()
+        labels = (await server.ask("GET", f"{secrets}/t"))[1]["metadata"].get("labels") or {}
+        return str(labels.get("kubernetes.io/legacy-token-last-used", ""))
+
+    assert await used() == ""
+    answer = await server.raw("POST", WHO, {}, token=token)
+    assert (answer.status, answer.headers.get("warning")) == (201, None)
+    assert await used() == "2027-01-15"
+    server.clock.time += 3 * 86400
+    await server.ask("PATCH", path, {"secrets": [{"name": "t"}]}, type=MERGE)
+    answer = await server.raw("POST", WHO, {}, token=token)
+    assert "Use tokens from the TokenRequest API" in answer.headers["warning"]
+    assert await used() == "2027-01-18"
+    mark = {"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": "2027-01-18"}}}
+    await server.ask("PATCH", f"{secrets}/t", mark, type=MERGE)
+    assert (await server.raw("POST", WHO, {}, token=token)).status == 401
+    review = {"spec": {"token": token}}
+    reviews = "/apis/authentication.k8s.io/v1/tokenreviews"
+    _, told = await server.ask("POST", reviews, review)
+    assert "secret a/t for service account a/default has been marked" in told["status"]["error"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from sampan.api.meta import Json
 from tests.apiserver.conftest import pod
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ async def test_a_node_port_named_twice_or_taken_is_refused_on_update(server: Ask
         await server.make(services, {"metadata": {"name": name}, "spec": spec})
 
     async def put(*ports: Json) -> tuple[int, Json]:
-        named = [{"name": f"p{port['port']}{port.get('protocol', '').lower()}", **port} for port in ports]
+        named = [
+            {"name": f"p{port['port']}{port.get('protocol', '').lower()}", **port} for port in ports
+        ]
         body = {"spec": {"ports": named}}
         return await server.ask("PATCH", f"{services}/b", body, type="application/merge-patch+json")
 

@@ -160,7 +160,8 @@ REFUSALS: list[tuple[str, Json, str]] = [
      'spec.validations[0].expression: Invalid value: "variables.y > 1": compilation failed: '
      "ERROR: <input>:1:10: undefined field 'y'\n | variables.y > 1\n | .........^"),
     ("ValidatingAdmissionPolicy", vap(validations=[{"expression": "'text'"}]),
-     "spec.validations[0].expression: Invalid value: \"'text'\": must evaluate to bool"),
+     "spec.validations[0].expression: Invalid value: \"'text'\": must evaluate to bool but got "
+     "string"),
     ("ValidatingAdmissionPolicyBinding", named(spec={
         "policyName": "p", "validationActions": ["Deny", "Warn"]}),
      'spec.validationActions: Invalid value: ["Deny","Warn"]: must not contain both Deny and Warn '

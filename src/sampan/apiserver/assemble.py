@@ -33,6 +33,7 @@ from sampan.apiserver.discovery import Discovery
 from sampan.apiserver.flows import Flows
 from sampan.apiserver.health import Check
 from sampan.apiserver.housekeeping import EVENT_TTL_S, Housekeeping
+from sampan.apiserver.legacytokens import LegacyTokens
 from sampan.apiserver.meters import Meters
 from sampan.apiserver.ownership import FieldOwnership
 from sampan.apiserver.pages import pages
@@ -88,6 +89,7 @@ class ApiServer:
     housekeeping: Housekeeping
     kept: Kept
     dangling: Dangling
+    legacy: LegacyTokens
     follower: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -99,6 +101,7 @@ class ApiServer:
             group.create_task(self.kept.run())
             group.create_task(self.app.aggregator.run())
             group.create_task(self.dangling.run())
+            group.create_task(self.legacy.run())
             await self.follower
 
 
@@ -135,8 +138,9 @@ async def assemble(
     )  # fmt: skip
     housekeeping = Housekeeping(parts, event_ttl_s=options.event_ttl_s)
     kept = Kept(parts, catalog, options.cluster)
-    dangling = Dangling(parts, catalog)
-    server = ApiServer(app, parts, catalog, cacher, custom, housekeeping, kept, dangling)
+    dangling, legacy = Dangling(parts, catalog), LegacyTokens(parts, catalog)
+    authenticator.accounts.on_secret_used = legacy.used
+    server = ApiServer(app, parts, catalog, cacher, custom, housekeeping, kept, dangling, legacy)
     app.checks = checks(server)
     app.pages = pages(app, authenticator.accounts, catalog, options.about)
     server.follower = asyncio.create_task(cacher.run(), name="cacher")

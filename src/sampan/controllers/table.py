@@ -31,6 +31,7 @@ from sampan.controllers.statefulset import statefulset
 from sampan.controllers.tainteviction import tainteviction
 from sampan.controllers.token import token
 from sampan.controllers.ttlafterfinished import ttlafterfinished
+from sampan.controllers.validatingadmissionpolicystatus import validatingadmissionpolicystatus
 from sampan.controllers.volumeprotection import pvcprotection, pvprotection
 from sampan.loop.component import Component
 
@@ -68,6 +69,7 @@ CONTROLLERS: dict[str, Callable[[Deps], Component]] = {
     "ephemeral-volume-controller": ephemeralvolume,
     "clusterrole-aggregation": clusterroleaggregation,
     "service-cidr-controller": servicecidr,
+    "validatingadmissionpolicy-status-controller": validatingadmissionpolicystatus,
 }
 
 OFF_BY_DEFAULT: frozenset[str] = frozenset()

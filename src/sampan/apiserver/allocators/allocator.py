@@ -112,9 +112,9 @@ class ServiceAllocator:
         taken = Taken(self)
         try:
             ips = self._take_ips(served, owner, wanted or NO_NEEDS, taken, dry_run=dry_run)
-            ports, health = self._take_ports(served, owner, wanted or NO_NEEDS, taken, dry_run)
             if new is not None and old is not None and wanted is not None:
-                _refuse_twice_named(new)
+                self._refuse_twice_named(served, owner, new, dry_run=dry_run)
+            ports, health = self._take_ports(served, owner, wanted or NO_NEEDS, taken, dry_run)
         except BaseException:
             taken.release()
             raise
@@ -218,6 +218,26 @@ class ServiceAllocator:
         health = found.pop() if needs.health_check_port is not None else 0
         return tuple(found), health
 
+    def _refuse_twice_named(self, served: Served, owner: Key, svc: Json, *, dry_run: bool) -> None:
+        """An update that names a node port twice is refused before it is validated, and by upstream
+        in words that never became a proper error (`updateNodePorts`, 1.36); what is wrong with a
+        port before that one is told instead.
+        """
+        seen = set()
+        has_ports = svc["spec"].get("type") in ("NodePort", "LoadBalancer")
+        for at, port in enumerate(svc["spec"].get("ports") or () if has_ports else ()):
+            number = port.get("nodePort")
+            if not number:
+                continue
+            named = (port.get("protocol") or "TCP", number)
+            complaint = self._port_complaint(owner, number, (), dry_run=dry_run)
+            if complaint:
+                path = f"spec.ports[{at}].nodePort"
+                raise _refused_port(served, owner, number, path, complaint)
+            if named in seen:
+                raise Unclassified(f"duplicate nodePort: {{{named[0]} {number}}}")
+            seen.add(named)
+
     def _port_complaint(
         self, owner: Key, number: int, mine: Collection[int], *, dry_run: bool
     ) -> str:
@@ -280,20 +300,6 @@ class ServiceAllocator:
                 }
             },
         }  # fmt: skip
-
-
-def _refuse_twice_named(svc: Json) -> None:
-    """An update that names a node port twice is refused before it is validated, and by upstream
-    in words that never became a proper error (`updateNodePorts`, 1.36).
-    """
-    seen = set()
-    has_ports = svc["spec"].get("type") in ("NodePort", "LoadBalancer")
-    for port in svc["spec"].get("ports") or () if has_ports else ():
-        number = port.get("nodePort")
-        named = (port.get("protocol") or "TCP", number)
-        if number and named in seen:
-            raise Unclassified(f"duplicate nodePort: {{{named[0]} {number}}}")
-        seen.add(named)
 
 
 def _refused_port(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sampan.api.meta import Json
@@ -16,6 +18,12 @@ from sampan.std.clock import Clock
 EXTRA = "authentication.kubernetes.io/"
 LEGACY_ISSUER = "kubernetes/serviceaccount"
 """Of tokens without end, which live in a Secret and as long as it."""
+INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since"
+AUTO_GENERATED = (
+    "Use tokens from the TokenRequest API or manually created secret-based tokens instead of "
+    "auto-generated secret-based tokens."
+)
+"""Of a Secret that its account lists: such were made unasked once."""
 VERIFIED_KEPT = 4096
 
 
@@ -42,6 +50,8 @@ class AccountTokens:
         self.issuers = {issuer, LEGACY_ISSUER}
         """Whose tokens are taken."""
         self.audiences: tuple[str, ...] = (issuer,)
+        self.on_secret_used: Callable[[str, str], None] = lambda namespace, name: None
+        """Told of the Secret (namespace, name) whose token came."""
         self._clock = clock
         self._accounts = cacher.collection("", "serviceaccounts")
         self._pods = cacher.collection("", "pods")
@@ -70,7 +80,7 @@ class AccountTokens:
     def ours(self, token: str) -> bool:
         return issuer_of(token) in self.issuers
 
-    def user(self, token: str) -> User:
+    def user(self, token: str, warn: Callable[[str], None] = lambda text: None) -> User:
         """Raises BadToken when the token or what it is bound to is no longer good."""
         now = self._clock.now()
         claims = self._verified.get(token)
@@ -80,28 +90,46 @@ class AccountTokens:
                 self._verified.clear()
             self._verified[token] = claims
         if claims["iss"] == LEGACY_ISSUER:
-            return self._legacy(token, claims)
+            return self._legacy(token, claims, warn)
         return self._living(claims)
 
-    def _legacy(self, token: str, claims: Json) -> User:
-        """A token out of a Secret is good for the account as long as the Secret holds it."""
+    def _legacy(self, token: str, claims: Json, warn: Callable[[str], None]) -> User:
+        """A token out of a Secret is good for the account as long as the Secret holds it, and is
+        not marked as invalid.
+        """
         prefix = "kubernetes.io/serviceaccount"
         namespace = claims.get(f"{prefix}/namespace", "")
         name, uid = (claims.get(f"{prefix}/service-account.{key}", "") for key in ("name", "uid"))
-        self._account(namespace, name, uid)
-        secret = self._secrets.get(namespace, claims.get(f"{prefix}/secret.name", ""))
-        held = (secret.decode().get("data") or {}).get("token", "") if secret is not None else ""
-        if not held or base64.b64decode(held).decode(errors="replace") != token:
-            raise BadToken("token has been invalidated")
+        named = claims.get(f"{prefix}/secret.name", "")
+        item = self._secrets.get(namespace, named)
+        secret = item.decode() if item is not None else {}
+        if not secret or secret["metadata"].get("deletionTimestamp"):
+            raise BadToken("Token has been invalidated")
+        held = (secret.get("data") or {}).get("token", "")
+        if not hmac.compare_digest(base64.b64decode(held), token.encode()):
+            raise BadToken("Token does not match server's copy")
+        account = self._account(namespace, name, uid)
+        self.on_secret_used(namespace, named)
+        if (secret["metadata"].get("labels") or {}).get(INVALID_SINCE):
+            raise BadToken(
+                f"the token in secret {namespace}/{named} for service account {namespace}/{name} "
+                "has been marked invalid. Use tokens from the TokenRequest API or manually created "
+                f"secret-based tokens, or remove the '{INVALID_SINCE}' label from the secret to "
+                "temporarily allow use of this token"
+            )
+        if any(ref.get("name") == named for ref in account.get("secrets") or ()):
+            warn(AUTO_GENERATED)
         user = known(service_account_user(namespace, name, uid))
         return replace(user, audiences=self.audiences)
 
-    def _account(self, namespace: str, name: str, uid: str) -> None:
+    def _account(self, namespace: str, name: str, uid: str) -> Json:
         item = self._accounts.get(namespace, name)
         if item is None:
             raise BadToken(f'serviceaccounts "{name}" not found')
-        if item.decode()["metadata"].get("uid") != uid:
+        account = item.decode()
+        if account["metadata"].get("uid") != uid:
             raise BadToken("the service account was deleted and made again")
+        return account
 
     def _living(self, claims: Json) -> User:
         about = claims.get("kubernetes.io") or {}

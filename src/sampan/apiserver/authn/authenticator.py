@@ -46,21 +46,26 @@ class Authenticator:
         parts = header.strip().split(" ", 2)
         if len(parts) > 1 and parts[0].lower() == "bearer":
             if parts[1]:
-                return self.of_token(parts[1], self.accounts.audiences)
+                return self.of_token(parts[1], self.accounts.audiences, warn)
             warn(EXTRA_SPACE)
         if token := websocket_token(request):
-            return self.of_token(token, self.accounts.audiences)
+            return self.of_token(token, self.accounts.audiences, warn)
         if not self.anonymous:
             raise Unauthorized("Unauthorized")
         return NOBODY
 
-    def of_token(self, token: str, audiences: tuple[str, ...]) -> User:
+    def of_token(
+        self,
+        token: str,
+        audiences: tuple[str, ...],
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> User:
         """Raises Unauthorized. Only ServiceAccount tokens have audiences of their own; the others
         are for this server alone.
         """
         if self.accounts.ours(token):
             try:
-                user = self.accounts.user(token)
+                user = self.accounts.user(token, warn)
             except BadToken as error:
                 raise Unauthorized("Unauthorized") from error
             if not set(user.audiences) & set(audiences):

@@ -42,6 +42,16 @@ _RESULTS: dict[str, Kind] = {
     "lastIndexOf": INT, "split": types.list_of(STRING), "isSorted": BOOL, "hasValue": BOOL,
     "isQuantity": BOOL, "isIP": BOOL, "isCIDR": BOOL, "isURL": BOOL, "isSemver": BOOL,
 }  # fmt: skip
+_NEVER_NULL = frozenset(("bool", "int", "uint", "double", "string", "bytes", "list", "map"))
+_SIZELESS = types.SCALARS - {"string", "bytes"}
+_FROM_STRINGS = frozenset((
+    "quantity", "isQuantity", "isIP", "isCIDR", "cidr", "url", "isURL", "isSemver",
+))  # fmt: skip
+_STRINGS_OF_STRINGS = frozenset(("contains", "startsWith", "endsWith", "matches", "join"))
+_OF_STRINGS = _STRINGS_OF_STRINGS | frozenset((
+    "lowerAscii", "upperAscii", "trim", "charAt", "replace", "split", "substring",
+))  # fmt: skip
+"""Methods that only strings have; the first few take one string."""
 _LOGIC = ("_&&_", "_||_")
 _EQUALITY = ("_==_", "_!=_")
 _ORDER = ("_<_", "_<=_", "_>_", "_>=_")
@@ -114,7 +124,8 @@ class _Checker:
 
     def index(self, node: Index, scope: Scope) -> Kind:
         operand, index = self.kind(node.operand, scope), self.kind(node.index, scope)
-        if operand.name in types.SCALARS:
+        wanted = {"list": _NUMBERS, "map": ("string",)}.get(operand.name, (index.name,))
+        if operand.name in types.SCALARS or index.name not in ("dyn", *wanted):
             return self._mismatch(node.offset, "_[_]", operand, index)
         if node.optional or operand.name == types.OPTIONAL:
             return DYN
@@ -122,8 +133,9 @@ class _Checker:
 
     def call(self, node: Call, scope: Scope) -> Kind:
         spaced = namespaced(node, frozenset(scope))
+        target = DYN
         if node.target is not None and spaced is None:
-            self.kind(node.target, scope)
+            target = self.kind(node.target, scope)
         args = [self.kind(arg, scope) for arg in node.args]
         name = spaced or node.function
         if name == "matches" and node.args:
@@ -132,7 +144,28 @@ class _Checker:
             return self._special(node, args)
         if name in _EQUALITY + _ORDER + _ARITHMETIC:
             return self._operator(node, args)
-        return _RESULTS.get(name, DYN)
+        told = self._misapplied(node, name, target, args)
+        return told or _RESULTS.get(name, DYN)
+
+    def _misapplied(self, node: Call, name: str, target: Kind, args: list[Kind]) -> Kind | None:
+        """A complaint about a function or method of things that it is not for."""
+        if node.target is None:
+            wrong = (
+                (name == "@in" and args[1].name in types.SCALARS)
+                or (name == "!_" and args[0].name not in ("bool", "dyn"))
+                or (name == "size" and len(args) == 1 and args[0].name in _SIZELESS)
+                or (name in _FROM_STRINGS and args and args[0].name not in ("string", "dyn"))
+            )
+            return self._mismatch(node.offset, name, *args) if wrong else None
+        owners = ("string", "dyn", types.OPTIONAL)
+        wrong = name in _OF_STRINGS - {"join"} and target.name not in owners
+        if name in _STRINGS_OF_STRINGS and not wrong:
+            wrong = any(arg.name not in ("string", "dyn") for arg in args)
+        if not wrong and not (name == "size" and target.name in _SIZELESS):
+            return None
+        listed = ", ".join(map(str, args))
+        says = f"found no matching overload for '{name}' applied to '{target}.({listed})'"
+        return self.complain(node.offset, says)
 
     def _special(self, node: Call, args: list[Kind]) -> Kind:
         if node.function in _LOGIC:
@@ -159,7 +192,9 @@ class _Checker:
         name = node.function
         plain = all(kind.name in types.SCALARS or kind.name == types.OPTIONAL for kind in args)
         if not plain or "null_type" in (left.name, right.name):
-            return left if name in _ARITHMETIC and left.name != "dyn" else _result(name)
+            if name not in _ARITHMETIC and _strangers(left, right):
+                return self._mismatch(node.offset, name, left, right)
+            return _sum_of(left, right) if name in _ARITHMETIC else BOOL
         numbers = left.name in _NUMBERS and right.name in _NUMBERS
         same = left.name == right.name
         if name in _ARITHMETIC:
@@ -183,10 +218,10 @@ class _Checker:
         return types.list_of(kinds[0] if same else DYN)
 
     def map_of(self, node: MapOf, scope: Scope) -> Kind:
-        for key, value in node.entries:
-            self.kind(key, scope)
-            self.kind(value, scope)
-        return types.map_of(DYN)
+        keys = [self.kind(key, scope) for key, _ in node.entries]
+        values = [self.kind(value, scope) for _, value in node.entries]
+        same = len({kind.name for kind in values}) == 1 and {k.name for k in keys} == {"string"}
+        return types.map_of(values[0] if same else DYN)
 
     def loop(self, node: Loop, scope: Scope) -> Kind:
         over = self.kind(node.range, scope)
@@ -224,8 +259,39 @@ def _known(node: Call, spaced: str | None) -> bool:
     return name in METHODS or name in METHOD_NAMES or name in _EXTRA_METHODS
 
 
-def _result(name: str) -> Kind:
-    return DYN if name in _ARITHMETIC else BOOL
+def _strangers(left: Kind, right: Kind) -> bool:
+    """Whether two things, not both of them plain, can never be compared. Nothing (null) may stand
+    for an object or a time, not for a text, a number, a list or a map.
+    """
+    names = {left.name, right.name}
+    if names & {"dyn", types.OPTIONAL} or len(names) == 1:
+        return False
+    if "null_type" in names:
+        return bool(names & _NEVER_NULL)
+    return True
+
+
+def _sum_of(left: Kind, right: Kind) -> Kind:
+    """Of what the sum of two things is, one of which may be anything."""
+    known = left if left.name != "dyn" else right
+    return known if known.name in types.SCALARS or left.name != "dyn" else DYN
+
+
+def is_anything(node: Node) -> bool:
+    """Whether an expression that is `dyn` is surely so, and not for want of knowledge here about a
+    function's result.
+    """
+    if isinstance(node, Ident):
+        return node.name != "authorizer"
+    if isinstance(node, Select | Index):
+        return not node.optional and is_anything(node.operand)
+    if isinstance(node, Call):
+        if node.function == "_?_:_":
+            return all(map(is_anything, node.args[1:]))
+        return node.function == "dyn" or (
+            node.function in _ARITHMETIC and all(map(is_anything, node.args))
+        )
+    return False
 
 
 _VISITS: dict[type, str] = {

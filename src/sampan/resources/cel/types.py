@@ -21,10 +21,15 @@ class Kind:
             return f"map(string, {self.items or DYN})"
         if self.name == OPTIONAL:
             return f"{OPTIONAL}({self.items or DYN})"
-        return self.name
+        return _SHOWN.get(self.name, self.name)
 
 
 OPTIONAL = "optional_type"
+_SHOWN = {
+    "null_type": "null", "google.protobuf.Timestamp": "timestamp",
+    "google.protobuf.Duration": "duration",
+}  # fmt: skip
+"""How cel-go writes them in messages."""
 
 DYN = Kind("dyn")
 BOOL = Kind("bool")
@@ -38,6 +43,11 @@ TIMESTAMP = Kind("google.protobuf.Timestamp")
 DURATION = Kind("google.protobuf.Duration")
 
 SCALARS = frozenset(("bool", "int", "uint", "double", "string", "bytes", "null_type"))
+
+
+def typed(kind: Kind) -> str:
+    """The type's own name, where messages do not shorten it."""
+    return kind.name if kind.name in _SHOWN else str(kind)
 
 
 def list_of(items: Kind) -> Kind:

@@ -10,19 +10,16 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from sampan.api.meta import Json
-from sampan.resources.cel import times, types
+from sampan.resources.cel import builtin, times, types
 from sampan.resources.cel.errors import EvaluationError
 from sampan.resources.cel.types import Kind
 from sampan.resources.custom.checks import INT_OR_STRING
+from sampan.resources.custom.names import escaped
 from sampan.resources.custom.prune import EMBEDDED, OF_OBJECTS, PRESERVE
 
 _METADATA = types.object_of({"name": types.STRING, "generateName": types.STRING})
 _OBJECT = {"apiVersion": types.STRING, "kind": types.STRING, "metadata": _METADATA}
 _IDENTIFIER = re.compile("[a-zA-Z_][a-zA-Z0-9_]*")
-_KEYWORDS = frozenset((
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
-    "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while",
-))  # fmt: skip
 _SCALARS = {
     "string": types.STRING, "integer": types.INT, "number": types.DOUBLE, "boolean": types.BOOL,
 }  # fmt: skip
@@ -30,14 +27,6 @@ _FORMATS = {
     "date-time": types.TIMESTAMP, "date": types.TIMESTAMP, "duration": types.DURATION,
     "byte": types.BYTES,
 }  # fmt: skip
-
-
-def escaped(name: str) -> str:
-    """A property's name as rules write it."""
-    if name in _KEYWORDS:
-        return f"__{name}__"
-    text = name.replace("__", "__underscores__").replace(".", "__dot__")
-    return text.replace("-", "__dash__").replace("/", "__slash__")
 
 
 def kind_of(schema: Json, *, root: bool = False) -> Kind:
@@ -52,6 +41,15 @@ def kind_of(schema: Json, *, root: bool = False) -> Kind:
     if name == "object":
         return _object_kind(schema, root=root)
     return _SCALARS.get(name or "", types.DYN)
+
+
+def whole_kind(schema: Json, name: str) -> Kind:
+    """The kind of custom objects with all of their metadata, as the type checker of policies sees
+    them (rules of a schema see its names only).
+    """
+    found = kind_of(schema, root=True)
+    fields = dict(found.fields or {}) | {"metadata": builtin.metadata(name)}
+    return types.object_of(fields, name)
 
 
 def _object_kind(schema: Json, *, root: bool) -> Kind:
