@@ -189,6 +189,27 @@ async def test_a_nodes_rules_are_not_all_that_it_may_do(server: Asker) -> None:
     })  # fmt: skip
 
 
+async def test_administrators_are_shown_the_rules_of_their_roles(server: Asker) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    groups = "system:masters"
+    status, body = await server.ask(
+        "POST", path, {"spec": {"namespace": "default"}},
+        impersonate_user="root", impersonate_group=groups,
+    )  # fmt: skip
+    shown = body["status"]
+    assert status == 201
+    assert shown["resourceRules"] == [
+        {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
+        {"verbs": ["create"], "apiGroups": ["authorization.k8s.io"],
+         "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]},
+        {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"],
+         "resources": ["selfsubjectreviews"]},
+    ]  # fmt: skip
+    urls = [rule["nonResourceURLs"] for rule in shown["nonResourceRules"]]
+    assert urls[0] == ["*"]
+    assert [url for rule in urls[1:] for url in rule if url == "/healthz"] == ["/healthz"] * 2
+
+
 async def test_many_groups_are_asked_for_at_once_by_constrained_impersonation(
     server: Asker,
 ) -> None:

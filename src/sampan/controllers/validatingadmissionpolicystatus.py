@@ -14,9 +14,8 @@ from sampan.loop.queue import Queue
 from sampan.loop.reconciler import Controller
 from sampan.resources.admissionregistration import typecheck
 from sampan.resources.admissionregistration.typecheck import Gvk
-from sampan.resources.cel import builtin
 from sampan.resources.cel.types import Kind
-from sampan.resources.custom import celtypes
+from sampan.resources.custom import builtin, celtypes
 
 ACCOUNT = "validatingadmissionpolicy-status-controller"
 MANAGER = "validatingadmissionpolicy-status"

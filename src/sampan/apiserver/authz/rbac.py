@@ -147,8 +147,14 @@ class Rbac:
         return self._roles.get((namespace, name))
 
     def rules(self, user: User, namespace: str) -> list[Rule]:
-        """All that a user holds in a namespace (SelfSubjectRulesReview, escalation checks)."""
+        """All that a user may do in a namespace (escalation checks)."""
         if MASTERS in user.groups:
             everything = (Rule(("*",), ("*",), ("*",)), Rule(("*",), paths=("*",)))
             return list(everything)
+        return self.bound(user, namespace)
+
+    def bound(self, user: User, namespace: str) -> list[Rule]:
+        """The rules of all roles bound to a user (SelfSubjectRulesReview): administrators are asked
+        no roles, but are shown theirs like everybody.
+        """
         return [rule for grant in self.grants(user, namespace) for rule in self.role(grant) or ()]

@@ -87,7 +87,7 @@ class Reviews:
         namespace = (obj.get("spec") or {}).get("namespace") or ""
         if not namespace:
             raise BadRequest("no namespace on request")
-        held = self._authorizer.rbac.rules(call.user, namespace)
+        held = self._authorizer.rbac.bound(call.user, namespace)
         obj["metadata"], obj["spec"] = {}, {}
         whole = not (self._authorizer.by_node and call.user.node)
         obj["status"] = {

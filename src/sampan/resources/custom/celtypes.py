@@ -10,9 +10,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from sampan.api.meta import Json
-from sampan.resources.cel import builtin, times, types
+from sampan.resources.cel import times, types
 from sampan.resources.cel.errors import EvaluationError
 from sampan.resources.cel.types import Kind
+from sampan.resources.custom import builtin
 from sampan.resources.custom.checks import INT_OR_STRING
 from sampan.resources.custom.names import escaped
 from sampan.resources.custom.prune import EMBEDDED, OF_OBJECTS, PRESERVE
