@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from sampan.api.errors import FieldError
 from sampan.api.meta import Json
 from sampan.resources import rules
-from sampan.resources.apiextensions import gotext
+from sampan.resources.apiextensions import costs, gotext
 from sampan.resources.apiextensions.structural import EMBEDDED, INT_OR_STRING
 from sampan.resources.cel import program, types
 from sampan.resources.custom import checks, embedded, validations
@@ -41,9 +42,21 @@ def expressions(schema: Json, path: str) -> Errors:
     return errors
 
 
-def programs(schema: Json, path: str) -> Errors:
-    """Whether rules compile; only asked once everything else is right."""
-    return _programs(schema, path, root=True, uncorrelatable="")
+def programs(schema: Json, path: str, *, priced: bool) -> Errors:
+    """Whether rules compile and what they cost: together, and where they are `priced`, each by
+    itself. Only asked once everything else is right.
+    """
+    if not _has_rules(schema):
+        return []
+    prices = costs.prices(schema, path, _below)
+    dear = {one.path: costs.limit(one) for one in prices if priced}
+    return _programs(schema, path, dear, root=True, uncorrelatable="") + costs.total(prices, path)
+
+
+def _has_rules(schema: Json) -> bool:
+    return bool(schema.get(validations.VALIDATIONS)) or any(
+        _has_rules(part) for _, part, _ in _below(schema, "")
+    )
 
 
 def _below(schema: Json, path: str) -> list[tuple[str, Json, str]]:
@@ -130,12 +143,25 @@ def leads_to(schema: Json, path: str) -> Json | None:
     return found
 
 
-def _programs(schema: Json, path: str, *, root: bool, uncorrelatable: str) -> Errors:
+def _programs(
+    schema: Json, path: str, dear: Mapping[str, Errors], *, root: bool, uncorrelatable: str
+) -> Errors:
+    """What is below comes first, as upstream meets it; `dear` are the complaints about the price of
+    each rule.
+    """
     errors: Errors = []
+    for part, below, here in _below(schema, path):
+        broken = part == "items" and schema.get("x-kubernetes-list-type") != "map"
+        atomic = part == "properties" and schema.get("x-kubernetes-map-type") == "atomic"
+        where = uncorrelatable or (path if broken or atomic else "")
+        errors += _programs(below, here, dear, root=False, uncorrelatable=where)
     for at, rule in enumerate(schema.get(validations.VALIDATIONS) or ()):
         here = f"{path}.{validations.VALIDATIONS}[{at}]"
         faults = _rule(schema, rule, here, root=root)
-        errors += faults
+        for part in ("rule", "messageExpression"):
+            where = f"{here}.{part}"
+            errors += dear.get(where, [])
+            errors += [fault for fault in faults if fault.path == where]
         broken = any(error.path == f"{here}.rule" for error in faults)
         transition = validations.is_transition(rule["rule"]) and not broken
         if transition and uncorrelatable:
@@ -144,11 +170,6 @@ def _programs(schema: Json, path: str, *, root: bool, uncorrelatable: str) -> Er
         elif not transition and rule.get("optionalOldSelf"):
             says = "may not be set if oldSelf is not used in rule"
             errors += rules.invalid(f"{here}.optionalOldSelf", True, says)
-    for part, below, here in _below(schema, path):
-        broken = part == "items" and schema.get("x-kubernetes-list-type") != "map"
-        atomic = part == "properties" and schema.get("x-kubernetes-map-type") == "atomic"
-        where = uncorrelatable or (path if broken or atomic else "")
-        errors += _programs(below, here, root=False, uncorrelatable=where)
     return errors
 
 

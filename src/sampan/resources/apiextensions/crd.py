@@ -65,7 +65,7 @@ def validate(new: Json, old: Json | None, subresource: str) -> Errors:
         if old is None and meta.get(field) and meta[field] != wanted:
             says = 'must be spec.names.plural+"."+spec.group'
             errors += rules.invalid(f"metadata.{field}", meta[field], says)
-    errors += specs.validate(spec)
+    errors += specs.validate(spec, old["spec"] if old is not None else {})
     if old is not None:
         errors += _unchanged(spec, old)
     errors += _stored(status, spec) + _approval(new, old)

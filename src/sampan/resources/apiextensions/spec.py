@@ -21,16 +21,21 @@ _COLUMN_FORMATS = [
 MAX_SELECTABLE = 8
 
 
-def validate(spec: Json) -> Errors:
+def validate(spec: Json, before: Json) -> Errors:
+    """`before` is the spec that an update replaces: rules of a schema that stays as it is may cost
+    what they cost.
+    """
     versions = spec.get("versions") or []
+    same = _unchanged_schemas(versions, before.get("versions") or ())
     errors = _group(spec.get("group", ""))
     errors += rules.one_of("spec.scope", spec.get("scope"), ["Cluster", "Namespaced"])
-    errors += _versions(spec, versions)
+    errors += _versions(spec, versions, same)
     of_kind = spec.get("names") or {}
     errors += _required_names(of_kind) + names_are_names("spec.names", of_kind)
     for field, check in _PARTS.items():
         if versions and _shared(versions, field) and versions[0].get(field) is not None:
-            errors += check(versions[0][field], f"spec.{_TOP.get(field, field)}")
+            kept = versions[0].get("name") in same
+            errors += check(versions[0][field], f"spec.{_TOP.get(field, field)}", kept)
     errors += _selectable(versions)
     if spec.get("conversion") is not None:
         errors += _conversion(spec["conversion"])
@@ -58,7 +63,17 @@ def _label(path: str, value: str) -> Errors:
     return rules.invalid(path, value, ",".join(faults)) if faults else []
 
 
-def _versions(spec: Json, versions: list[Json]) -> Errors:
+def _unchanged_schemas(versions: Sequence[Json], before: Sequence[Json]) -> frozenset[str]:
+    """The versions whose schema is what it was."""
+    old = {each.get("name"): each.get("schema") for each in before}
+    return frozenset(
+        each["name"]
+        for each in versions
+        if each.get("name") in old and each.get("schema") == old[each["name"]]
+    )
+
+
+def _versions(spec: Json, versions: list[Json], same: frozenset[str]) -> Errors:
     errors: Errors = []
     for at, version in enumerate(versions):
         if (version.get("schema") or {}).get("openAPIV3Schema") is None:
@@ -70,7 +85,8 @@ def _versions(spec: Json, versions: list[Json]) -> Errors:
             errors += _deprecation(path, version)
         for field, check in _PARTS.items():
             if not _shared(versions, field) and version.get(field) is not None:
-                errors += check(version[field], f"{path}.{field}")
+                kept = version.get("name") in same
+                errors += check(version[field], f"{path}.{field}", kept)
     found = [version.get("name", "") for version in versions]
     shown = gotext.versions(versions, shared=_shared(versions, "schema"))
     if len(set(found)) != len(found):
@@ -101,7 +117,7 @@ def _deprecation(path: str, version: Json) -> Errors:
     return rules.each(where, text, faults)
 
 
-def _schema(value: Json, path: str) -> Errors:
+def _schema(value: Json, path: str, kept: bool) -> Errors:
     schema, where = value.get("openAPIV3Schema"), f"{path}.openAPIV3Schema"
     if schema is None:
         return []
@@ -110,10 +126,10 @@ def _schema(value: Json, path: str) -> Errors:
         errors = structural.validate(schema, where) or content.defaults(schema, where)
     sound = not errors
     errors += allowed.validate(schema, where) + content.expressions(schema, where)
-    return errors or (content.programs(schema, where) if sound else [])
+    return errors or (content.programs(schema, where, priced=not kept) if sound else [])
 
 
-def _subresources(value: Json, path: str) -> Errors:
+def _subresources(value: Json, path: str, _kept: bool) -> Errors:
     scale = value.get("scale")
     if scale is None:
         return []
@@ -141,7 +157,7 @@ def _simple_path(path: str, text: str) -> Errors:
     return []
 
 
-def _columns(value: Sequence[Json], path: str) -> Errors:
+def _columns(value: Sequence[Json], path: str, _kept: bool) -> Errors:
     errors: Errors = []
     for at, column in enumerate(value):
         here = f"{path}[{at}]"
@@ -207,7 +223,7 @@ def _selected(path: str, field: Json, schema: Json, before: list[Any]) -> Errors
     return errors + (rules.duplicate(path, text) if text in before else [])
 
 
-_PARTS: dict[str, Callable[[Any, str], Errors]] = {
+_PARTS: dict[str, Callable[[Any, str, bool], Errors]] = {
     "schema": _schema,
     "subresources": _subresources,
     "additionalPrinterColumns": _columns,

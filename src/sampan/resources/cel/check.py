@@ -77,15 +77,24 @@ def check(tree: Node, variables: Scope) -> tuple[Kind, list[Issue]]:
     return kind, checker.issues
 
 
+def kinds_in(tree: Node, variables: Scope) -> Mapping[int, Kind]:
+    """The kind of every node, by its identity."""
+    checker = _Checker()
+    checker.kind(tree, variables)
+    return checker.kinds
+
+
 class _Checker:
     """Collects issues while it walks."""
 
     def __init__(self) -> None:
         self.issues: list[Issue] = []
+        self.kinds: dict[int, Kind] = {}
 
     def kind(self, node: Node, scope: Scope) -> Kind:
         visit: Callable[[Any, Scope], Kind] = getattr(self, _VISITS[type(node)])
-        return visit(node, scope)
+        found = self.kinds[id(node)] = visit(node, scope)
+        return found
 
     def complain(self, offset: int, message: str) -> Kind:
         self.issues.append(Issue(offset, message))

@@ -5,7 +5,7 @@ Parser, checker and functions are imported with the first expression: most serve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,20 @@ def compile_expression(source: str, variables: Mapping[str, Kind]) -> Program:
     if issues:
         raise CompileError(source, issues)
     return Program(source, kind, build(tree, frozenset(variables)))
+
+
+def cost_of(
+    source: str, variables: Mapping[str, Kind], size_of: Callable[[tuple[str, ...]], int | None]
+) -> int:
+    """What the expression costs at most, by the sizes that the schema allows; 0 for one that does
+    not compile.
+    """
+    from sampan.resources.cel.cost import cost_of as priced
+
+    try:
+        return priced(source, variables, size_of)
+    except SyntaxIssue:
+        return 0
 
 
 def is_anything(source: str) -> bool:
