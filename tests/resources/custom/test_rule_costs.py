@@ -88,6 +88,13 @@ def test_a_rule_on_an_item_is_priced_for_as_many_as_there_may_be() -> None:
     assert complaints(items(50_000), priced=False) == []
 
 
+def test_a_rule_that_does_not_compile_has_no_price_and_its_message_is_not_looked_at() -> None:
+    rule = {"rule": "self.s.contains(self.s) && self.x", "messageExpression": "self.y"}
+    spec = {"type": "object", "properties": PROPERTIES, "x-kubernetes-validations": [rule]}
+    (error,) = complaints(whole(spec))
+    assert "undefined field 'x'" in error.detail
+
+
 def test_rules_that_are_fine_one_by_one_may_be_too_much_together() -> None:
     item = {**INT, "x-kubernetes-validations": [{"rule": "self > 1 && self < 5 && self != 3"}]}
     lists = {f"p{n}": {"type": "array", "maxItems": 900_000, "items": item} for n in range(30)}

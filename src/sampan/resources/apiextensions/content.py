@@ -177,7 +177,7 @@ def _rule(schema: Json, rule: Json, path: str, *, root: bool) -> Errors:
     names = validations.variables(schema, rule, root=root)
     errors = _compiles(f"{path}.rule", rule["rule"], names, types.BOOL, rule)
     written = rule.get("messageExpression")
-    if written:
+    if written and not errors:
         errors += _compiles(f"{path}.messageExpression", written, names, types.STRING, rule)
     return errors
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sampan.api.errors import FieldError
 from sampan.api.meta import Json
 from sampan.resources import rules
-from sampan.resources.cel import program
+from sampan.resources.cel import program, types
 from sampan.resources.custom import sizes, validations
 from sampan.resources.rules import Errors
 
@@ -109,9 +109,11 @@ def _priced(
     for at, rule in enumerate(listed):
         names = validations.variables(schema, rule, root=root)
         where = f"{path}.{validations.VALIDATIONS}[{at}]"
-        cost = program.cost_of(rule["rule"], names, bounds.at)
+        cost = program.cost_of(rule["rule"], names, types.BOOL, bounds.at)
+        if cost is None:
+            continue
         yield Priced(f"{where}.rule", min(cost * count, MOST), "estimated rule cost")
         written = rule.get("messageExpression")
-        if written:
-            cost = program.cost_of(written, names, bounds.at)
+        cost = program.cost_of(written, names, types.STRING, bounds.at) if written else None
+        if cost is not None:
             yield Priced(f"{where}.messageExpression", cost, "estimated messageExpression cost")

@@ -50,17 +50,21 @@ def compile_expression(source: str, variables: Mapping[str, Kind]) -> Program:
 
 
 def cost_of(
-    source: str, variables: Mapping[str, Kind], size_of: Callable[[tuple[str, ...]], int | None]
-) -> int:
-    """What the expression costs at most, by the sizes that the schema allows; 0 for one that does
-    not compile.
+    source: str,
+    variables: Mapping[str, Kind],
+    wanted: Kind,
+    size_of: Callable[[tuple[str, ...]], int | None],
+) -> int | None:
+    """What the expression costs at most, by the sizes that the schema allows; None for one that
+    does not compile, or gives something else than is wanted.
     """
     from sampan.resources.cel.cost import cost_of as priced
 
     try:
-        return priced(source, variables, size_of)
-    except SyntaxIssue:
-        return 0
+        compiled = compile_expression(source, variables)
+    except CompileError:
+        return None
+    return priced(source, variables, size_of) if expects(compiled, wanted) else None
 
 
 def is_anything(source: str) -> bool:
