@@ -120,3 +120,23 @@ def test_every_kind_comes_back_as_it_was(kind: tuple[str, str], seed: int) -> No
     obj = normal(obj, name)
     again = decode_request(encode_object(obj), api_version, kind_name)
     assert normal(again, name) == obj
+
+
+def test_a_status_subresource_says_no_more_than_that_it_is_there() -> None:
+    """CustomResourceSubresourceStatus is a message without fields."""
+    spec: dict[str, Any] = {"versions": [{"name": "v1", "subresources": {"status": {}}}]}
+    obj = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    again = decode_request(encode_object({**obj, "spec": spec}), "", "")
+    assert again["spec"]["versions"][0]["subresources"] == {"status": {}}
+
+
+def test_a_schema_within_a_schema_brings_no_empty_texts() -> None:
+    """Go writes every text of a message, also where nobody set it."""
+    go = {"id": "", "$schema": "", "type": "string", "description": "", "nullable": False}
+    whole = {"type": "array", "items": go, "additionalProperties": go}
+    spec = {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": whole}}]}
+    obj = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    again = decode_request(encode_object({**obj, "spec": spec}), "", "")
+    found = again["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert found == {"type": "array", "items": {"type": "string"},
+                     "additionalProperties": {"type": "string"}}  # fmt: skip

@@ -192,24 +192,33 @@ def _strings(value: memoryview) -> list[str]:
     return [str(part, "utf-8") for number, _, part in _parts(value) if number == 1]
 
 
+def _props(value: memoryview) -> Json:
+    """A schema within a union, which nothing looks at again: without the empty texts and numbers
+    that protobuf writes for fields that nobody set.
+    """
+    from sampan.api.decode import normal
+
+    return normal(_decode(value, PROPS), PROPS)
+
+
 def _schema_or_array(value: memoryview) -> Any:
     parts = list(_parts(value))
     for number, _, part in parts:
         if number == 1:
-            return _decode(part, PROPS)
-    return [_decode(part, PROPS) for number, _, part in parts if number == 2]
+            return _props(part)
+    return [_props(part) for number, _, part in parts if number == 2]
 
 
 def _schema_or_bool(value: memoryview) -> Any:
     parts = _fields(value)
-    return _decode(parts[2], PROPS) if 2 in parts else bool(parts.get(1, 0))
+    return _props(parts[2]) if 2 in parts else bool(parts.get(1, 0))
 
 
 def _schema_or_strings(value: memoryview) -> Any:
     parts = list(_parts(value))
     for number, _, part in parts:
         if number == 1:
-            return _decode(part, PROPS)
+            return _props(part)
     return [str(part, "utf-8") for number, _, part in parts if number == 2]
 
 

@@ -24,9 +24,9 @@ class Slot(NamedTuple):
 
 @cache
 def message(name: str) -> dict[int, Slot]:
-    """The fields of a message by number; KeyError if the tables have none of that name."""
+    """The fields of a message by number. One that has none is in no table of fields."""
     package, _, short = name.rpartition(".")
-    rows = facts.load(f"wire/{package}")[short]
+    rows = facts.load(f"wire/{package}").get(short, {})
     return {int(number): Slot(*(row + [""] * (3 - len(row)))) for number, row in rows.items()}
 
 
@@ -34,10 +34,7 @@ def embedding(name: str, field: str) -> list[str]:
     """The Go structs, innermost first, through which a struct has the field: a Volume's
     `emptyDir` is one of its embedded VolumeSource.
     """
-    try:
-        slots = message(name).values()
-    except KeyError:
-        return []
+    slots = message(name).values()
     if any(slot.name == field for slot in slots):
         return []
     for slot in slots:
