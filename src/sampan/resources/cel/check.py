@@ -13,7 +13,6 @@ from sampan.resources.cel.errors import Issue
 from sampan.resources.cel.functions import FUNCTIONS, METHODS, TYPES
 from sampan.resources.cel.kubernetes import METHOD_NAMES
 from sampan.resources.cel.nodes import (
-    Bind,
     Call,
     Has,
     Ident,
@@ -52,6 +51,8 @@ _OF_STRINGS = _STRINGS_OF_STRINGS | frozenset((
     "lowerAscii", "upperAscii", "trim", "charAt", "replace", "split", "substring",
 ))  # fmt: skip
 """Methods that only strings have; the first few take one string."""
+_COUNTED = frozenset(("substring", "charAt", "slice"))
+"""Methods that take numbers only."""
 _LOGIC = ("_&&_", "_||_")
 _EQUALITY = ("_==_", "_!=_")
 _ORDER = ("_<_", "_<=_", "_>_", "_>=_")
@@ -154,7 +155,7 @@ class _Checker:
         if name in _EQUALITY + _ORDER + _ARITHMETIC:
             return self._operator(node, args)
         told = self._misapplied(node, name, target, args)
-        return told or _RESULTS.get(name, DYN)
+        return told or _of_elements(name, target) or _RESULTS.get(name, DYN)
 
     def _misapplied(self, node: Call, name: str, target: Kind, args: list[Kind]) -> Kind | None:
         """A complaint about a function or method of things that it is not for."""
@@ -170,6 +171,10 @@ class _Checker:
         wrong = name in _OF_STRINGS - {"join"} and target.name not in owners
         if name in _STRINGS_OF_STRINGS and not wrong:
             wrong = any(arg.name not in ("string", "dyn") for arg in args)
+        wrong = wrong or (name in _COUNTED and any(a.name not in ("int", "dyn") for a in args))
+        wrong = wrong or (name == "reverse" and target.name in types.SCALARS)
+        inner = (target.items or DYN).name
+        wrong = wrong or (name == "flatten" and inner not in ("list", "dyn"))
         if not wrong and not (name == "size" and target.name in _SIZELESS):
             return None
         listed = ", ".join(map(str, args))
@@ -248,15 +253,11 @@ class _Checker:
         if node.filter is not None:
             self.kind(node.filter, inside)
         step = self.kind(node.step, inside)
-        if node.macro == "filter":
+        if node.macro in ("filter", "sortBy"):
             return types.list_of(inside[node.variables[-1]])
         if node.macro in ("map", "transformList"):
             return types.list_of(step)
         return types.map_of(DYN) if node.macro.startswith("transform") else BOOL
-
-    def bind(self, node: Bind, scope: Scope) -> Kind:
-        inner = dict(scope) | {node.variable: self.kind(node.init, scope)}
-        return self.kind(node.body, inner)
 
 
 def _known(node: Call, spaced: str | None) -> bool:
@@ -266,6 +267,15 @@ def _known(node: Call, spaced: str | None) -> bool:
         return node.function in FUNCTIONS
     name = node.function
     return name in METHODS or name in METHOD_NAMES or name in _EXTRA_METHODS
+
+
+def _of_elements(name: str, target: Kind) -> Kind | None:
+    """What methods of lists give, where that follows from the elements."""
+    if target.name != "list":
+        return None
+    if name in ("sum", "min", "max"):
+        return target.items or DYN
+    return target if name in ("sort", "distinct", "reverse", "slice") else None
 
 
 def _strangers(left: Kind, right: Kind) -> bool:
@@ -305,5 +315,5 @@ def is_anything(node: Node) -> bool:
 
 _VISITS: dict[type, str] = {
     Literal: "literal", Ident: "ident", Select: "select", Has: "has", Index: "index",
-    Call: "call", ListOf: "list_of", MapOf: "map_of", Loop: "loop", Bind: "bind",
+    Call: "call", ListOf: "list_of", MapOf: "map_of", Loop: "loop",
 }  # fmt: skip

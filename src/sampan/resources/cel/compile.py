@@ -10,7 +10,6 @@ from sampan.resources.cel.errors import EvaluationError, no_such_key, no_such_ov
 from sampan.resources.cel.functions import FUNCTIONS, METHODS, TYPES
 from sampan.resources.cel.loops import MACROS, Run, Step, turns
 from sampan.resources.cel.nodes import (
-    Bind,
     Call,
     Has,
     Ident,
@@ -272,21 +271,6 @@ def _map(node: MapOf, declared: frozenset[str]) -> Step:
     return make
 
 
-def _bind(node: Bind, declared: frozenset[str]) -> Step:
-    init = build(node.init, declared)
-    body = build(node.body, declared | {node.variable})
-
-    def bound(run: Run) -> Any:
-        inner = Run(run.variables | {node.variable: init(run)})
-        inner.steps = run.steps
-        try:
-            return body(inner)
-        finally:
-            run.steps = inner.steps
-
-    return bound
-
-
 def _loop(node: Loop, declared: frozenset[str]) -> Step:
     inside = declared | set(node.variables)
     over, step = build(node.range, declared), build(node.step, inside)
@@ -320,5 +304,4 @@ _BUILDERS: dict[type, Callable[[Any, frozenset[str]], Step]] = {
     ListOf: _list,
     MapOf: _map,
     Loop: _loop,
-    Bind: _bind,
 }

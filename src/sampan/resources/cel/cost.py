@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from sampan.resources.cel.check import kinds_in
 from sampan.resources.cel.compile import namespaced
-from sampan.resources.cel.estimates import UNKNOWN, Size, Sized, added, estimate, multiplied
+from sampan.resources.cel.estimates import (
+    UNKNOWN,
+    Estimate,
+    Size,
+    Sized,
+    added,
+    estimate,
+    multiplied,
+)
 from sampan.resources.cel.nodes import (
-    Bind,
     Call,
     Has,
     Ident,
@@ -30,7 +37,6 @@ from sampan.resources.cel.nodes import (
 from sampan.resources.cel.parser import parse
 from sampan.resources.cel.types import DYN, Kind
 
-T = TypeVar("T")
 LIST, MAP = 10, 30
 """Of making one."""
 Path = tuple[str, ...]
@@ -41,8 +47,11 @@ _SCALARS = frozenset((
 ))  # fmt: skip
 
 
+_SMALL = frozenset(("ip", "cidr", "quantity", "semver"))
+
+
 class Local(NamedTuple):
-    """A variable of a loop or a bind."""
+    """A variable of a loop."""
 
     path: Path
     size: Size | None = None
@@ -124,7 +133,9 @@ class _Coster:
         kind = self.kind(node)
         path = self.path(node)
         item = self._bound((*path, "@items")) if path else None
-        return Sized(self.size(node), kind.name, item or UNKNOWN, (kind.items or DYN).name)
+        number = node.value if isinstance(node, Literal) and type(node.value) is int else None
+        inner = (kind.items or DYN).name
+        return Sized(self.size(node), kind.name, item or UNKNOWN, inner, number)
 
     # Nodes.
 
@@ -161,22 +172,6 @@ class _Coster:
         self.entries[id(node)] = entry or Size(0, 0)
         return sum_
 
-    def _bind(self, node: Bind) -> int:
-        init = self.cost(node.init)
-        entry, size = self._entry(node.init), self._known_size(node.init)
-        with_ = {node.variable: Local(self.path(node.init), size, entry)}
-        body = self._within(with_, lambda: self.cost(node.body))
-        self.sizes[id(node)] = self._within(with_, lambda: self.size(node.body))
-        return added(LIST, init, body)
-
-    def _within(self, more: Mapping[str, Local], work: Callable[[], T]) -> T:
-        before = self.locals
-        self.locals = before | dict(more)
-        try:
-            return work()
-        finally:
-            self.locals = before
-
     def _loop(self, node: Loop) -> int:
         over, path = self.cost(node.range), self.path(node.range)
         entry, kind = self._entry(node.range), self.kind(node.range).name
@@ -190,11 +185,21 @@ class _Coster:
         test, step, size = self._inside(node, inside)
         each, around = _macro(node, test, step)
         count = self.size(node.range)
+        if node.macro == "sortBy":
+            return added(over, self._sorted(node, count, step))
         if node.macro in ("map", "filter", "transformList", "transformMap"):
             self.sizes[id(node)] = count
             if node.macro != "transformMap":
                 self.entries[id(node)] = Size(0, size.most)
         return added(over, around, multiplied(count.most, each))
+
+    def _sorted(self, node: Loop, count: Size, step: int) -> int:
+        """A list that is bound to a name, the keys of its elements, and the sorting by them."""
+        keys = added(1, LIST + 1, multiplied(count.most, added(2, LIST, step)))
+        by = Sized(count, "list", UNKNOWN, self.kind(node.step).name)
+        found = estimate("sort", by, [])
+        self.sizes[id(node)] = found.size or UNKNOWN
+        return added(LIST, 1, keys, found.cost)
 
     def _inside(self, node: Loop, inside: Mapping[str, Local]) -> tuple[int, int, Size]:
         """Costs of the filter and the step, and the size of an element of the result."""
@@ -220,6 +225,8 @@ class _Coster:
         before = self.cost(target) if target is not None else 0
         sized = self._sized(target) if target is not None else None
         found = estimate(name, sized, [self._sized(arg) for arg in node.args])
+        if name == "_==_" and all(map(_is_small, node.args)):
+            found = Estimate(1)
         if name == "dyn" and len(node.args) == 1:
             found = found._replace(size=self._known_size(node.args[0]))
         if found.size is not None:
@@ -232,6 +239,11 @@ class _Coster:
         if first is not None and second is not None:
             self.entries[id(node)] = first.union(second)
         return added(args[0], max(args[1:]))
+
+
+def _is_small(node: Node) -> bool:
+    """A value of the API server's own types that are compared in no time."""
+    return isinstance(node, Call) and node.target is None and node.function in _SMALL
 
 
 def _literal_size(node: Node) -> Size | None:
@@ -265,5 +277,5 @@ def _macro(node: Loop, test: int, step: int) -> tuple[int, int]:
 
 _VISITS: dict[type, str] = {
     Literal: "_nothing", Ident: "_name", Select: "_select", Has: "_has", Index: "_index",
-    Call: "_call", ListOf: "_made", MapOf: "_made", Loop: "_loop", Bind: "_bind",
+    Call: "_call", ListOf: "_made", MapOf: "_made", Loop: "_loop",
 }  # fmt: skip

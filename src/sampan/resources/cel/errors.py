@@ -28,7 +28,7 @@ class CompileError(ValueError):
     """The expression cannot be used; the message shows every issue."""
 
     def __init__(self, source: str, issues: Sequence[Issue]) -> None:
-        self.issues = tuple(issues)
+        self.issues = tuple(sorted(issues, key=lambda issue: issue.offset))
         super().__init__("\n".join(issue.render(source) for issue in self.issues))
 
 

@@ -42,6 +42,8 @@ class Sized(NamedTuple):
     kind: str
     item: Size = UNKNOWN
     item_kind: str = ""
+    number: int | None = None
+    """Of a literal."""
 
 
 class Estimate(NamedTuple):
@@ -49,6 +51,10 @@ class Estimate(NamedTuple):
 
     cost: int
     size: Size | None = None
+
+
+Method = Callable[[Sized, list[Sized]], Estimate]
+Function = Callable[[list[Sized]], Estimate]
 
 
 def added(*values: int) -> int:
@@ -204,13 +210,48 @@ def _text_of(args: list[Sized]) -> Estimate:
     return Estimate(max(scaled(size.most, STRING), 1), Size(size.least // 4, size.most))
 
 
-Method = Callable[[Sized, list[Sized]], Estimate]
-Function = Callable[[list[Sized]], Estimate]
+def _new_list(size: Size, factor: float = 1) -> Estimate:
+    """A call that walks over a list and makes one."""
+    return Estimate(added(scaled(size.most, factor), 11), size)
+
+
+def _sort(target: Sized, args: list[Sized]) -> Estimate:
+    factor = 2 + STRING if target.item_kind in ("string", "bytes") else 2
+    return _new_list(target.size.times(target.size), factor)
+
+
+def _slice(target: Sized, args: list[Sized]) -> Estimate:
+    start = args[0].number or 0
+    end = target.size.most if args[1].number is None else args[1].number
+    count = max(end - start, 0)
+    return _new_list(Size(count, count))
+
+
+def _range(args: list[Sized]) -> Estimate:
+    count = MOST if args[0].number is None else max(args[0].number, 0)
+    return _new_list(Size(count, count))
+
+
+def _flatten(target: Sized, args: list[Sized]) -> Estimate:
+    depth = (MOST if args[0].number is None else args[0].number) if args else 1
+    return _new_list(target.size, float(depth))
+
+
+def _sets(factor: int) -> Function:
+    def estimated(args: list[Sized]) -> Estimate:
+        size = args[0].size.times(args[1].size)
+        return Estimate(added(scaled(size.most, factor), 1))
+
+    return estimated
+
 
 _METHODS: dict[str, Method] = {
     "matches": _matches, "contains": _contains, "startsWith": _edge, "endsWith": _edge,
     "lowerAscii": _walk_keeping, "upperAscii": _walk_keeping, "substring": _walk_keeping,
     "trim": _walk_keeping, "format": _walk, "replace": _replace, "split": _split, "join": _join,
+    "sort": _sort, "slice": _slice, "flatten": _flatten,
+    "reverse": lambda target, args: _new_list(target.size),
+    "distinct": lambda target, args: _new_list(target.size.times(target.size), 2),
     "find": _find, "findAll": _find, "containsIP": _contains_ip, "containsCIDR": _contains_cidr,
     "validate": _validate, "check": lambda target, args: Estimate(350_000),
     **dict.fromkeys(("isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"), _compare_all),
@@ -224,5 +265,6 @@ _FUNCTIONS: dict[str, Function] = {
         ("cidr", "isIP", "isCIDR", "ip", "quantity", "isQuantity", "semver", "isSemver"), _parse
     ),
     "ip.isCanonical": lambda args: Estimate(scaled(args[0].size.most, 2 * STRING)),
-    "matches": lambda args: _matches(args[0], args[1:]),
+    "matches": lambda args: _matches(args[0], args[1:]), "lists.range": _range,
+    "sets.contains": _sets(1), "sets.intersects": _sets(1), "sets.equivalent": _sets(2),
 }  # fmt: skip

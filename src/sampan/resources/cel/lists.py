@@ -10,7 +10,7 @@ from typing import Any
 
 from sampan.resources.cel.errors import EvaluationError, no_such_overload
 from sampan.resources.cel.loops import MAX_STEPS
-from sampan.resources.cel.values import checked, contains, equal, less
+from sampan.resources.cel.values import NOTHING, Optional, checked, contains, equal, less
 
 
 def _list(value: Any) -> list[Any]:
@@ -90,6 +90,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "lists.range": numbers,
 }
 
+
+def end_of(values: list[Any], at: int) -> Optional:
+    return Optional(values[at], present=True) if _list(values) else NOTHING
+
+
 METHODS: dict[str, Callable[..., Any]] = {
     "isSorted": is_sorted,
     "sum": total,
@@ -99,4 +104,6 @@ METHODS: dict[str, Callable[..., Any]] = {
     "flatten": flatten,
     "slice": slice_of,
     "sort": ordered,
+    "first": lambda values: end_of(values, 0),
+    "last": lambda values: end_of(values, -1),
 }

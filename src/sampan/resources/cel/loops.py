@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import cmp_to_key
 from typing import Any
 
 from sampan.resources.cel.errors import EvaluationError, no_such_overload
+from sampan.resources.cel.values import less
 
 MAX_STEPS = 100_000
 """Turns of loops in one run; upstream counts costs, this keeps the server answering as well."""
@@ -105,12 +108,26 @@ def _to_entries(found: Turns, step: Step, chosen: Step | None, run: Run) -> dict
     return out
 
 
+def _sorted(found: Turns, step: Step, chosen: Step | None, run: Run) -> list[Any]:
+    """By the keys that the step gives, which must be of one kind."""
+    keyed = [(step(run), element) for _, element in found]
+    first = Counter(type(key) for key, _ in keyed)
+    if len(first) > 1:
+        raise EvaluationError("list elements must have the same type")
+    return [element for _, element in sorted(keyed, key=cmp_to_key(_before))]
+
+
+def _before(left: tuple[Any, Any], right: tuple[Any, Any]) -> int:
+    return less(right[0], left[0]) - less(left[0], right[0])
+
+
 MACROS: dict[str, Callable[[Turns, Step, Step | None, Run], Any]] = {
     "all": _all,
     "exists": _exists,
     "exists_one": _exists_one,
     "filter": _filter,
     "map": _to_list,
+    "sortBy": _sorted,
     "transformList": _to_list,
     "transformMap": _to_map,
     "transformMapEntry": _to_entries,

@@ -81,14 +81,4 @@ class Loop:
     step: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
-    """`cel.bind(x, init, body)`."""
-
-    offset: int
-    variable: str
-    init: Node
-    body: Node
-
-
-Node = Literal | Ident | Select | Has | Index | Call | ListOf | MapOf | Loop | Bind
+Node = Literal | Ident | Select | Has | Index | Call | ListOf | MapOf | Loop

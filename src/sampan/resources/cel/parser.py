@@ -7,7 +7,6 @@ from collections.abc import Callable
 from sampan.resources.cel.errors import SyntaxIssue
 from sampan.resources.cel.lexer import Token, tokens
 from sampan.resources.cel.nodes import (
-    Bind,
     Call,
     Has,
     Ident,
@@ -22,8 +21,9 @@ from sampan.resources.cel.nodes import (
 
 DEEPEST = 250
 _LOOPS = {
-    "all": (2, 3), "exists": (2, 3), "exists_one": (2, 3), "existsOne": (2, 3), "filter": (2,),
-    "map": (2, 3), "transformList": (3, 4), "transformMap": (3, 4), "transformMapEntry": (3, 4),
+    "all": (2, 3), "exists": (2, 3), "exists_one": (2, 3), "existsOne": (3,), "filter": (2,),
+    "map": (2, 3), "sortBy": (2,), "transformList": (3, 4), "transformMap": (3, 4),
+    "transformMapEntry": (3, 4),
 }  # fmt: skip
 _RELATIONS = ("<", "<=", ">=", ">", "==", "!=", "in")
 _RESERVED = frozenset(
@@ -245,8 +245,6 @@ def _macro(offset: int, target: Node | None, name: str, args: tuple[Node, ...]) 
         if not isinstance(tested, Select):
             raise SyntaxIssue(offset, "invalid argument to has() macro")
         return Has(offset, tested.operand, tested.field)
-    if name == "bind" and isinstance(target, Ident) and target.name == "cel" and len(args) == 3:
-        return Bind(offset, _variable(args[0]), args[1], args[2])
     if target is None or len(args) not in _LOOPS.get(name, ()):
         return None
     return _loop(offset, target, name, args)
