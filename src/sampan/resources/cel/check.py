@@ -4,7 +4,7 @@ things that do not go together. What it does not know it takes for `dyn` and let
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sampan.resources.cel import types
@@ -24,6 +24,7 @@ from sampan.resources.cel.nodes import (
     Node,
     Select,
 )
+from sampan.resources.cel.relations import is_open, strangers, sum_of
 from sampan.resources.cel.types import BOOL, DYN, INT, STRING, Kind
 from sampan.resources.cel.values import Uint
 from sampan.std import goregexp
@@ -41,7 +42,6 @@ _RESULTS: dict[str, Kind] = {
     "lastIndexOf": INT, "split": types.list_of(STRING), "isSorted": BOOL, "hasValue": BOOL,
     "isQuantity": BOOL, "isIP": BOOL, "isCIDR": BOOL, "isURL": BOOL, "isSemver": BOOL,
 }  # fmt: skip
-_NEVER_NULL = frozenset(("bool", "int", "uint", "double", "string", "bytes", "list", "map"))
 _SIZELESS = types.SCALARS - {"string", "bytes"}
 _FROM_STRINGS = frozenset((
     "quantity", "isQuantity", "isIP", "isCIDR", "cidr", "url", "isURL", "isSemver",
@@ -51,6 +51,7 @@ _OF_STRINGS = _STRINGS_OF_STRINGS | frozenset((
     "lowerAscii", "upperAscii", "trim", "charAt", "replace", "split", "substring",
 ))  # fmt: skip
 """Methods that only strings have; the first few take one string."""
+_CONVERSIONS = frozenset(("string", "int", "uint", "double", "bool", "bytes"))
 _COUNTED = frozenset(("substring", "charAt", "slice"))
 """Methods that take numbers only."""
 _LOGIC = ("_&&_", "_||_")
@@ -58,10 +59,6 @@ _EQUALITY = ("_==_", "_!=_")
 _ORDER = ("_<_", "_<=_", "_>_", "_>=_")
 _ARITHMETIC = ("_+_", "_-_", "_*_", "_/_", "_%_")
 _NUMBERS = ("int", "uint", "double")
-_ALLOWED = {
-    "_+_": (*_NUMBERS, "string", "bytes"), "_-_": _NUMBERS, "_*_": _NUMBERS, "_/_": _NUMBERS,
-    "_%_": ("int", "uint"),
-}  # fmt: skip
 _EXTRA_METHODS = frozenset((
     "allowed", "check", "errored", "error", "reason", "group", "resource", "subresource",
     "namespace", "name", "path", "serviceAccount", "fieldSelector", "labelSelector",
@@ -75,7 +72,7 @@ def check(tree: Node, variables: Scope) -> tuple[Kind, list[Issue]]:
     """The kind of the whole expression and everything that is wrong."""
     checker = _Checker()
     kind = checker.kind(tree, variables)
-    return kind, checker.issues
+    return kind, checker.issues or checker.later
 
 
 def kinds_in(tree: Node, variables: Scope) -> Mapping[int, Kind]:
@@ -91,6 +88,10 @@ class _Checker:
     def __init__(self) -> None:
         self.issues: list[Issue] = []
         self.kinds: dict[int, Kind] = {}
+        self.later: list[Issue] = []
+        """Told only where nothing else is wrong: lists and maps of several kinds."""
+        self._formats = 0
+        """Within how many calls of `format` it is, whose arguments may be of any kinds."""
 
     def kind(self, node: Node, scope: Scope) -> Kind:
         visit: Callable[[Any, Scope], Kind] = getattr(self, _VISITS[type(node)])
@@ -135,7 +136,8 @@ class _Checker:
     def index(self, node: Index, scope: Scope) -> Kind:
         operand, index = self.kind(node.operand, scope), self.kind(node.index, scope)
         wanted = {"list": _NUMBERS, "map": ("string",)}.get(operand.name, (index.name,))
-        if operand.name in types.SCALARS or index.name not in ("dyn", *wanted):
+        closed = operand.name in types.SCALARS or operand.fields is not None
+        if closed or index.name not in ("dyn", *wanted):
             return self._mismatch(node.offset, "_[_]", operand, index)
         if node.optional or operand.name == types.OPTIONAL:
             return DYN
@@ -146,8 +148,10 @@ class _Checker:
         target = DYN
         if node.target is not None and spaced is None:
             target = self.kind(node.target, scope)
-        args = [self.kind(arg, scope) for arg in node.args]
         name = spaced or node.function
+        self._formats += name == "format"
+        args = [self.kind(arg, scope) for arg in node.args]
+        self._formats -= name == "format"
         if name == "matches" and node.args:
             self._pattern(node.args[-1])
         if name in _LOGIC or name == "_?_:_" or not _known(node, spaced):
@@ -161,10 +165,11 @@ class _Checker:
         """A complaint about a function or method of things that it is not for."""
         if node.target is None:
             wrong = (
-                (name == "@in" and args[1].name in types.SCALARS)
+                (name == "@in" and not _may_hold(args[1], args[0]))
                 or (name == "!_" and args[0].name not in ("bool", "dyn"))
                 or (name == "size" and len(args) == 1 and args[0].name in _SIZELESS)
                 or (name in _FROM_STRINGS and args and args[0].name not in ("string", "dyn"))
+                or (name in _CONVERSIONS and args and _is_made_of(args[0]))
             )
             return self._mismatch(node.offset, name, *args) if wrong else None
         owners = ("string", "dyn", types.OPTIONAL)
@@ -183,16 +188,22 @@ class _Checker:
 
     def _special(self, node: Call, args: list[Kind]) -> Kind:
         if node.function in _LOGIC:
-            for arg in args:
-                if arg.name not in ("bool", "dyn"):
-                    return self._mismatch(node.offset, node.function, *args)
+            for arg, kind in zip(node.args, args, strict=True):
+                self._expect(BOOL, kind, arg.offset)
             return BOOL
         if node.function == "_?_:_":
-            if args[0].name not in ("bool", "dyn"):
-                return self._mismatch(node.offset, node.function, *args)
-            return args[1] if args[1].name == args[2].name else DYN
+            return self._choice(node.offset, args)
         says = f"undeclared reference to '{node.function}' (in container '')"
         return self.complain(node.offset, says)
+
+    def _choice(self, offset: int, args: list[Kind]) -> Kind:
+        if args[0].name not in ("bool", "dyn") or strangers(args[1], args[2]):
+            return self._mismatch(offset, "_?_:_", *args)
+        return DYN if "dyn" in (args[1].name, args[2].name) else args[1]
+
+    def _expect(self, wanted: Kind, found: Kind, offset: int) -> None:
+        if strangers(wanted, found):
+            self.complain(offset, f"expected type '{wanted}' but found '{found}'")
 
     def _pattern(self, node: Node) -> None:
         if isinstance(node, Literal) and isinstance(node.value, str):
@@ -204,22 +215,15 @@ class _Checker:
     def _operator(self, node: Call, args: list[Kind]) -> Kind:
         left, right = args
         name = node.function
-        plain = all(kind.name in types.SCALARS or kind.name == types.OPTIONAL for kind in args)
-        if not plain or "null_type" in (left.name, right.name):
-            if name not in _ARITHMETIC and _strangers(left, right):
-                return self._mismatch(node.offset, name, left, right)
-            return _sum_of(left, right) if name in _ARITHMETIC else BOOL
-        numbers = left.name in _NUMBERS and right.name in _NUMBERS
-        same = left.name == right.name
         if name in _ARITHMETIC:
-            fits = same and left.name in _ALLOWED[name]
-        else:
-            fits = (same and (left.name != types.OPTIONAL or name in _EQUALITY)) or (
-                numbers and name in _ORDER
-            )
-        if not fits:
+            found = sum_of(name, left, right)
+            return found or self._mismatch(node.offset, name, left, right)
+        numbers = left.name in _NUMBERS and right.name in _NUMBERS
+        if strangers(left, right) and not (numbers and name in _ORDER):
             return self._mismatch(node.offset, name, left, right)
-        return left if name in _ARITHMETIC else BOOL
+        if name in _ORDER and left.name == right.name == types.OPTIONAL:
+            return self._mismatch(node.offset, name, left, right)
+        return BOOL
 
     def _mismatch(self, offset: int, name: str, *args: Kind) -> Kind:
         listed = ", ".join(map(str, args))
@@ -228,36 +232,63 @@ class _Checker:
 
     def list_of(self, node: ListOf, scope: Scope) -> Kind:
         kinds = [self.kind(item, scope) for item in node.items]
-        same = bool(kinds) and len({kind.name for kind in kinds}) == 1
-        return types.list_of(kinds[0] if same else DYN)
+        return types.list_of(self._common(node.items, kinds))
 
     def map_of(self, node: MapOf, scope: Scope) -> Kind:
         keys = [self.kind(key, scope) for key, _ in node.entries]
         values = [self.kind(value, scope) for _, value in node.entries]
-        same = len({kind.name for kind in values}) == 1 and {k.name for k in keys} == {"string"}
-        return types.map_of(values[0] if same else DYN)
+        common = self._common([value for _, value in node.entries], values)
+        return types.map_of(common) if {k.name for k in keys} <= {"string"} else DYN
+
+    def _common(self, nodes: Sequence[Node], kinds: list[Kind]) -> Kind:
+        """All elements are of one kind, unless one of them may be anything."""
+        if not kinds or any(is_open(kind) for kind in kinds):
+            return DYN
+        odd = [at for at, kind in enumerate(kinds) if strangers(kinds[0], kind)]
+        if self._formats == 0:
+            self.later += [
+                Issue(nodes[at].offset, f"expected type '{kinds[0]}' but found '{kinds[at]}'")
+                for at in odd
+            ]
+        return DYN if odd else kinds[0]
 
     def loop(self, node: Loop, scope: Scope) -> Kind:
         over = self.kind(node.range, scope)
-        if over.name in types.SCALARS:
+        if over.name in types.SCALARS or over.fields is not None:
             says = (
                 f"expression of type '{over}' cannot be range of a comprehension "
                 "(must be list, map, or dynamic)"
             )
             self.complain(node.range.offset, says)
-        inside = dict(scope) | dict.fromkeys(node.variables, DYN)
-        if over.name == "list":
-            inside[node.variables[-1]] = over.items or DYN
-        if over.name == "map" and len(node.variables) == 1:
-            inside[node.variables[0]] = STRING
-        if node.filter is not None:
-            self.kind(node.filter, inside)
+        inside = {**scope, **_loop_variables(node.variables, over)}
+        test = self.kind(node.filter, inside) if node.filter is not None else BOOL
         step = self.kind(node.step, inside)
-        if node.macro in ("filter", "sortBy"):
-            return types.list_of(inside[node.variables[-1]])
-        if node.macro in ("map", "transformList"):
-            return types.list_of(step)
+        return self._looped(node, inside[node.variables[-1]], test, step)
+
+    def _looped(self, node: Loop, one: Kind, test: Kind, step: Kind) -> Kind:
+        """What the macro gives, and what is wrong with its parts."""
+        if node.macro in ("all", "exists"):
+            self._expect(BOOL, step, node.step.offset)
+        made = types.list_of(one if node.macro in ("filter", "sortBy") else step)
+        if node.macro in ("filter", "exists_one"):
+            result = made if node.macro == "filter" else INT
+            self._choice(node.offset, [step, result, result])
+        elif node.filter is not None and node.macro in ("map", "transformList"):
+            self._choice(node.offset, [test, made, made])
+        if node.macro in ("filter", "sortBy", "map", "transformList"):
+            return made
         return types.map_of(DYN) if node.macro.startswith("transform") else BOOL
+
+
+def _loop_variables(names: tuple[str, ...], over: Kind) -> Scope:
+    key, value = DYN, DYN
+    if over.name == "list":
+        key, value = INT, over.items or DYN
+    elif over.name == "map":
+        key, value = STRING, over.items or DYN
+    if len(names) == 2:
+        return dict(zip(names, (key, value), strict=True))
+    return {names[0]: key if over.name == "map" else value}
 
 
 def _known(node: Call, spaced: str | None) -> bool:
@@ -269,6 +300,19 @@ def _known(node: Call, spaced: str | None) -> bool:
     return name in METHODS or name in METHOD_NAMES or name in _EXTRA_METHODS
 
 
+def _may_hold(whole: Kind, part: Kind) -> bool:
+    if whole.name == "list":
+        return not strangers(whole.items or DYN, part)
+    if whole.name == "map":
+        return not strangers(STRING, part)
+    return whole.name not in types.SCALARS and whole.fields is None
+
+
+def _is_made_of(kind: Kind) -> bool:
+    """Whether it has parts."""
+    return kind.name in ("list", "map") or kind.fields is not None
+
+
 def _of_elements(name: str, target: Kind) -> Kind | None:
     """What methods of lists give, where that follows from the elements."""
     if target.name != "list":
@@ -276,24 +320,6 @@ def _of_elements(name: str, target: Kind) -> Kind | None:
     if name in ("sum", "min", "max"):
         return target.items or DYN
     return target if name in ("sort", "distinct", "reverse", "slice") else None
-
-
-def _strangers(left: Kind, right: Kind) -> bool:
-    """Whether two things, not both of them plain, can never be compared. Nothing (null) may stand
-    for an object or a time, not for a text, a number, a list or a map.
-    """
-    names = {left.name, right.name}
-    if names & {"dyn", types.OPTIONAL} or len(names) == 1:
-        return False
-    if "null_type" in names:
-        return bool(names & _NEVER_NULL)
-    return True
-
-
-def _sum_of(left: Kind, right: Kind) -> Kind:
-    """Of what the sum of two things is, one of which may be anything."""
-    known = left if left.name != "dyn" else right
-    return known if known.name in types.SCALARS or left.name != "dyn" else DYN
 
 
 def is_anything(node: Node) -> bool:

@@ -39,9 +39,9 @@ class EvaluationError(Exception):
 class SyntaxIssue(Exception):
     """The parser's way out; becomes a `CompileError`."""
 
-    def __init__(self, offset: int, message: str) -> None:
+    def __init__(self, offset: int, message: str, lead: str = "Syntax error: ") -> None:
         super().__init__(message)
-        self.issue = Issue(offset, f"Syntax error: {message}")
+        self.issue = Issue(offset, lead + message)
 
 
 def no_such_key(key: object) -> EvaluationError:

@@ -265,5 +265,5 @@ def _loop(offset: int, target: Node, name: str, args: tuple[Node, ...]) -> Node 
 
 def _variable(node: Node) -> str:
     if not isinstance(node, Ident):
-        raise SyntaxIssue(node.offset, "argument must be a simple name")
+        raise SyntaxIssue(node.offset, "argument must be a simple name", "")
     return node.name
