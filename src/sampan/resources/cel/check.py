@@ -5,11 +5,12 @@ things that do not go together. What it does not know it takes for `dyn` and let
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from sampan.resources.cel import types
-from sampan.resources.cel.compile import namespaced
-from sampan.resources.cel.errors import Issue
+from sampan.resources.cel import times, types
+from sampan.resources.cel.compile import namespaced, type_named
+from sampan.resources.cel.errors import EvaluationError, Issue
 from sampan.resources.cel.functions import FUNCTIONS, METHODS, TYPES
 from sampan.resources.cel.kubernetes import METHOD_NAMES
 from sampan.resources.cel.nodes import (
@@ -51,6 +52,20 @@ _OF_STRINGS = _STRINGS_OF_STRINGS | frozenset((
     "lowerAscii", "upperAscii", "trim", "charAt", "replace", "split", "substring",
 ))  # fmt: skip
 """Methods that only strings have; the first few take one string."""
+_NUMBERS = ("int", "uint", "double")
+_READ: dict[str, Callable[[Any], Any]] = {
+    "matches": lambda text: goregexp.compiled(text) if isinstance(text, str) else None,
+    "duration": lambda text: times.duration(text) if isinstance(text, str) else None,
+    "timestamp": lambda given: _moment(given),
+}
+_ORDERED = (
+    *_NUMBERS, "bool", "string", "bytes", types.TIMESTAMP.name, types.DURATION.name, "dyn",
+)  # fmt: skip
+_ELEMENTS = {
+    "sum": (*_NUMBERS, types.DURATION.name, "dyn"),
+    **dict.fromkeys(("min", "max", "isSorted", "sort"), _ORDERED),
+}
+"""Of lists that these methods are for."""
 _CONVERSIONS = frozenset(("string", "int", "uint", "double", "bool", "bytes"))
 _COUNTED = frozenset(("substring", "charAt", "slice"))
 """Methods that take numbers only."""
@@ -58,7 +73,6 @@ _LOGIC = ("_&&_", "_||_")
 _EQUALITY = ("_==_", "_!=_")
 _ORDER = ("_<_", "_<=_", "_>_", "_>=_")
 _ARITHMETIC = ("_+_", "_-_", "_*_", "_/_", "_%_")
-_NUMBERS = ("int", "uint", "double")
 _EXTRA_METHODS = frozenset((
     "allowed", "check", "errored", "error", "reason", "group", "resource", "subresource",
     "namespace", "name", "path", "serviceAccount", "fieldSelector", "labelSelector",
@@ -114,6 +128,8 @@ class _Checker:
         return self.complain(node.offset, says)
 
     def select(self, node: Select, scope: Scope) -> Kind:
+        if type_named(node, frozenset(scope)):
+            return DYN
         found = self._field(node.offset, self.kind(node.operand, scope), node.field)
         return DYN if node.optional else found
 
@@ -152,8 +168,8 @@ class _Checker:
         self._formats += name == "format"
         args = [self.kind(arg, scope) for arg in node.args]
         self._formats -= name == "format"
-        if name == "matches" and node.args:
-            self._pattern(node.args[-1])
+        if name in _READ and node.args:
+            self._literal(name, node.args[-1])
         if name in _LOGIC or name == "_?_:_" or not _known(node, spaced):
             return self._special(node, args)
         if name in _EQUALITY + _ORDER + _ARITHMETIC:
@@ -179,6 +195,7 @@ class _Checker:
         wrong = wrong or (name in _COUNTED and any(a.name not in ("int", "dyn") for a in args))
         wrong = wrong or (name == "reverse" and target.name in types.SCALARS)
         inner = (target.items or DYN).name
+        wrong = wrong or (target.name == "list" and inner not in _ELEMENTS.get(name, (inner,)))
         wrong = wrong or (name == "flatten" and inner not in ("list", "dyn"))
         if not wrong and not (name == "size" and target.name in _SIZELESS):
             return None
@@ -205,12 +222,13 @@ class _Checker:
         if strangers(wanted, found):
             self.complain(offset, f"expected type '{wanted}' but found '{found}'")
 
-    def _pattern(self, node: Node) -> None:
-        if isinstance(node, Literal) and isinstance(node.value, str):
+    def _literal(self, name: str, node: Node) -> None:
+        """What is written out can be read at once."""
+        if isinstance(node, Literal):
             try:
-                goregexp.compiled(node.value)
-            except goregexp.BadPattern:
-                self.complain(node.offset, "invalid matches argument")
+                _READ[name](node.value)
+            except (goregexp.BadPattern, EvaluationError, OverflowError, ValueError):
+                self.later.append(Issue(node.offset, f"invalid {name} argument"))
 
     def _operator(self, node: Call, args: list[Kind]) -> Kind:
         left, right = args
@@ -248,7 +266,7 @@ class _Checker:
         if self._formats == 0:
             self.later += [
                 Issue(nodes[at].offset, f"expected type '{kinds[0]}' but found '{kinds[at]}'")
-                for at in odd
+                for at in odd[:1]
             ]
         return DYN if odd else kinds[0]
 
@@ -261,6 +279,9 @@ class _Checker:
             )
             self.complain(node.range.offset, says)
         inside = {**scope, **_loop_variables(node.variables, over)}
+        if node.macro in ("optMap", "optFlatMap"):
+            made = self.kind(node.step, inside)
+            return types.optional_of(made) if node.macro == "optMap" else made
         test = self.kind(node.filter, inside) if node.filter is not None else BOOL
         step = self.kind(node.step, inside)
         return self._looped(node, inside[node.variables[-1]], test, step)
@@ -289,6 +310,12 @@ def _loop_variables(names: tuple[str, ...], over: Kind) -> Scope:
     if len(names) == 2:
         return dict(zip(names, (key, value), strict=True))
     return {names[0]: key if over.name == "map" else value}
+
+
+def _moment(given: Any) -> datetime | None:
+    if isinstance(given, str):
+        return times.timestamp(given)
+    return datetime.fromtimestamp(given, UTC) if type(given) is int else None
 
 
 def _known(node: Call, spaced: str | None) -> bool:

@@ -21,7 +21,7 @@ from sampan.resources.cel.nodes import (
     Node,
     Select,
 )
-from sampan.resources.cel.values import NOTHING, Optional, is_number
+from sampan.resources.cel.values import NOTHING, Optional, Type, is_number
 
 _ESCAPES = {"__dot__": ".", "__dash__": "-", "__slash__": "/", "__underscores__": "__"}
 _KEYWORD = re.compile(
@@ -74,7 +74,21 @@ def _lookup(value: Any, wanted: tuple[str, ...]) -> Any:
     raise no_such_overload()
 
 
+def type_named(node: Select, declared: frozenset[str]) -> Type | None:
+    """`net.IP`: a type whose name has dots, not a field of a variable."""
+    names, below = [node.field], node.operand
+    while isinstance(below, Select):
+        names.append(below.field)
+        below = below.operand
+    if not isinstance(below, Ident) or below.name in declared:
+        return None
+    return TYPES.get(".".join([below.name, *reversed(names)]))
+
+
 def _select(node: Select, declared: frozenset[str]) -> Step:
+    named = type_named(node, declared)
+    if named is not None:
+        return lambda run: named
     operand, wanted = build(node.operand, declared), _field_names(node.field)
 
     def read(run: Run) -> Any:
@@ -271,7 +285,29 @@ def _map(node: MapOf, declared: frozenset[str]) -> Step:
     return make
 
 
+def _opened(node: Loop, declared: frozenset[str]) -> Step:
+    """`optMap` and `optFlatMap`: what an optional value becomes, where it is there."""
+    over, name = build(node.range, declared), node.variables[0]
+    step = build(node.step, declared | {name})
+
+    def opened(run: Run) -> Any:
+        found = over(run)
+        if not isinstance(found, Optional):
+            raise no_such_overload()
+        if not found.present:
+            return NOTHING
+        inner = Run(run.variables | {name: found.value})
+        inner.steps = run.steps
+        made = step(inner)
+        run.steps = inner.steps
+        return made if node.macro == "optFlatMap" else Optional(made, present=True)
+
+    return opened
+
+
 def _loop(node: Loop, declared: frozenset[str]) -> Step:
+    if node.macro in ("optMap", "optFlatMap"):
+        return _opened(node, declared)
     inside = declared | set(node.variables)
     over, step = build(node.range, declared), build(node.step, inside)
     chosen = build(node.filter, inside) if node.filter is not None else None

@@ -185,6 +185,10 @@ class _Coster:
         test, step, size = self._inside(node, inside)
         each, around = _macro(node, test, step)
         count = self.size(node.range)
+        if node.macro in ("optMap", "optFlatMap"):
+            # t.hasValue() ? optional.of(a bind of t.value()) : optional.none()
+            bound = added(LIST, 1, over, step, 1 if node.macro == "optMap" else 0)
+            return added(over, 1, bound)
         if node.macro == "sortBy":
             return added(over, self._sorted(node, count, step))
         if node.macro in ("map", "filter", "transformList", "transformMap"):

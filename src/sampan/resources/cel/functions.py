@@ -196,7 +196,9 @@ def optional_if_not_zero(value: Any) -> Optional:
 TYPES = {
     name: Type(name)
     for name in ("bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type",
-                 "uint")
+                 "uint", "google.protobuf.Timestamp", "google.protobuf.Duration", "net.IP",
+                 "net.CIDR", "kubernetes.Quantity", "kubernetes.URL", "kubernetes.Semver",
+                 "kubernetes.NamedFormat", "optional_type")
 }  # fmt: skip
 
 FUNCTIONS: dict[str, Function] = {

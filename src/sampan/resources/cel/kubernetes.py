@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from functools import total_ordering
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from sampan.api import names, quantity
+from sampan.resources.cel import times
 from sampan.resources.cel.errors import EvaluationError, no_such_overload
 from sampan.resources.cel.values import NOTHING, Optional
 
@@ -187,7 +190,35 @@ class FormatValue(Library):
 
 FormatValue.methods = {"validate": FormatValue.validate}
 
+_UUID = re.compile(r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
+
+
+def _reads(read: Callable[[str], Any], says: str) -> Callable[[str], list[str]]:
+    """A format by what reads it."""
+
+    def check(value: str) -> list[str]:
+        try:
+            read(value)
+        except (ValueError, EvaluationError):
+            return [says]
+        return []
+
+    return check
+
+
+def _uri(value: str) -> list[str]:
+    parts = urlsplit(value)
+    if parts.path.startswith("/") or (parts.scheme and (parts.netloc or parts.path)):
+        return []
+    return [f'parse "{value}": invalid URI for request']
+
+
 _FORMATS: dict[str, Callable[[str], list[str]]] = {
+    "uri": _uri,
+    "uuid": lambda value: [] if _UUID.fullmatch(value) else ["does not match the UUID format"],
+    "byte": _reads(lambda value: base64.b64decode(value, validate=True), "invalid base64"),
+    "date": _reads(date.fromisoformat, "invalid date"),
+    "datetime": _reads(times.timestamp, "invalid datetime"),
     "dns1123Label": names.dns1123_label,
     "dns1123Subdomain": names.dns1123_subdomain,
     "dns1035Label": names.dns1035_label,

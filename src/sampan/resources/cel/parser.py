@@ -23,7 +23,7 @@ DEEPEST = 250
 _LOOPS = {
     "all": (2, 3), "exists": (2, 3), "exists_one": (2, 3), "existsOne": (3,), "filter": (2,),
     "map": (2, 3), "sortBy": (2,), "transformList": (3, 4), "transformMap": (3, 4),
-    "transformMapEntry": (3, 4),
+    "transformMapEntry": (3, 4), "optMap": (2,), "optFlatMap": (2,),
 }  # fmt: skip
 _RELATIONS = ("<", "<=", ">=", ">", "==", "!=", "in")
 _RESERVED = frozenset(
