@@ -50,6 +50,11 @@ CASES = [
     ("self.ls.all(x, {'a': x}.a == 'b')", "3.7x"),
     ("[1,2,3].all(i, self.ls.all(x, x.size() > i))", "2.2x"),
     ("self.s10.replace('a','bb').matches('c+')", ""),
+    ("self.?s.optMap(v, v.contains(v)).orValue(false)", ENDLESS),
+    ("self.ls.all(x, self.ls.first().optFlatMap(v, optional.of(v)).hasValue())", "2.5x"),
+    ("self.ls.all(x, [x].first().optMap(y, y.size() > 3).orValue(true))", "4.6x"),
+    ("self.ls.sort() == []", ENDLESS),
+    ("self.ls5.sortBy(x, x) == []", ""),
     ("self.io == 1 || string(self.io).contains('abcde')", ""),
 ]
 

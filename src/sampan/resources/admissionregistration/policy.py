@@ -159,12 +159,9 @@ def _validation(path: str, validation: Json, known: Known) -> Errors:
     if message and not message.strip():
         says = "must be non-empty if specified"
         errors += rules.invalid(f"{path}.message", message, says)
-    elif "\n" in message.strip():
+    elif "\n" in message.strip() or "\r" in message.strip():
         says = "must not contain line breaks"
         errors += rules.invalid(f"{path}.message", message, says)
-    elif "\n" in text.strip() and not message.strip():
-        detail = "message must be specified if expression contains line breaks"
-        errors += rules.required(f"{path}.message", detail)
     reason = validation.get("reason")
     return errors + rules.choice(f"{path}.reason", reason, _REASONS, needed=False)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sampan.resources.cel.check import kinds_in
-from sampan.resources.cel.compile import namespaced
+from sampan.resources.cel.compile import namespaced, type_named
 from sampan.resources.cel.estimates import (
     UNKNOWN,
     Estimate,
@@ -140,6 +140,9 @@ class _Coster:
     # Nodes.
 
     def _select(self, node: Select) -> int:
+        if type_named(node, self.names | self.locals.keys()):
+            self.paths[id(node)] = (node.field,)
+            return 1
         below = self.cost(node.operand)
         if node.optional:
             return added(below, 1)
@@ -178,7 +181,9 @@ class _Coster:
         one = Size(1, 1) if entry is not None else None
         keys = Local((*path, "@indices" if kind == "list" else "@keys"), one)
         values = Local((*path, "@items" if kind == "list" else "@values"), entry)
-        if len(node.variables) == 2:
+        if node.macro in ("optMap", "optFlatMap"):
+            inside = {node.variables[0]: Local(())}  # nobody knows how large it is
+        elif len(node.variables) == 2:
             inside = dict(zip(node.variables, (keys, values), strict=True))
         else:
             inside = {node.variables[0]: values if kind == "list" else keys}
