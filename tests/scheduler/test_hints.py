@@ -33,7 +33,8 @@ def filter_of(name: str, view: PodView) -> Filter:
 
 NODES: list[tuple[str, dict[str, Any], dict[str, Any] | None, dict[str, Any] | None, bool]] = [
     ("NodeAffinity", {"nodeSelector": {"disk": "ssd"}}, {}, SSD, True),
-    ("NodeAffinity", {"nodeSelector": {"disk": "ssd"}}, SSD, SSD | TAINT, False),
+    ("NodeAffinity", {"nodeSelector": {"disk": "ssd"}}, SSD, SSD | TAINT, True),
+    ("NodeAffinity", {"nodeSelector": {"disk": "ssd"}}, SSD, SSD | {"unschedulable": True}, True),
     ("NodeAffinity", {"nodeSelector": {"disk": "ssd"}}, {}, {}, False),
     ("NodeAffinity", {"nodeSelector": {"disk": "ssd"}}, None, SSD, True),
     ("TaintToleration", {}, TAINT, {}, True),
@@ -50,7 +51,8 @@ NODES: list[tuple[str, dict[str, Any], dict[str, Any] | None, dict[str, Any] | N
     ("NodePorts", PORT, {}, SSD, False),
     ("NodePorts", PORT, None, {}, True),
     ("VolumeBinding", {}, {}, SSD, True),
-    ("VolumeBinding", {}, {}, TAINT, False),
+    ("VolumeBinding", {}, {}, TAINT, True),
+    ("VolumeBinding", {}, {}, {"capacity": {"cpu": "8"}}, False),
     ("InterPodAffinity", NEAR, {}, {"labels": {"zone": "a"}}, True),
     ("InterPodAffinity", NEAR, {}, SSD, False),
     ("InterPodAffinity", NEAR, None, {}, False),

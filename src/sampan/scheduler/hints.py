@@ -19,6 +19,10 @@ from sampan.scheduler.state import ClusterState, NodeState
 
 BY_ITSELF = frozenset(("NodeUnschedulable", "TaintToleration", "NodeAffinity", "NodeLabel"))
 """Filters that look at nothing but the node: the change must turn a no into a yes."""
+BY_TAINTS = frozenset(("NodeUnschedulable", "TaintToleration", "PodTopologySpread"))
+"""Filters that know what a change of taints or a cordon means to them. All others hope then, too:
+upstream cannot tell them of every new node, and tells them of taints instead (issue 109437).
+"""
 BY_NEW_NODES = frozenset(("NodeName", "NodePorts", "VolumeRestrictions", "NodeVolumeLimits"))
 BY_LABELS = frozenset(("VolumeBinding", "VolumeZone"))
 BY_DOMAINS = frozenset(("PodTopologySpread", "InterPodAffinity"))
@@ -40,6 +44,8 @@ class NodeChange:
 
     def concerns(self, cluster: ClusterState, filter_of: FilterOf) -> Concerned:
         def concerned(name: str, pod: PodView) -> bool:
+            if name not in BY_TAINTS and self._taints_differ():
+                return True
             if name in BY_DOMAINS:
                 return self._domains(name, pod, cluster)
             if self.new is None:
@@ -92,7 +98,10 @@ class NodeChange:
         return any(old.get(key) != new.get(key) for key in keys)
 
     def _taints_differ(self) -> bool:
-        return self.old is not None and self.new is not None and self.old.taints != self.new.taints
+        old, new = self.old, self.new
+        if old is None or new is None:
+            return False
+        return old.taints != new.taints or old.unschedulable != new.unschedulable
 
 
 def _takes(ask: Filter, pod: PodView, node: NodeState, cluster: ClusterState) -> bool:

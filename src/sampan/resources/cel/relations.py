@@ -28,10 +28,10 @@ def strangers(left: Kind, right: Kind) -> bool:
     time, not for a text, a number, a list or a map.
     """
     names = {left.name, right.name}
-    if names & {"dyn", types.OPTIONAL}:
+    if "dyn" in names:
         return False
     if len(names) == 1:
-        inner = left.name in ("list", "map")
+        inner = left.name in ("list", "map", types.OPTIONAL)
         return inner and strangers(left.items or DYN, right.items or DYN)
     if "null_type" in names:
         return bool(names & _NEVER_NULL)
@@ -40,7 +40,7 @@ def strangers(left: Kind, right: Kind) -> bool:
 
 def sum_of(name: str, left: Kind, right: Kind) -> Kind | None:
     """What an arithmetical operator gives; None where it does not go with these."""
-    if "dyn" in (left.name, right.name) or types.OPTIONAL in (left.name, right.name):
+    if "dyn" in (left.name, right.name):
         known = left if left.name != "dyn" else right
         return known if known.name in types.SCALARS else DYN
     if (left.name, right.name) not in _SUMS[name]:
@@ -51,4 +51,4 @@ def sum_of(name: str, left: Kind, right: Kind) -> Kind | None:
 
 
 def is_open(kind: Kind) -> bool:
-    return kind.name in ("dyn", types.OPTIONAL)
+    return kind.name == types.DYN.name
