@@ -48,17 +48,23 @@ class NodeChange:
                 return True
             if name in BY_DOMAINS:
                 return self._domains(name, pod, cluster)
-            if self.new is None:
-                return False
-            if name in BY_ITSELF:
-                return self._turned(filter_of(name, pod), pod, cluster)
-            if name == "NodeResourcesFit":
-                return self._has_room(filter_of(name, pod), pod, cluster)
-            if name in BY_NEW_NODES:
-                return self.old is None
-            return name not in BY_LABELS or self.old is None or self.old.labels != self.new.labels
+            return self.new is not None and self._by_itself(name, pod, cluster, filter_of)
 
         return concerned
+
+    def _by_itself(
+        self, name: str, pod: PodView, cluster: ClusterState, filter_of: FilterOf
+    ) -> bool:
+        """Filters that look at one node after the other."""
+        if name in BY_ITSELF:
+            return self._turned(filter_of(name, pod), pod, cluster)
+        if name == "NodeResourcesFit":
+            return self._has_room(filter_of(name, pod), pod, cluster)
+        if self.old is None or self.new is None:
+            return True
+        return name not in BY_NEW_NODES and (
+            name not in BY_LABELS or self.old.labels != self.new.labels
+        )
 
     def _turned(self, ask: Filter, pod: PodView, cluster: ClusterState) -> bool:
         return (self.old is None or not _takes(ask, pod, self.old, cluster)) and (
