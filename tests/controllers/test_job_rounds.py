@@ -83,6 +83,23 @@ def test_a_pod_whose_finalizer_stays_is_counted_once_and_asked_for_ever_more_rar
     play(scene, "job")
 
 
+def test_a_pod_that_ended_is_replaced_while_it_waits_for_its_grace(play: Any) -> None:
+    """Without its finalizer it is still there: the node has not let it go."""
+
+    async def scene(world: Any) -> None:
+        world.api.put(kinds.JOBS, job(completions=1, parallelism=1, podReplacementPolicy="Failed"))
+        await world.settle(5)
+        (pod,) = world.api.all(kinds.PODS)
+        gone = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
+        failed = {"status": {"phase": "Failed"}, "metadata": {**pod["metadata"], **gone}}
+        world.api.put(kinds.PODS, {**pod, **failed})
+        await world.settle(15)
+        assert status_of(world)["failed"] == 1
+        assert len(world.api.all(kinds.PODS)) == 2
+
+    play(scene, "job")
+
+
 def test_a_pod_that_is_being_deleted_is_counted_once_though_the_cache_lags(play: Any) -> None:
     async def scene(world: Any) -> None:
         world.api.put(kinds.JOBS, job(completions=3, parallelism=1, podReplacementPolicy="Failed"))

@@ -39,6 +39,8 @@ class Echo:
         """The object as the server answered a create, an update or a patch."""
         meta = obj["metadata"]
         cached = self._informer.get(key_of(obj))
+        if cached is None and meta.get("deletionTimestamp"):
+            return  # its going was heard first
         version = int(meta["resourceVersion"])
         if cached is None or int(cached["metadata"]["resourceVersion"]) < version:
             self._note(owner, key_of(obj), meta["uid"], version)

@@ -226,8 +226,9 @@ class Jobs:
         if rules.has_finalizer(fresh):
             # To go on would count the pod once more in every round.
             raise FinalizerKept(f"pod {meta['namespace']}/{meta['name']}: {KEPT}")
-        is_last = not fresh["metadata"].get("finalizers")
-        if fresh["metadata"].get("deletionTimestamp") and is_last:
+        after = fresh["metadata"]
+        stays = after.get("finalizers") or after.get("deletionGracePeriodSeconds")
+        if after.get("deletionTimestamp") and not stays:
             self._echo.ended(key, fresh)
         else:
             self._echo.wrote(key, fresh)

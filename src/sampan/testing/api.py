@@ -153,7 +153,8 @@ class FakeApi:
             return _json(current)
         if merged.get("spec") != current.get("spec"):
             meta["generation"] = current["metadata"].get("generation", 1) + 1
-        if meta.get("deletionTimestamp") and not meta.get("finalizers"):
+        waits = meta.get("finalizers") or meta.get("deletionGracePeriodSeconds")
+        if meta.get("deletionTimestamp") and not waits:
             self._drop(collection, key)
             return _json(merged)
         return _json(self._store(collection, key, merged, "MODIFIED"))
