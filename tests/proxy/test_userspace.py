@@ -234,6 +234,19 @@ def test_portals_and_listeners_of_one_process_do_not_close_each_other() -> None:
     asyncio.run(main())
 
 
+def test_no_two_portals_have_the_same_port() -> None:
+    """The kernel gives a port twice to UDP sockets that may all be reused."""
+    many = [{**portal("udp", 1), "name": f"p/{number}"} for number in range(600)]
+
+    async def main() -> None:
+        mover = Mover()
+        numbers = mover.answer(question(*many))["numbers"]
+        mover.answer({"only": []})
+        assert len(set(numbers.values())) == len(many)
+
+    asyncio.run(main())
+
+
 def test_sctp_has_no_portal() -> None:
     assert portals(rules("10.244.1.11", protocol="sctp")) == {}
 

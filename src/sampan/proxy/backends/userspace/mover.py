@@ -345,12 +345,16 @@ class Mover:
         kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
         sock = socket.socket(FAMILIES[portal["family"]], kind)
         sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if self.succession is not None:
-            # The process before this one may still listen there.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        number = portal.get("number", 0)
+        if number:
+            # Only a port that was asked for: of those that the kernel chooses, UDP sockets that may
+            # be reused would be given the same one.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self.succession is not None:
+                # The process before this one may still listen there.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
-            sock.bind((address, portal.get("number", 0)))
+            sock.bind((address, number))
             if tcp:
                 sock.listen(1024)
         except OSError:
