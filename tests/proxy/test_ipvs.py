@@ -131,7 +131,7 @@ KEY = Key("default", "web")
 SERVER = VirtualServer("10.96.0.1", 80, "tcp")
 
 
-def rules(*ips: str, protocol: str = "tcp") -> Rules:
+def rules(*ips: str, protocol: str = "tcp", serving: Sequence[str] = ()) -> Rules:
     targets = tuple(Target(ip, 8080, False) for ip in ips)
     port = Port(
         "",
@@ -149,7 +149,7 @@ def rules(*ips: str, protocol: str = "tcp") -> Rules:
         targets,
         (),
         bool(ips),
-        frozenset(),
+        frozenset((ip, 8080) for ip in serving),
     )
     return Rules(KEY, (port,), None, "")
 
@@ -200,6 +200,35 @@ def test_a_udp_endpoint_goes_at_once() -> None:
         await machine.backend.load([machine.backend.render(KEY, one, two)])
         found = machine.ipvs.table[SERVER._replace(protocol="udp")]
         assert found.destinations == (Destination("10.0.0.2", 8080),)
+
+    asyncio.run(main())
+
+
+UDP = SERVER._replace(protocol="udp")
+
+
+def test_a_udp_endpoint_that_drains_keeps_its_flows_until_it_serves_no_more() -> None:
+    machine = Machine(Settings("n1"))
+    both, here = ("10.0.0.1", "10.0.0.2"), Destination("10.0.0.2", 8080)
+    one = rules(*both, protocol="udp", serving=both)
+    draining = rules("10.0.0.2", protocol="udp", serving=both)
+    gone = rules("10.0.0.2", protocol="udp", serving=("10.0.0.2",))
+
+    async def main() -> None:
+        backend = machine.backend
+        await backend.resync({KEY: one})
+        machine.ipvs.open = {("10.0.0.1", 8080): 1}
+        await backend.load([backend.render(KEY, one, draining)])
+        assert machine.ipvs.table[UDP].destinations == (here, Destination("10.0.0.1", 8080, 0))
+        assert not backend._sweep()
+        again = machine.fresh()
+        writes = machine.ipvs.writes
+        await again.resync({KEY: draining})
+        assert machine.ipvs.writes == writes
+        await again.load([again.render(KEY, draining, gone)])
+        assert machine.ipvs.table[UDP].destinations == (here,)
+        await again.resync({KEY: gone})
+        assert not again._sweep()
 
     asyncio.run(main())
 

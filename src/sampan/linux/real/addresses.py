@@ -35,7 +35,7 @@ def _four() -> list[tuple[str, str]]:
 
 def _six() -> list[tuple[str, str]]:
     try:
-        with open("/proc/net/if_inet6", encoding="ascii") as file:
+        with open("/proc/thread-self/net/if_inet6", encoding="ascii") as file:
             lines = [line.split() for line in file]
     except OSError:
         return []

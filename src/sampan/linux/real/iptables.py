@@ -61,7 +61,8 @@ class RealIptables:
 
     def _used(self) -> bool:
         """Whether any table exists, in either variant."""
-        names = "/proc/net/ip6_tables_names" if self.family == 6 else "/proc/net/ip_tables_names"
+        # Of this thread: /proc/net is that of the process, which may be in another namespace.
+        names = f"/proc/thread-self/net/{'ip6' if self.family == 6 else 'ip'}_tables_names"
         with contextlib.suppress(OSError), open(names, encoding="ascii") as file:
             if file.read().strip():
                 return True

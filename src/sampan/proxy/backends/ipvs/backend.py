@@ -32,6 +32,7 @@ from sampan.proxy.settings import Settings, contains
 
 Ops = tuple[Key, Rules | None, Rules | None]
 Result = TypeVar("Result")
+Staying = Mapping[VirtualServer, frozenset[tuple[str, int]]]
 Entry = tuple[str, str]
 """A set's name and an entry; an empty name stands for an address of the device."""
 
@@ -137,9 +138,10 @@ class IpvsBackend:
         self._ipvs.hold(DEVICE, _addresses(added), ())
         there = {server: self._with_draining(server, one) for server, one in had.servers.items()}
         changed = {
-            server: self._drained(server, had.servers.get(server), serving)
+            server: self._drained(server, had.servers.get(server), serving, have.staying)
             for server, serving in have.servers.items()
             if had.servers.get(server) != serving
+            or had.staying.get(server) != have.staying.get(server)
         }
         self._ipvs.put(changed, there)
         dead = sorted(had.servers.keys() - have.servers.keys())
@@ -170,14 +172,20 @@ class IpvsBackend:
             del self._shared[entry]
         return sorted(added), sorted(gone)
 
-    def _drained(self, server: VirtualServer, old: Serving | None, new: Serving) -> Serving:
-        """Destinations that went keep their connections at weight 0; not those of UDP."""
-        draining = self._draining.setdefault(server, {})
+    def _drained(
+        self, server: VirtualServer, old: Serving | None, new: Serving, staying: Staying
+    ) -> Serving:
+        """Destinations that went keep their connections at weight 0; those of UDP only while they
+        serve.
+        """
+        left = _left(server, old, new, staying)
+        before = self._draining.get(server, {})
         wanted = {(one.ip, one.port) for one in new.destinations}
-        if old is not None and server.protocol != "udp":
-            draining.update(dict.fromkeys((one.ip, one.port) for one in old.destinations))
-        for end in wanted & draining.keys():
-            del draining[end]
+        self._draining[server] = {
+            end: None
+            for end in (*before, *left)
+            if end not in wanted and end in staying.get(server, (end,))
+        }
         return self._with_draining(server, new)
 
     def _with_draining(self, server: VirtualServer, serving: Serving) -> Serving:
@@ -247,7 +255,7 @@ class IpvsBackend:
         self._ipvs.hold(DEVICE, sorted(whole.addresses - held), ())
         there = self._ours()
         self._draining = {
-            server: _left(server, there[server], serving)
+            server: _left(server, there[server], serving, whole.staying)
             for server, serving in whole.servers.items()
             if server in there
         }
@@ -351,14 +359,13 @@ def _addresses(entries: Iterable[Entry]) -> list[str]:
     return [ip for name, ip in entries if not name]
 
 
-def _left(server: VirtualServer, have: Serving, want: Serving) -> dict[tuple[str, int], None]:
+def _left(
+    server: VirtualServer, have: Serving | None, want: Serving, staying: Staying
+) -> dict[tuple[str, int], None]:
     """Destinations from before that still may have connections: these go on, as at any change."""
-    if server.protocol == "udp":
-        return {}
     wanted = {(one.ip, one.port) for one in want.destinations}
-    return dict.fromkeys(
-        (one.ip, one.port) for one in have.destinations if (one.ip, one.port) not in wanted
-    )
+    ends = ((one.ip, one.port) for one in (have.destinations if have else ()))
+    return {end: None for end in ends if end not in wanted and end in staying.get(server, (end,))}
 
 
 def _alike(have: Serving | None, want: Serving) -> bool:

@@ -21,6 +21,8 @@ class State:
     addresses: set[str] = field(default_factory=set)
     entries: set[tuple[str, str]] = field(default_factory=set)
     """A set's name, and an entry."""
+    staying: dict[VirtualServer, frozenset[tuple[str, int]]] = field(default_factory=dict)
+    """Of UDP servers: where flows may stay, among them at endpoints that drain."""
 
 
 def state(rules: Rules | None, settings: Settings, scheduler: str) -> State:
@@ -70,6 +72,8 @@ class _Port:
         ends = tuple(Destination(one.ip, one.port) for one in targets)
         server = VirtualServer(ip, number, port.protocol)
         self._made.servers[server] = Serving(self._scheduler, port.affinity_s, ends)
+        if port.protocol == "udp":
+            self._made.staying[server] = port.serving
 
     def end(self, ip: str, number: int) -> str:
         return f"{ip},{self._port.protocol}:{number}"
@@ -132,6 +136,7 @@ def together(states: Iterable[State]) -> State:
     whole = State()
     for one in states:
         whole.servers.update(one.servers)
+        whole.staying.update(one.staying)
         whole.addresses |= one.addresses
         whole.entries |= one.entries
     return whole
