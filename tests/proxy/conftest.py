@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from sampan.linux.real import bpf
 from sampan.linux.real.bpf_call import PROG_DETACH, Directory, attached, identity
 from sampan.linux.real.bpf_call import bpf as bpf_call
-from tests.proxy.life import Api, Process, Running, cleanup, movers, sh, until
+from tests.proxy.life import Api, Process, Running, cleanup, forget_flows, movers, sh, until
 
 LAB = Path(__file__).parents[1] / "recorded" / "proxy"
 REPO = Path(__file__).parents[2]
@@ -94,9 +95,11 @@ def _leave(group: Path, root: Path) -> None:
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def load(lab: ModuleType, cgroup: str) -> Iterator[Callable[[str, str], None]]:
-    """`load(mode, case)` programs a case folder in the node's namespace."""
+    """`load(mode, case)` programs a case folder in the node's namespace. Nothing of it is left to
+    the tests after these.
+    """
     process = subprocess.Popen(
         ["ip", "netns", "exec", NODE, sys.executable, "-m", "tests.proxy.load_case", cgroup],
         stdin=subprocess.PIPE,
@@ -118,7 +121,7 @@ def load(lab: ModuleType, cgroup: str) -> Iterator[Callable[[str, str], None]]:
     finally:
         process.stdin.close()
         process.stdout.close()
-        process.wait(10)
+        assert process.wait(30) == 0
 
 
 @pytest.fixture
@@ -137,6 +140,7 @@ def start(api: Api, cgroup: str, tmp_path: Path) -> Iterator[Callable[..., Proce
         made.append(Process(api, mode, tmp_path, f"--ebpf-cgroup={cgroup}", *flags))
         return made[-1].started()
 
+    forget_flows()
     yield one
     for process in made:
         process.stop()
@@ -147,14 +151,17 @@ def start(api: Api, cgroup: str, tmp_path: Path) -> Iterator[Callable[..., Proce
 
 
 @pytest.fixture
-def run(lab: ModuleType, cgroup: str) -> Iterator[Callable[[str], Running]]:
-    """`run(mode)` gives a proxy in this process, to know when a change is in force."""
+def run(lab: ModuleType, cgroup: str) -> Iterator[Callable[..., Running]]:
+    """`run(mode)` gives a proxy in this process, to know when a change is in force; more of its
+    configuration may be said.
+    """
     made: list[Running] = []
 
-    def one(mode: str) -> Running:
-        made.append(Running(lab, mode, cgroup))
+    def one(mode: str, **config: Any) -> Running:
+        made.append(Running(lab, mode, cgroup, **config))
         return made[-1]
 
+    forget_flows()
     yield one
     for proxy in made:
         proxy.stop()

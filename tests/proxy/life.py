@@ -119,7 +119,7 @@ class Api:
 class Running:
     """A proxy in the node's namespace, on an event loop in a thread of its own."""
 
-    def __init__(self, lab: ModuleType, mode: str, cgroup: str = "") -> None:
+    def __init__(self, lab: ModuleType, mode: str, cgroup: str = "", **config: Any) -> None:
         self.api = FakeApi()
         self.api.put(kinds.NODES, MACHINE)
         self._cgroup = cgroup
@@ -131,7 +131,8 @@ class Running:
                 "conntrack": {"maxPerCore": 0},
                 "healthzBindAddress": "",
                 "metricsBindAddress": "",
-            }
+            },
+            config,
         )
         self._loop = asyncio.new_event_loop()
         self._up: Future[None] = Future()
@@ -173,7 +174,9 @@ class Running:
         if not self._thread.is_alive():
             return
         self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(10)
+        self._thread.join(30)
+        # One that went on would repair its rules in the middle of the next test.
+        assert not self._thread.is_alive(), "the proxy does not end"
 
     def _run(self) -> None:
         with self._lab.inside("rp-node"):
@@ -283,6 +286,14 @@ def sh(command: str) -> str:
         text=True,
     )
     return done.stdout
+
+
+def forget_flows() -> None:
+    """What connection tracking remembers of earlier tests goes. A connection that was tried while
+    there was no rule is remembered as one that nobody translates, for two minutes and for whoever
+    has its port next: in nftables mode that one is refused.
+    """
+    sh("conntrack -F 2>/dev/null")
 
 
 def movers() -> list[int]:

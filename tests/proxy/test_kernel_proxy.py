@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -19,21 +19,6 @@ from tests.proxy.life import Running
 
 pytestmark = pytest.mark.kernel
 VIP = "10.96.0.1"
-
-
-@pytest.fixture
-def proxies(lab: ModuleType) -> Iterator[Callable[[str], Running]]:
-    made: list[Running] = []
-
-    def start(mode: str) -> Running:
-        made.append(Running(lab, mode))
-        return made[-1]
-
-    yield start
-    for one in made:
-        if one._thread.is_alive():
-            one.stop()
-    nft("flush ruleset")
 
 
 def nft(command: str) -> str:
@@ -92,9 +77,9 @@ def until(wanted: str, ask: Callable[[], str], patience_s: float = 5) -> float:
 
 @pytest.mark.parametrize("mode", ["nftables", "iptables"])
 def test_a_flush_is_repaired_and_open_connections_go_on(
-    mode: str, lab: ModuleType, proxies: Callable[[str], Running]
+    mode: str, lab: ModuleType, run: Callable[[str], Running]
 ) -> None:
-    proxy = proxies(mode)
+    proxy = run(mode)
     proxy.put(service(), endpoints("b1"))
     proxy.start()
     until("b1", lambda: asked(lab))
@@ -108,9 +93,9 @@ def test_a_flush_is_repaired_and_open_connections_go_on(
 
 @pytest.mark.parametrize("mode", ["nftables", "iptables"])
 def test_a_udp_flow_moves_with_its_endpoint_and_is_cut_when_there_is_none(
-    mode: str, lab: ModuleType, proxies: Callable[[str], Running]
+    mode: str, lab: ModuleType, run: Callable[[str], Running]
 ) -> None:
-    proxy = proxies(mode)
+    proxy = run(mode)
     proxy.put(service(ports=[{"port": 80, "protocol": "UDP"}]), endpoints("b1", protocol="UDP"))
     proxy.start()
     flow = lab.Flow("pod", f"udp {VIP}:80", timeout=0.1)
@@ -133,9 +118,9 @@ def test_a_udp_flow_moves_with_its_endpoint_and_is_cut_when_there_is_none(
 
 
 def test_a_client_is_forgotten_after_the_affinity_time_and_not_before(
-    lab: ModuleType, proxies: Callable[[str], Running]
+    lab: ModuleType, run: Callable[[str], Running]
 ) -> None:
-    proxy = proxies("nftables")
+    proxy = run("nftables")
     kept = {"clientIP": {"timeoutSeconds": 2}}
     proxy.put(
         service(sessionAffinity="ClientIP", sessionAffinityConfig=kept),
@@ -155,9 +140,9 @@ def test_a_client_is_forgotten_after_the_affinity_time_and_not_before(
 
 @pytest.mark.parametrize("mode", ["nftables", "iptables"])
 def test_endpoints_that_come_and_go_cost_no_connection(
-    mode: str, lab: ModuleType, proxies: Callable[[str], Running]
+    mode: str, lab: ModuleType, run: Callable[[str], Running]
 ) -> None:
-    proxy = proxies(mode)
+    proxy = run(mode)
     proxy.put(service(), endpoints("b1", "b2"))
     proxy.start()
     until("b1", lambda: asked(lab))
@@ -184,17 +169,17 @@ def test_endpoints_that_come_and_go_cost_no_connection(
 
 
 def test_a_restart_with_nothing_changed_writes_nothing(
-    lab: ModuleType, proxies: Callable[[str], Running]
+    lab: ModuleType, run: Callable[[str], Running]
 ) -> None:
     objects = [service(type="NodePort"), endpoints("b1", "b2")]
-    first = proxies("nftables")
+    first = run("nftables")
     first.put(*objects)
     first.start()
     until("b1", lambda: asked(lab))
     first.stop()
     with lab.inside("rp-node"):
         before = generation()
-    second = proxies("nftables")
+    second = run("nftables")
     second.put(*objects)
     second.start()
     with lab.inside("rp-node"):
@@ -204,11 +189,11 @@ def test_a_restart_with_nothing_changed_writes_nothing(
 
 
 def test_switching_modes_leaves_nothing_of_the_old_one(
-    lab: ModuleType, proxies: Callable[[str], Running]
+    lab: ModuleType, run: Callable[[str], Running]
 ) -> None:
     held = None
     for mode in ("nftables", "iptables", "nftables"):
-        proxy = proxies(mode)
+        proxy = run(mode)
         proxy.put(service(), endpoints("b1"))
         proxy.start()
         until("b1", lambda: asked(lab))
@@ -225,9 +210,9 @@ def test_switching_modes_leaves_nothing_of_the_old_one(
 
 
 def test_what_was_loaded_raw_is_what_nft_prints(
-    lab: ModuleType, proxies: Callable[[str], Running]
+    lab: ModuleType, run: Callable[[str], Running]
 ) -> None:
-    proxy = proxies("nftables")
+    proxy = run("nftables")
     proxy.put(
         service(type="NodePort", ports=[{"port": 80, "protocol": "TCP", "nodePort": 30080}]),
         endpoints("b1", "b2"),

@@ -9,6 +9,7 @@ import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from sampan.cluster.parts.proxy_kernel import real_kernel
 from sampan.proxy.config import configuration
@@ -52,7 +53,18 @@ def _case(lab, backend, case: Case) -> list[str]:  # type: ignore[no-untyped-def
             return ["a second look changed something"]
     found = []
     sticky = any(item.get("spec", {}).get("sessionAffinity") for item in case.objects)
-    for probe, said, seen in _probed(lab, case):
+    # All clients of a server share its turns: in step, each might meet some endpoints only. Those
+    # that nobody answers may wait together.
+    answered = [one for one in case.probes if "answers" in wanted(one, "ipvs")]
+    others = [one for one in case.probes if one not in answered]
+
+    def ask(one: dict[str, Any]) -> Any:
+        return lab.probe(one["from"], one["to"], TIMES)
+
+    with ThreadPoolExecutor(8) as pool:
+        results = [*map(ask, answered), *pool.map(ask, others)]
+    for probe, seen in zip([*answered, *others], results, strict=True):
+        said = wanted(probe, "ipvs")
         if probe["from"] == "node" and "source" in seen:
             # The node's own packets to an address that it holds come from that address.
             seen["source"] = said.get("source", "")
@@ -61,20 +73,6 @@ def _case(lab, backend, case: Case) -> list[str]:  # type: ignore[no-untyped-def
         if not _agrees(seen, said):
             found.append(f"{probe['from']} {probe['to']}: said {said}, seen {seen}")
     return found
-
-
-def _probed(lab, case: Case) -> list[tuple[dict, dict, dict]]:  # type: ignore[no-untyped-def, type-arg]
-    """Each probe, what is said of it, and what it saw. A server gives its turns to all who ask:
-    clients in step might each see the same ones, so those that are answered go one by one.
-    """
-
-    def seen(probe: dict) -> tuple[dict, dict, dict]:  # type: ignore[type-arg]
-        return probe, wanted(probe, "ipvs"), lab.probe(probe["from"], probe["to"], TIMES)
-
-    silent = [probe for probe in case.probes if "answers" not in wanted(probe, "ipvs")]
-    with ThreadPoolExecutor(8) as pool:
-        waited = list(pool.map(seen, silent))
-    return waited + [seen(probe) for probe in case.probes if probe not in silent]
 
 
 def _unnoticed(lab, backend, case: Case) -> str:  # type: ignore[no-untyped-def]
