@@ -68,6 +68,32 @@ def test_one_that_was_killed_is_told_and_started_again() -> None:
     asyncio.run(story())
 
 
+def test_one_that_was_replaced_before_anybody_waited_is_told_once() -> None:
+    """What the first one was asked to do nobody does now, although a process runs."""
+
+    async def story() -> None:
+        helper = RealHelper(MOVER)
+        await helper.ask(NOTHING)
+        assert helper._child is not None
+        os.kill(pid_of(helper), signal.SIGKILL)
+        await helper._child.ended.wait()
+        assert await helper.ask(NOTHING) == ANSWER
+        await asyncio.wait_for(helper.ended(), 10)
+        again = asyncio.ensure_future(helper.ended())
+        assert await helper.ask(NOTHING) == ANSWER
+        assert not again.done()
+        os.kill(pid_of(helper), signal.SIGKILL)
+        await asyncio.wait_for(again, 10)
+        assert await helper.ask(NOTHING) == ANSWER
+        last = asyncio.ensure_future(helper.ended())
+        assert await helper.ask(NOTHING) == ANSWER
+        assert not last.done(), "that end was told"
+        last.cancel()
+        await helper.close()
+
+    asyncio.run(story())
+
+
 def test_a_program_that_says_nothing_is_an_error() -> None:
     async def story() -> None:
         with pytest.raises(HelperError, match="ended without an answer"):

@@ -19,7 +19,9 @@ class Helper(Protocol):
         ...
 
     async def ended(self) -> None:
-        """Return when the running process ends; wait for ever while none was started."""
+        """Return when the running process ends, or when one ended before and a question started
+        another, which knows nothing of earlier questions; wait for ever while none was started.
+        """
         ...
 
     async def close(self) -> None:

@@ -32,6 +32,10 @@ class _Child:
     out: asyncio.ReadTransport
     descriptor: int
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    told: bool = False
+    """Whether somebody knows that it ended."""
+    heir: bool = False
+    """Whether it was started in the place of one of whose end nobody knows yet."""
 
     def watch(self) -> None:
         asyncio.get_running_loop().add_reader(self.descriptor, self._gone)
@@ -84,8 +88,12 @@ class RealHelper:
     async def ended(self) -> None:
         await self._started.wait()
         child = self._child
-        if child is not None:
+        if child is None:
+            return
+        if not child.heir:
             await child.ended.wait()
+            child.told = True
+        child.heir = False
 
     async def close(self) -> None:
         async with self._lock:
@@ -94,12 +102,14 @@ class RealHelper:
     async def _running(self) -> _Child:
         if self._child is not None and not self._child.ended.is_set():
             return self._child
-        if self._child is not None:
-            self._child.forget()
+        before = self._child
+        if before is not None:
+            before.forget()
         try:
             self._child = await self._start()
         except OSError as error:
             raise HelperError(f"cannot start {self._module}: {error}") from error
+        self._child.heir = before is not None and not before.told
         self._started.set()
         return self._child
 
