@@ -60,7 +60,7 @@ class Servers:
         self.url = f"https://127.0.0.1:{self.port}"
         self.running: list[subprocess.Popen[bytes]] = []
         tokens = folder / "tokens.csv"
-        tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
+        tokens.write_text(f'{TOKEN},recorder,1,"system:masters"\n')
         self.start(
             "apiserver", "--data-dir", str(folder / "data"), "--bind-address", "127.0.0.1",
             "--secure-port", str(self.port), "--service-cluster-ip-range", ranges,
