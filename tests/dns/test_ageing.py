@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.dns import fastpath
 from sampan.dns.fastpath import Memo
 from sampan.dns.plugin import Ages, Validity
+from sampan.dns.rows import with_ttl
 from sampan.dns.server.udp import UdpListener
 from sampan.linux.real.datagrams_native import NativeDatagrams, library
 from sampan.std.clock import SystemClock
@@ -120,7 +120,7 @@ async def test_at_every_time_it_is_what_the_chain_says(plugins: str, name: str) 
                 taken += 1
                 quick_ttls, slow_ttls = (_ttls(part) for part in (quick, slow))
                 assert all(0 <= a - b <= 1 for a, b in zip(quick_ttls, slow_ttls, strict=True))
-                assert fastpath.with_ttl(quick[2:], 1) == fastpath.with_ttl(slow[2:], 1)
+                assert with_ttl(quick[2:], 1) == with_ttl(slow[2:], 1)
         assert taken > 10
 
 

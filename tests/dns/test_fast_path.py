@@ -8,6 +8,7 @@ from socket import inet_ntoa
 from typing import Any
 
 import dns.message
+import dns.rcode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +48,7 @@ KUBERNETES = """kubernetes cluster.local in-addr.arpa {
 OTHER_BLOCK = "deep.no.demo.svc.cluster.local {\n whoami\n}\n"
 labels = st.sampled_from(
     ["a", "x", "t", "u", "v", "y", "nope", "NOPE", "web", "deep", "A", "_http", "_tcp", "1-2-3-4",
-     "b" * 63, "*"]
+     "b" * 63, "*", "dual", "six", "DB", "bare", "out", "10-1-7-7", "10-1-7-8", "fd00--7"]
 )  # fmt: skip
 ends = st.sampled_from(
     ["no.demo.svc.cluster.local.", "web.demo.svc.cluster.local.", "no.svc.cluster.local.",
@@ -158,6 +159,32 @@ async def test_a_name_never_asked_before_is_denied_without_the_chain_until_it_is
         other = dns.message.make_query("N150.demo.svc.cluster.local.", "A").to_wire()
         assert server.answerer.quick(other) is None
         assert "10.96.1.77" in str(dns.message.from_wire(await server.wire(last)).answer)
+
+
+async def test_a_service_never_asked_before_is_answered_as_another_one_was() -> None:
+    many = [service(f"s{number}", f"10.96.2.{number}") for number in range(100, 200)]
+    async with desk(COREFILE.replace("errors", "errors\n prometheus :0"), *DEMO, *many) as server:
+        memo = server.answerer.memo
+        for number in range(100, 200):
+            name = f"S{number}.demo.svc.cluster.local."
+            for kind in ("A", "AAAA"):
+                wire = dns.message.make_query(name, kind, id=number).to_wire()
+                quick, slow = await quick_and_slow(server, wire)
+                assert quick == slow
+        assert len(memo.rows) == 2  # names that nobody asks for again take no room
+        memo.tell()
+        page = server.world.counters.page()
+        counted = sum(
+            float(line.split()[-1]) for line in page.splitlines() if "dns_requests_total{" in line
+        )
+        assert counted == 2 * 2 * 100 + 2
+        gone = dns.message.make_query("s150.demo.svc.cluster.local.", "A").to_wire()
+        server.drop(service("s150", "10.96.2.150"))
+        assert dns.message.from_wire(await server.wire(gone)).rcode() == dns.rcode.NXDOMAIN
+        assert server.answerer.quick(gone) in (None, await server.wire(gone))
+        server.put(service("s151", "None"), slice_("s151", "10.1.0.51"))
+        moved = dns.message.make_query("s151.demo.svc.cluster.local.", "A").to_wire()
+        assert server.answerer.quick(moved) is None
 
 
 async def test_denials_below_a_name_end_when_the_name_begins() -> None:

@@ -118,7 +118,7 @@ def link(plugin: Plugin, following: Handler) -> Handler:
         if reply.error == NO_NEXT:
             return reply._replace(error=f"plugin/{name}: {NO_NEXT}")
         validity = reply.validity
-        if not nameless and validity is not None and (validity.below_labels or validity.absent):
+        if not nameless and validity is not None and (validity.below_labels or validity.family):
             # It came from further on, and this plugin may treat another name otherwise.
             validity = validity.kept_where(plugin.alike, query.name)
             reply = reply._replace(validity=validity)

@@ -3,8 +3,9 @@
 A row is what the chain answered, for as long as the reply said that it holds; the key is the whole
 query but for its ID, so nothing is parsed on a hit, and what is sent is what the chain would send.
 A denial that the chain calls true for all names below one is kept once for all of them: searches
-ask for ever new names that do not exist. So is one that holds wherever a label is not known; there
-each name is looked at (`known`), and gets a row of its own when it is asked for again.
+ask for ever new names that do not exist. Where the replies to all names below one are alike but for
+one answer's data (`families`), they are made without the chain; a name that is asked for again gets
+a row of its own.
 Rows leave when a tag of theirs changes, when their time is over, or all at once when they are many.
 
     query --+-- the loop's own table --+-- `find` --+-- the chain
@@ -15,94 +16,33 @@ Rows leave when a tag of theirs changes, when their time is over, or all at once
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator
-from typing import NamedTuple
 
-from sampan.dns import codes
-from sampan.dns.plugin import Absent, Client, Validity
+from sampan.dns.families import (
+    ONE_QUESTION,
+    Members,
+    Model,
+    key_below,
+    key_head,
+    label_before,
+    model_of,
+    name_ends,
+    plain_label,
+)
+from sampan.dns.plugin import Client, Family, Validity
+from sampan.dns.rows import ALWAYS, HEADER, Count, Hears, Key, Rotation, Row
 from sampan.linux.base.datagrams import NewRow, Rows
 
 MAX_ROWS = 1 << 16
 MAX_BYTES = 40 << 20
 """What the rows may hold together, roughly: a client that asks for a large set in ever new
 spellings must not cost more memory than any other."""
-ROW_BYTES, RECORD_BYTES = 900, 300
-"""What a row costs beside its bytes, and each record that its rotations are made from."""
-HEADER = 12
 BROAD = frozenset(("serial",))
 """Tags of so many rows that letting go of each would keep answers waiting: the rows stay where
 they are, are not sent any more, and make room when the same is asked again.
 """
 LARGEST_BELOW = 512
 """Replies up to this size have no compression, so that they do not depend on the question."""
-ALWAYS = -1
-POINTER = 0xC0
-"""What a pointer to another name begins with."""
-PLAIN = b"abcdefghijklmnopqrstuvwxyz0123456789-"
 MAX_ASKED_ONCE = 1 << 14
-Count = Callable[[int, float], None]
-"""Takes a number of repeated replies and the seconds that one of them took."""
-Hears = tuple[Callable[[Client, int], None], ...]
-Rotation = tuple[int, Callable[[int], bytes]]
-
-
-class Key(NamedTuple):
-    """`below`: for every name with the same end. `heard`: somebody hears of each hit. `absent`: for
-    names with the same end and an unknown label in front of it.
-    """
-
-    bytes: bytes
-    below: bool = False
-    heard: bool = False
-    absent: bool = False
-
-
-class Row:
-    """One kept reply, without the ID. With `make` there are `count` rotations of it, rendered one
-    by one as they are asked for. `hits` are those since last told.
-    """
-
-    __slots__ = (
-        "absent", "ages", "count", "counts", "era", "hears", "hits", "ident", "lefts", "make",
-        "plain", "size", "turn", "turns", "until",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        ident: int,
-        first: bytes,
-        validity: Validity,
-        counts: tuple[Count, ...],
-        rotation: Rotation | None,
-    ) -> None:
-        self.ident = ident
-        self.turns = [first]
-        self.count = rotation[0] if rotation else 1
-        self.make = rotation[1] if rotation else None
-        self.turn = 0
-        self.until = validity.until
-        self.ages = validity.ages
-        self.lefts: dict[int, int] = {}
-        """The TTL that stands in each rotation."""
-        self.plain = rotation is None and validity.ages is None
-        self.era = ALWAYS
-        self.counts = counts
-        self.hears: Hears = ()
-        self.absent: Absent | None = None
-        self.hits = 0
-        self.size = ROW_BYTES + len(first) + (RECORD_BYTES * self.count if rotation else 0)
-
-    def next(self, now: float) -> bytes:
-        """The next rotation, with the TTL that is left of it."""
-        self.turn = turn = (self.turn + 1) % self.count
-        if turn == len(self.turns) and self.make is not None:
-            self.turns.append(self.make(turn))
-        return self.turns[turn] if self.ages is None else self._aged(turn, self.ages.left(now))
-
-    def _aged(self, turn: int, left: int) -> bytes:
-        if self.lefts.get(turn) != left:
-            self.lefts[turn] = left
-            self.turns[turn] = with_ttl(self.turns[turn], left)
-        return self.turns[turn]
 
 
 class Memo:
@@ -114,9 +54,9 @@ class Memo:
         self.rows: dict[bytes, Row] = {}
         self.denials: dict[bytes, Row] = {}
         self.heard: dict[bytes, Row] = {}
-        self.absent: dict[bytes, Row] = {}
+        self.families: dict[bytes, Members] = {}
         self.asked_once: set[bytes] = set()
-        """Names that an absent row answered; those asked for again get rows of their own."""
+        """Queries that a family answered; those that come again get rows of their own."""
         self.generation = 0
         """Goes up with every change; a reply that was begun before a change is not kept."""
         self.era = 0
@@ -133,7 +73,7 @@ class Memo:
         """The reply to a query's bytes, None if the chain must be asked."""
         row = self.rows.get(wire[2:])
         if row is None:
-            return self._denial(wire, now) if self.denials or self.absent else None
+            return self._below(wire, now) if self.denials or self.families else None
         if row.until < now or (row.era != ALWAYS and row.era != self.era):
             self._forget(Key(wire[2:]))
             return None
@@ -162,33 +102,52 @@ class Memo:
             loop.turn(key, reply)
         return reply
 
-    def _denial(self, wire: bytes, now: float) -> bytes | None:
-        for key, label in keys_below(wire):
-            row = self.denials.get(key)
+    def _below(self, wire: bytes, now: float) -> bytes | None:
+        """What holds for all names below an end of the query's name, from the longest end on."""
+        ends = name_ends(wire)
+        if not ends or ends[-1] + 4 > len(wire) or wire[4:6] != ONE_QUESTION:
+            return None
+        end, before = ends[-1], HEADER
+        head, denials, families = key_head(wire, end), self.denials, self.families
+        for pos in ends[:-2]:
+            key = head + wire[pos:end]
+            row = denials.get(key)
             if row is not None and row.until >= now and row.era in (ALWAYS, self.era):
                 row.hits += 1
-                return _with_question(wire, row.turns[0])
-            row = self.absent.get(key)
-            if row is not None and row.until >= now and row.era in (ALWAYS, self.era):
-                return self._absent(wire, row, label)
+                kept = row.turns[0]
+                return wire[:2] + kept[: HEADER - 2] + wire[HEADER : end + 4] + kept[HEADER - 2 :]
+            members = families.get(key)
+            if members is not None:
+                label = plain_label(wire[before + 1 : pos])
+                return self._of_family(wire, members, label, before == HEADER, now)
+            before = pos
         return None
 
-    def _absent(self, wire: bytes, row: Row, label: bytes) -> bytes | None:
-        """The denial, unless something may be there after all."""
-        absent = row.absent
-        folded = label.lower()
-        if absent is None or folded.translate(None, PLAIN) or absent.known(folded.decode()):
+    def _of_family(
+        self, wire: bytes, members: Members, label: str, alone: bool, now: float
+    ) -> bytes | None:
+        """What the chain answered to another name with the same outcome, made to fit this one."""
+        outcome = members.family.outcome(label, alone) if label else None
+        if outcome is None:
             return None
-        row.hits += 1
-        reply = _with_question(wire, row.turns[0])
-        if wire[2:] in self.asked_once or wire[HEADER + 1 : HEADER + 1 + wire[HEADER]] != label:
-            validity = Validity(absent.tags(folded.decode()), row.until, absent.labels + 1)
-            self.keep(wire, reply, validity, row.counts)
+        model = members.models.get((outcome.rcode, len(outcome.data)))
+        if model is None or model.row.until < now or model.row.era not in (ALWAYS, self.era):
+            return None
+        model.row.hits += 1
+        reply = model.reply(wire, name_ends(wire)[-1], outcome.data)
+        if wire[2:] in self.asked_once or not alone:
+            self.keep(wire, reply, self._validity(members.family, label, model), model.row.counts)
         elif len(self.asked_once) < MAX_ASKED_ONCE:
             self.asked_once.add(wire[2:])
         else:
             self.asked_once.clear()
         return reply
+
+    def _validity(self, family: Family, label: str, model: Model) -> Validity:
+        """Of one name's reply; of a denied name's also for all names below it."""
+        tags = family.tags(label) + (() if model.row.era == ALWAYS else tuple(BROAD))
+        below = family.labels + 1 if model.is_denial else 0
+        return Validity(tags, model.row.until, below)
 
     def keep(
         self,
@@ -200,27 +159,45 @@ class Memo:
         hears: Hears = (),
     ) -> None:
         """`wire` is the query, `first` the reply."""
-        kept = sum(map(len, (self.rows, self.denials, self.heard, self.absent)))
+        kept = len(self.rows) + len(self.denials) + len(self.heard) + len(self.families)
         if kept >= self.limit or self.size >= MAX_BYTES:
             self.clear()
-        if validity.absent is not None and not hears and len(first) <= LARGEST_BELOW:
-            self._keep_absent(wire, first, validity, counts)
+        if validity.family is not None and not (hears or rotation) and len(first) <= LARGEST_BELOW:
+            self._keep_model(wire, first, validity, counts)
         key, reply = Key(wire[2:], heard=bool(hears)), first[2:]
         if validity.below_labels and not hears and len(first) <= LARGEST_BELOW:
             found = key_below(wire, validity.below_labels)
             if found:
                 key = Key(found, below=True)
-                reply = first[2:HEADER] + first[name_end(wire) + 4 :]
+                reply = first[2:HEADER] + first[name_ends(wire)[-1] + 4 :]
         self._keep_at(key, reply, validity, counts, rotation, hears)
 
-    def _keep_absent(
+    def _keep_model(
         self, wire: bytes, first: bytes, validity: Validity, counts: tuple[Count, ...]
     ) -> None:
-        assert validity.absent is not None
-        found = key_below(wire, validity.absent.labels)
-        if found:
-            key, reply = Key(found, absent=True), first[2:HEADER] + first[name_end(wire) + 4 :]
-            self._keep_at(key, reply, validity, counts, None, ())
+        """Let the reply be a model for its family."""
+        family = validity.family
+        assert family is not None
+        found = key_below(wire, family.labels)
+        label, alone = label_before(wire, family.labels) if found else ("", False)
+        outcome = family.outcome(label, alone) if label else None
+        if found is None or outcome is None or validity.ages is not None:
+            return
+        members, sort = self.families.get(found), (outcome.rcode, len(outcome.data))
+        old = members.models.get(sort) if members else None
+        row = self._row(first, validity, counts, None)
+        if old is not None and (old.row.era, old.row.until) == (row.era, row.until):
+            return
+        model = model_of(wire, first, row, outcome)
+        if model is None:
+            return
+        if members is None:
+            members = self.families[found] = Members(family)
+            self._tag(family.tags(""), Key(found, family=True))
+        if old is not None:
+            self._let_go(old.row)
+        members.models[sort] = model
+        self.size += row.size
 
     def _keep_at(
         self,
@@ -232,24 +209,35 @@ class Memo:
         hears: Hears,
     ) -> None:
         self._forget(key)
-        self._last_ident = self._last_ident + 1 & 0xFFFFFFFF
-        row = Row(self._last_ident, reply, validity, counts, rotation)
+        row = self._row(reply, validity, counts, rotation)
         row.hears = hears
-        row.absent = validity.absent if key.absent else None
-        if not BROAD.isdisjoint(validity.tags):
-            row.era = self.era
         self._table(key)[key.bytes] = row
         self.size += row.size
         if row.make is not None:
             row.make = self._counted(row, row.make)
-        if self.loop is not None and not (hears or key.absent):
+        if self.loop is not None and not hears:
             self._idents[row.ident] = row
             since, ttl = (row.ages.since, row.ages.ttl) if row.ages is not None else (0.0, 0)
             new = NewRow(
                 row.ident, reply, row.until, row.count, row.era != ALWAYS, since, ttl
             )  # fmt: skip
             self.loop.put(key.bytes, key.below, new)
-        tags = validity.tags if row.absent is None else row.absent.tags("")
+        self._tag(validity.tags, key)
+
+    def _row(
+        self,
+        reply: bytes,
+        validity: Validity,
+        counts: tuple[Count, ...],
+        rotation: Rotation | None,
+    ) -> Row:
+        self._last_ident = self._last_ident + 1 & 0xFFFFFFFF
+        row = Row(self._last_ident, reply, validity, counts, rotation)
+        if not BROAD.isdisjoint(validity.tags):
+            row.era = self.era
+        return row
+
+    def _tag(self, tags: Collection[Hashable], key: Key) -> None:
         for tag in tags:
             if tag not in BROAD:
                 self._tagged.setdefault(tag, set()).add(key)
@@ -268,8 +256,6 @@ class Memo:
     def _table(self, key: Key) -> dict[bytes, Row]:
         if key.heard:
             return self.heard
-        if key.absent:
-            return self.absent
         return self.denials if key.below else self.rows
 
     def drop(self, tags: Collection[Hashable]) -> None:
@@ -289,7 +275,7 @@ class Memo:
         self.rows.clear()
         self.denials.clear()
         self.heard.clear()
-        self.absent.clear()
+        self.families.clear()
         self.asked_once.clear()
         self._tagged.clear()
         self._idents.clear()
@@ -302,20 +288,33 @@ class Memo:
         if self.loop is not None:
             for ident, hits in self.loop.hits():
                 self._idents[ident].hits += hits
-        for table in (self.rows, self.denials, self.heard, self.absent):
-            for row in table.values():
-                if row.hits:
-                    self._tell(row)
+        for row in self._every_row():
+            if row.hits:
+                self._tell(row)
         self.spent_s, self.asked = 0.0, 0
 
+    def _every_row(self) -> Iterator[Row]:
+        for table in (self.rows, self.denials, self.heard):
+            yield from table.values()
+        for members in self.families.values():
+            yield from (model.row for model in members.models.values())
+
     def _forget(self, key: Key) -> None:
+        if key.family:
+            members = self.families.pop(key.bytes, None)
+            for model in members.models.values() if members else ():
+                self._let_go(model.row)
+            return
         row = self._table(key).pop(key.bytes, None)
         if row is None:
             return
-        self.size -= row.size
-        if self.loop is not None and not (key.heard or key.absent):
+        if self.loop is not None and not key.heard:
             row.hits += self.loop.drop(key.bytes, key.below)
             del self._idents[row.ident]
+        self._let_go(row)
+
+    def _let_go(self, row: Row) -> None:
+        self.size -= row.size
         self._tell(row)
 
     def _tell(self, row: Row) -> None:
@@ -324,58 +323,3 @@ class Memo:
             each_s = self.spent_s / self.asked if self.asked else 0.0
             for count in row.counts:
                 count(hits, each_s)
-
-
-def with_ttl(reply: bytes, ttl: int) -> bytes:
-    """A reply without its ID, with this TTL in all its records."""
-    out, value = bytearray(reply), ttl.to_bytes(4)
-    pos, counts = HEADER - 2, [int.from_bytes(reply[i : i + 2]) for i in (2, 4, 6, 8)]
-    for number in range(sum(counts)):
-        while 0 < out[pos] < POINTER:
-            pos += 1 + out[pos]
-        pos += 2 if out[pos] else 1
-        if number < counts[0]:
-            pos += 4
-            continue
-        if int.from_bytes(out[pos : pos + 2]) != codes.OPT:
-            out[pos + 4 : pos + 8] = value
-        pos += 10 + int.from_bytes(out[pos + 8 : pos + 10])
-    return bytes(out)
-
-
-def name_end(wire: bytes) -> int:
-    """Where the question's name ends; 0 where it is not a plain name."""
-    pos, size = HEADER, len(wire)
-    while pos < size and wire[pos]:
-        if wire[pos] > 63 or pos > 255:
-            return 0
-        pos += 1 + wire[pos]
-    return pos + 1 if pos < size else 0
-
-
-def _with_question(wire: bytes, reply: bytes) -> bytes:
-    end = name_end(wire) + 4
-    return wire[:2] + reply[: HEADER - 2] + wire[HEADER:end] + reply[HEADER - 2 :]
-
-
-def keys_below(wire: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The keys that a denial of the query may lie under, from the longest end of its name on:
-    the header, the name's length (which the counters tell), what follows the name, the end; and
-    with each the label in front of that end.
-    """
-    end = name_end(wire)
-    if not end or end + 4 > len(wire) or wire[4:6] != b"\0\1":
-        return
-    fixed = wire[2:HEADER] + (end - HEADER).to_bytes(2) + wire[end:]
-    pos = HEADER
-    while wire[pos]:
-        at = pos + 1
-        pos = at + wire[pos]
-        if wire[pos]:
-            yield fixed + wire[pos:end], wire[at:pos]
-
-
-def key_below(wire: bytes, labels: int) -> bytes | None:
-    """The key for all names that end in as many labels of the query's name."""
-    found = list(keys_below(wire))
-    return found[-labels][0] if 0 < labels <= len(found) else None

@@ -117,16 +117,26 @@ class Ages(NamedTuple):
         return self.ttl - int(now - self.since)
 
 
-class Absent(NamedTuple):
-    """The reply is the same, but for its question, for every name below the last `labels` labels
-    of the name that was asked, as long as the label in front of them is none that is known.
+class Outcome(NamedTuple):
+    """What becomes of a name: a response code, and the data of its only answer if it has one."""
+
+    rcode: int
+    data: bytes = b""
+
+
+class Family(NamedTuple):
+    """Names that end in the same `labels` labels get replies that are alike, but for the question
+    and one answer's owner and data. The plugin says of each what becomes of it; the fast path makes
+    the rest of the reply from one that the chain gave to a name with the same outcome.
     """
 
     labels: int
-    known: Callable[[str], bool]
-    """Asked for each query, in lower case."""
+    outcome: Callable[[str, bool], Outcome | None]
+    """Asked for each query with the label in front of those, in lower case, and whether it is the
+    first of the name. None: the chain must be asked.
+    """
     tags: Callable[[str], tuple[Hashable, ...]]
-    """What a reply to a name with this label depends on."""
+    """What the outcome for a label depends on; for an empty one, what the family does."""
 
 
 class Validity(NamedTuple):
@@ -141,17 +151,17 @@ class Validity(NamedTuple):
     """Not 0: the reply is the same, but for its question, for every longer name that ends in as
     many labels of the name that was asked.
     """
-    absent: Absent | None = None
+    family: Family | None = None
     ages: Ages | None = None
 
     def kept_where(self, alike: Callable[[str], bool], name: str) -> Validity:
         """For other names only where all names below an end of this name are alike."""
-        below, absent = self.below_labels, self.absent
+        below, family = self.below_labels, self.family
         if below and not alike(names.end(name, below)):
             below = 0
-        if absent is not None and not alike(names.end(name, absent.labels)):
-            absent = None
-        return Validity(self.tags, self.until, below, absent, self.ages)
+        if family is not None and not alike(names.end(name, family.labels)):
+            family = None
+        return Validity(self.tags, self.until, below, family, self.ages)
 
     def as_it_is(self) -> Validity:
         """For no longer than its TTLs are right."""

@@ -8,16 +8,15 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from sampan.dns import codes, names
-from sampan.dns.backend import SERIAL, Asked, Found, kind_of_host
+from sampan.dns.backend import Asked, Found, kind_of_host
+from sampan.dns.kube.families import Families, address_in
 from sampan.dns.kube.model import Model
 from sampan.dns.kube.objects import Endpoint, Import, Port, Service, Slice
-from sampan.dns.plugin import Absent
 
 VERSION = "1.1.0"
 VERSION_TTL = 28800
@@ -101,6 +100,7 @@ class Cluster:
     def __init__(self, model: Model, options: Options) -> None:
         self.model = model
         self.options = options
+        self.families = Families(self)
 
     @property
     def ttl(self) -> int:
@@ -157,21 +157,6 @@ class Cluster:
         key, multi = (labels[-2], labels[-3]), self.is_multi(asked.zone)
         asked.tags.add(("import" if multi else "svc", *key))
         return 0 if key in (self.model.imports if multi else self.model.services) else zone + 3
-
-    def absent(self, asked: Asked, missing: int) -> Absent | None:
-        """What is true of every name of a service that there is not, where one is missing."""
-        zone = len(names.split(asked.zone))
-        if missing != zone + 3:
-            return None
-        namespace = names.split(base_of(asked.name, asked.zone))[-2]
-        kind, known = "svc", self.model.services.__contains__
-        if self.is_multi(asked.zone):
-            kind, known = "import", self.model.imports.__contains__
-        return Absent(
-            zone + 2,
-            lambda label: known((namespace, label)),
-            lambda label: (("ns", namespace), (kind, namespace, label), SERIAL),
-        )
 
     def find(self, asked: Asked, base: str) -> list[Found] | None:
         """What stands at a name; None for NXDOMAIN, empty for NODATA."""
@@ -294,7 +279,7 @@ class Cluster:
         label = request.service
         if not label:
             return []
-        ip = address_of_label(label)
+        _, ip = address_in(label)
         if not ip:
             return None
         dot = "" if asked.zone == "." else asked.zone
@@ -366,14 +351,3 @@ def base_of(name: str, zone: str) -> str:
     if zone == ".":
         return name[:-1]
     return name[: -len(zone)].removesuffix(".")
-
-
-def address_of_label(label: str) -> str:
-    """`10-0-0-7` or `fd00--7` to an address; empty when it spells none."""
-    v4 = label.count("-") == 3 and "--" not in label
-    family = socket.AF_INET if v4 else socket.AF_INET6
-    try:
-        packed = socket.inet_pton(family, label.replace("-", "." if v4 else ":"))
-    except OSError:
-        return ""
-    return socket.inet_ntop(family, packed)

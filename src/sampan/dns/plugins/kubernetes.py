@@ -56,7 +56,7 @@ class Kubernetes(Plugin):
             return failure(codes.REFUSED)  # *transfer* answers those, in front of us
         found = await look_up(self.cluster, asked)
         if found.records is not None:
-            return reply_from(self.cluster, asked, found)
+            return self._related(asked, reply_from(self.cluster, asked, found))
         if self.fall.through(query.name):
             return await following(query)
         if not self.model.synced:
@@ -69,8 +69,17 @@ class Kubernetes(Plugin):
         reply = denial(self.cluster, asked, codes.NXDOMAIN)
         if not labels or reply.validity is None:
             return reply
-        absent = self.cluster.absent(asked, labels)
-        return reply._replace(validity=reply.validity._replace(below_labels=labels, absent=absent))
+        validity = reply.validity._replace(below_labels=labels)
+        return self._related(asked, reply._replace(validity=validity))
+
+    def _related(self, asked: Asked, reply: Reply) -> Reply:
+        """With the names whose replies are alike."""
+        if reply.validity is None or asked.name == asked.zone.lower():
+            return reply
+        family = self.cluster.families.of(asked.name, asked.zone.lower(), asked.type)
+        if family is None:
+            return reply
+        return reply._replace(validity=reply.validity._replace(family=family))
 
     # Life
 

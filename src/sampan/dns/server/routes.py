@@ -45,7 +45,7 @@ class Routes:
     def _alone(self, reply: Reply, name: str) -> Reply:
         """A reply for all names below one is for this name alone where another zone begins."""
         validity = reply.validity
-        if validity is None or not (validity.below_labels or validity.absent):
+        if validity is None or not (validity.below_labels or validity.family):
             return reply
         return reply._replace(validity=validity.kept_where(self._is_whole, name))
 

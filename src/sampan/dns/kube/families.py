@@ -1,0 +1,130 @@
+"""Names of a cluster whose replies are alike: the Services of a namespace, and its pods.
+
+What becomes of a name is said here without making records; anything that is more than one address
+(sets of endpoints, aliases, other types) is left to `lookup`.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from sampan.dns import codes, names
+from sampan.dns.backend import kind_of_host
+from sampan.dns.kube.objects import Service
+from sampan.dns.plugin import Family, Outcome
+
+if TYPE_CHECKING:
+    from sampan.dns.kube.lookup import Cluster
+
+DENIED = Outcome(codes.NXDOMAIN)
+EMPTY = Outcome(codes.NOERROR)
+OTHER = 0
+"""Stands for all types that no address has."""
+Find = Callable[[str, bool], Outcome | None]
+Tags = Callable[[str], tuple[Hashable, ...]]
+Place = tuple[str, str, str, int]
+"""Zone, `svc` or `pod`, namespace, type of the question."""
+
+
+class Families:
+    """`of` gives the family that a name belongs to; it holds for as long as its namespace."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.known: dict[Place, Family | None] = {}
+
+    def of(self, name: str, zone: str, kind: int) -> Family | None:
+        """For a lower-case name below `zone` in an exposed namespace."""
+        labels = name[: -len(zone)].split(".") if zone != "." else name.split(".")
+        if len(labels) < 4 or labels[-2] not in ("svc", "pod") or "\\" in name:
+            return None
+        sort = kind if kind in (codes.A, codes.AAAA) else OTHER
+        place = (zone, labels[-2], labels[-3], sort)
+        if place not in self.known:
+            if len(self.known) > 4 * len(self.cluster.model.namespaces) + 64:
+                self.known.clear()
+            self.known[place] = self._made(*place)
+        return self.known[place]
+
+    def _made(self, zone: str, branch: str, namespace: str, kind: int) -> Family | None:
+        end = f"{namespace}.{branch}.{zone}" if zone != "." else f"{namespace}.{branch}."
+        options = self.cluster.options
+        if any(other.endswith("." + end) for other in options.zones):
+            return None  # some of the names are another zone's
+        labels = len(names.split(end))
+        if self.cluster.is_multi(zone):
+            return self._imports(labels, namespace) if branch == "svc" else None
+        if branch == "svc":
+            return self._services(labels, namespace, kind)
+        if options.pods == "disabled":
+            return None
+        return self._pods(labels, namespace, kind, verified=options.pods == "verified")
+
+    def _services(self, labels: int, namespace: str, kind: int) -> Family:
+        services, plain = self.cluster.model.services, not self.cluster.options.ignore_empty
+
+        def outcome(label: str, alone: bool) -> Outcome | None:
+            service = services.get((namespace, label))
+            if service is None:
+                return DENIED
+            return of_service(service, kind) if plain and alone and kind else None
+
+        return Family(labels, outcome, lambda label: (("ns", namespace), ("svc", namespace, label)))
+
+    def _imports(self, labels: int, namespace: str) -> Family:
+        imports = self.cluster.model.imports
+        return Family(
+            labels,
+            lambda label, alone: None if (namespace, label) in imports else DENIED,
+            lambda label: (("ns", namespace), ("import", namespace, label)),
+        )
+
+    def _pods(self, labels: int, namespace: str, kind: int, *, verified: bool) -> Family:
+        pods = self.cluster.model.pod_ips
+
+        def outcome(label: str, alone: bool) -> Outcome | None:
+            packed, text = address_in(label)
+            if not packed or not alone or not kind:
+                return None
+            if verified and not any(where == namespace for where, _ in pods.get(text, ())):
+                return None
+            return Outcome(codes.NOERROR, packed) if is_of(packed, kind) else EMPTY
+
+        def tags(label: str) -> tuple[Hashable, ...]:
+            text = address_in(label)[1]
+            return (("ns", namespace), ("pod", text)) if verified else (("ns", namespace),)
+
+        return Family(labels, outcome, tags)
+
+
+def of_service(service: Service, kind: int) -> Outcome | None:
+    """One address, or none of this type; None for more than that."""
+    if service.type == "ExternalName" or service.headless or not service.ports:
+        return None
+    kinds = [kind_of_host(ip) for ip in service.ips]
+    if codes.CNAME in kinds or kinds.count(kind) > 1:
+        return None
+    if kind not in kinds:
+        return EMPTY if kinds else None
+    family = socket.AF_INET if kind == codes.A else socket.AF_INET6
+    packed = socket.inet_pton(family, service.ips[kinds.index(kind)])
+    return Outcome(codes.NOERROR, packed)
+
+
+def is_of(packed: bytes, kind: int) -> bool:
+    return (len(packed) == 4) == (kind == codes.A)
+
+
+@lru_cache(maxsize=1 << 12)
+def address_in(label: str) -> tuple[bytes, str]:
+    """`10-0-0-7` or `fd00--7` to an address, packed and as text; empty when it spells none."""
+    v4 = label.count("-") == 3 and "--" not in label
+    family = socket.AF_INET if v4 else socket.AF_INET6
+    try:
+        packed = socket.inet_pton(family, label.replace("-", "." if v4 else ":"))
+    except OSError:
+        return b"", ""
+    return packed, socket.inet_ntop(family, packed)
