@@ -9,15 +9,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Hashable
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from sampan.dns import codes, names
 from sampan.dns.backend import kind_of_host
+from sampan.dns.kube.model import Model
 from sampan.dns.kube.objects import Service
+from sampan.dns.kube.options import Options
 from sampan.dns.plugin import Family, Outcome
-
-if TYPE_CHECKING:
-    from sampan.dns.kube.lookup import Cluster
 
 DENIED = Outcome(codes.NXDOMAIN)
 EMPTY = Outcome(codes.NOERROR)
@@ -32,8 +30,9 @@ Place = tuple[str, str, str, int]
 class Families:
     """`of` gives the family that a name belongs to; it holds for as long as its namespace."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
+    def __init__(self, model: Model, options: Options) -> None:
+        self.model = model
+        self.options = options
         self.known: dict[Place, Family | None] = {}
 
     def of(self, name: str, zone: str, kind: int) -> Family | None:
@@ -44,18 +43,18 @@ class Families:
         sort = kind if kind in (codes.A, codes.AAAA) else OTHER
         place = (zone, labels[-2], labels[-3], sort)
         if place not in self.known:
-            if len(self.known) > 4 * len(self.cluster.model.namespaces) + 64:
+            if len(self.known) > 4 * len(self.model.namespaces) + 64:
                 self.known.clear()
             self.known[place] = self._made(*place)
         return self.known[place]
 
     def _made(self, zone: str, branch: str, namespace: str, kind: int) -> Family | None:
         end = f"{namespace}.{branch}.{zone}" if zone != "." else f"{namespace}.{branch}."
-        options = self.cluster.options
+        options = self.options
         if any(other.endswith("." + end) for other in options.zones):
             return None  # some of the names are another zone's
         labels = len(names.split(end))
-        if self.cluster.is_multi(zone):
+        if self.options.is_multi(zone):
             return self._imports(labels, namespace) if branch == "svc" else None
         if branch == "svc":
             return self._services(labels, namespace, kind)
@@ -64,7 +63,7 @@ class Families:
         return self._pods(labels, namespace, kind, verified=options.pods == "verified")
 
     def _services(self, labels: int, namespace: str, kind: int) -> Family:
-        services, plain = self.cluster.model.services, not self.cluster.options.ignore_empty
+        services, plain = self.model.services, not self.options.ignore_empty
 
         def outcome(label: str, alone: bool) -> Outcome | None:
             service = services.get((namespace, label))
@@ -75,7 +74,7 @@ class Families:
         return Family(labels, outcome, lambda label: (("ns", namespace), ("svc", namespace, label)))
 
     def _imports(self, labels: int, namespace: str) -> Family:
-        imports = self.cluster.model.imports
+        imports = self.model.imports
         return Family(
             labels,
             lambda label, alone: None if (namespace, label) in imports else DENIED,
@@ -83,7 +82,7 @@ class Families:
         )
 
     def _pods(self, labels: int, namespace: str, kind: int, *, verified: bool) -> Family:
-        pods = self.cluster.model.pod_ips
+        pods = self.model.pod_ips
 
         def outcome(label: str, alone: bool) -> Outcome | None:
             packed, text = address_in(label)

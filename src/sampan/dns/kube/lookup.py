@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sampan.dns import codes, names
@@ -17,6 +16,7 @@ from sampan.dns.backend import Asked, Found, kind_of_host
 from sampan.dns.kube.families import Families, address_in
 from sampan.dns.kube.model import Model
 from sampan.dns.kube.objects import Endpoint, Import, Port, Service, Slice
+from sampan.dns.kube.options import Options
 
 VERSION = "1.1.0"
 VERSION_TTL = 28800
@@ -76,31 +76,13 @@ def _two_and_more(
     return head._replace(place=".".join(left[:-2]), prefers=left[-2] == "prefer")
 
 
-@dataclass(slots=True)
-class Options:
-    """The plugin's properties that shape answers."""
-
-    zones: tuple[str, ...] = (".",)
-    primary: str = "."
-    """The first zone that is not a reverse one."""
-    multi_zones: tuple[str, ...] = ()
-    ttl: int = 5
-    pods: str = "disabled"
-    namespaces: frozenset[str] = frozenset()
-    endpoint_pod_names: bool = False
-    ignore_empty: bool = False
-    zonal: bool = False
-    local_ips: tuple[str, ...] = ()
-    """Our own addresses, to find the Service that stands for us."""
-
-
 class Cluster:
     """The source of a cluster's names."""
 
     def __init__(self, model: Model, options: Options) -> None:
         self.model = model
         self.options = options
-        self.families = Families(self)
+        self.families = Families(model, options)
 
     @property
     def ttl(self) -> int:
@@ -112,8 +94,7 @@ class Cluster:
         return self.model.modified
 
     def is_multi(self, zone: str) -> bool:
-        zones = self.options.multi_zones
-        return bool(zones) and names.longest_zone(zone.lower(), zones) != ""
+        return self.options.is_multi(zone)
 
     def exposed(self, namespace: str, tags: Tags) -> bool:
         tags.add(("ns", namespace))

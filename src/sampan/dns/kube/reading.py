@@ -10,7 +10,7 @@ from sampan.api import selectors
 from sampan.client.kubeconfig import BadKubeconfig, Connection, load
 from sampan.dns.arguments import BadDuration, Fall, duration, go_int
 from sampan.dns.corefile import CorefileError
-from sampan.dns.kube.lookup import Options
+from sampan.dns.kube.options import Options
 from sampan.dns.kube.watch import Wanted
 from sampan.dns.setup import Args
 

@@ -13,8 +13,9 @@ from sampan.dns.arguments import ONCE
 from sampan.dns.backend import Asked, denial, look_up, reply_from
 from sampan.dns.corefile import CorefileError
 from sampan.dns.kube import snapshot
-from sampan.dns.kube.lookup import Cluster, Options, base_of, parse
+from sampan.dns.kube.lookup import Cluster, base_of, parse
 from sampan.dns.kube.model import SYNCED, Model
+from sampan.dns.kube.options import Options
 from sampan.dns.kube.reading import Reader
 from sampan.dns.kube.watch import Watcher
 from sampan.dns.kube.whole import zone_parts
