@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from sampan.dns import codes, names
 from sampan.dns.message import Record
-from sampan.dns.plugin import Query, Reply, Validity, reply_to
+from sampan.dns.plugin import Family, Query, Reply, Validity
 from sampan.dns.rdata import a_record, name_record, soa_record, srv_record, txt_record
 
 MAX_ALIASES = 8
@@ -118,6 +118,8 @@ async def look_up(source: Source, asked: Asked) -> Answer:
     exists.
     """
     kind = asked.type
+    if kind in (codes.A, codes.AAAA, codes.TXT):
+        return Answer(await addresses(source, asked), [])
     if kind in (codes.SRV, codes.MX):
         return await _targets(source, asked)
     if kind in (codes.SOA, codes.NS) and asked.name == asked.zone.lower():
@@ -130,8 +132,6 @@ async def look_up(source: Source, asked: Asked) -> Answer:
 
 async def _plain_records(source: Source, asked: Asked) -> list[Record] | None:
     kind = asked.type
-    if kind in (codes.A, codes.AAAA, codes.TXT):
-        return await addresses(source, asked)
     if kind == codes.CNAME:
         return await _alias(source, asked)
     if kind == codes.PTR:
@@ -143,38 +143,51 @@ async def _plain_records(source: Source, asked: Asked) -> list[Record] | None:
 
 
 def soa(source: Source, zone: str) -> Record:
+    return _soa(zone, source.serial(zone.lower()), source.ttl)
+
+
+@lru_cache(maxsize=64)
+def _soa(zone: str, serial: int, ttl: int) -> Record:
     dot = "" if zone == "." else zone
-    numbers = (source.serial(zone.lower()), *SOA_TIMES, source.ttl)
-    ttl = min(source.ttl, SOA_TTL)
-    return soa_record(zone, ttl, f"ns.dns.{dot}", f"hostmaster.{dot}", numbers)
+    numbers = (serial, *SOA_TIMES, ttl)
+    return soa_record(zone, min(ttl, SOA_TTL), f"ns.dns.{dot}", f"hostmaster.{dot}", numbers)
 
 
-def reply_from(source: Source, asked: Asked, answer: Answer) -> Reply:
+def reply_from(source: Source, asked: Asked, answer: Answer, family: Family | None = None) -> Reply:
     """The records as a reply; without any, NODATA with the zone's SOA."""
     if not answer.records:
-        return denial(source, asked, codes.NOERROR)
+        return denial(source, asked, codes.NOERROR, family=family)
     flags = codes.QR | codes.AA | asked.query.message.flags & (codes.RD | codes.CD)
     return Reply(
         codes.NOERROR,
         tuple(answer.records),
         additional=tuple(answer.extra),
         flags=flags | (codes.TC if asked.truncated else 0),
-        validity=None if asked.outside else Validity(tuple(asked.tags)),
+        validity=None if asked.outside else Validity(tuple(asked.tags), family=family),
     )
 
 
-def denial(source: Source, asked: Asked, rcode: int) -> Reply:
+def denial(
+    source: Source, asked: Asked, rcode: int, below_labels: int = 0, family: Family | None = None
+) -> Reply:
     """NODATA or NXDOMAIN. It names the serial, so it also depends on that."""
     tags = (*asked.tags, SERIAL)
-    return reply_to(asked.query, rcode=rcode)._replace(
+    return Reply(
+        rcode,
         authority=(soa(source, asked.zone),),
-        validity=None if asked.outside else Validity(tags),
+        flags=codes.QR | codes.AA | asked.query.message.flags & (codes.RD | codes.CD),
+        validity=None
+        if asked.outside
+        else Validity(tags, below_labels=below_labels, family=family),
     )
 
 
 async def addresses(source: Source, asked: Asked) -> list[Record] | None:
     """A, AAAA or TXT records, aliases followed inside the zone and out of it."""
-    services = await _at_apex_or(source, asked)
+    if len(asked.name) == len(asked.zone):
+        services = await _at_apex_or(source, asked)
+    else:
+        services = await source.services(asked)
     if services is None:
         return None
     records: list[Record] = []
@@ -183,17 +196,18 @@ async def addresses(source: Source, asked: Asked) -> list[Record] | None:
         kind = one.type
         if kind == codes.CNAME:
             records += await _followed(source, asked, one)
-        elif (
-            kind == asked.type
-            and (value := one.text if kind == codes.TXT else one.host) not in seen
-        ):
-            seen.add(value)
-            records.append(
-                txt_record(asked.qname, one.ttl, *_split(one.text))
-                if kind == codes.TXT
-                else a_record(asked.qname, one.ttl, one.host)
-            )
+        elif kind == asked.type:
+            value = one.text if kind == codes.TXT else one.host
+            if value not in seen:
+                seen.add(value)
+                records.append(_record(asked.qname, one, kind))
     return records
+
+
+def _record(name: str, one: Found, kind: int) -> Record:
+    if kind == codes.TXT:
+        return txt_record(name, one.ttl, *_split(one.text))
+    return a_record(name, one.ttl, one.host)
 
 
 def _split(text: str) -> list[str]:

@@ -114,7 +114,7 @@ def link(plugin: Plugin, following: Handler) -> Handler:
         else:
             reply = await answer(query, following)
         if not reply.plugin:
-            return reply._replace(plugin=name)
+            return reply.made_by(name)
         if reply.error == NO_NEXT:
             return reply._replace(error=f"plugin/{name}: {NO_NEXT}")
         validity = reply.validity

@@ -97,6 +97,8 @@ def label_before(wire: bytes, labels: int) -> tuple[str, bool]:
     """
     ends = name_ends(wire)
     number = len(ends) - 2 - labels
+    if number < 0:
+        return "", False
     start = ends[number - 1] if number else HEADER
     return plain_label(wire[start + 1 : ends[number]]), not number
 

@@ -178,9 +178,9 @@ class Memo:
         """Let the reply be a model for its family."""
         family = validity.family
         assert family is not None
-        found = key_below(wire, family.labels)
-        label, alone = label_before(wire, family.labels) if found else ("", False)
+        label, alone = label_before(wire, family.labels)
         outcome = family.outcome(label, alone) if label else None
+        found = key_below(wire, family.labels) if outcome else None
         if found is None or outcome is None or validity.ages is not None:
             return
         members, sort = self.families.get(found), (outcome.rcode, len(outcome.data))

@@ -16,6 +16,10 @@ HEADER = struct.Struct("!6H")
 _QUESTION = struct.Struct("!HH")
 _RECORD = struct.Struct("!HHIH")
 _OPTION = struct.Struct("!HH")
+FLAGS = 0x87F0
+"""The bits of a header's second word that are neither opcode nor response code."""
+_OPT, _EMPTY = b"\0\0\x29", b"\0\0"
+_NO_RECORDS, _ONE_MORE = [0, 0, 0], [0, 0, 1]
 
 # Where names stand in the data of the types whose names may be compressed (RFC 1035, RFC 3597
 # section 4): bytes before the first name, number of names. The rest is copied.
@@ -89,6 +93,10 @@ def parse(wire: bytes) -> Message:
     if len(wire) < 12:
         raise BadMessage("shorter than a header")
     ident, bits, questions, *counts = HEADER.unpack_from(wire)
+    if counts in (_NO_RECORDS, _ONE_MORE):
+        plain = _plain_query(wire, ident, bits, questions, counts[2])
+        if plain is not None:
+            return plain
     extended, edns, sections, question = 0, None, list[tuple[Record, ...]](), None
     if len(wire) == 12 and questions:
         raise BadMessage("header without its question", header_only=True)
@@ -107,8 +115,36 @@ def parse(wire: bytes) -> Message:
     answer, authority, additional = sections
     opcode, rcode = bits >> 11 & 15, bits & 15 | extended << 4
     return Message(
-        ident, bits & 0x87F0, opcode, rcode, question, answer, authority, additional, edns
+        ident, bits & FLAGS, opcode, rcode, question, answer, authority, additional, edns
     )
+
+
+def _plain_query(wire: bytes, ident: int, bits: int, questions: int, more: int) -> Message | None:
+    """What nearly every client sends: one question, and no record or an OPT without options; None
+    for anything else, and for what is broken.
+    """
+    if questions != 1:
+        return None
+    try:
+        name, pos = names.read_question(wire)
+    except names.BadName:
+        return None
+    end = pos + 4
+    if more and (
+        len(wire) < end + 11 or wire[end : end + 3] != _OPT or wire[end + 9 : end + 11] != _EMPTY
+    ):
+        return None
+    if not more and len(wire) < end:
+        return None
+    kind, cls = _QUESTION.unpack_from(wire, pos)
+    edns, extended = None, 0
+    if more:
+        extended, version, flags = wire[end + 5], wire[end + 6], wire[end + 7] << 8 | wire[end + 8]
+        edns = Edns(wire[end + 3] << 8 | wire[end + 4], flags, version)
+    return Message(
+        ident, bits & FLAGS, bits >> 11 & 15, bits & 15 | extended << 4, Question(name, kind, cls),
+        edns=edns,
+    )  # fmt: skip
 
 
 def _read_question(wire: bytes, count: int) -> tuple[Question | None, int]:

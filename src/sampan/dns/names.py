@@ -5,15 +5,17 @@ The case of a name is kept everywhere; whoever compares folds it first.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 _PLAIN = bytes(c for c in range(33, 127) if c not in b".\\\"'();@")
 _PLAIN_AND_DOT = _PLAIN + b"."
 _ESCAPED = frozenset(b".\\\"'();@ ")
+HEADER = 12
 MAX_NAME = 255
 MAX_LABEL = 63
 _MAX_POINTERS = 126
+_MAX_KNOWN = 8192
+_known: dict[str, bytes] = {}
 
 
 class BadName(ValueError):
@@ -66,9 +68,45 @@ def escape(label: bytes) -> str:
     )
 
 
-@lru_cache(maxsize=8192)
+def read_question(message: bytes) -> tuple[str, int]:
+    """`read` for the name right after the header, most of which are plain and asked for again
+    as bytes: those are remembered. Raises BadName.
+    """
+    pos, labels = HEADER, list[bytes]()
+    try:
+        while length := message[pos]:
+            if length > MAX_LABEL:
+                return read(message, HEADER)
+            start, pos = pos + 1, pos + 1 + length
+            labels.append(message[start:pos])
+    except IndexError:
+        return read(message, HEADER)
+    pos += 1
+    if not labels or pos - HEADER > MAX_NAME:
+        return read(message, HEADER)
+    text = _text(labels)
+    if "\\" not in text:
+        know(text, message[HEADER:pos])
+    return text, pos
+
+
+def know(name: str, raw: bytes) -> None:
+    """Spare `wire` the work."""
+    if len(_known) >= _MAX_KNOWN:
+        _known.clear()
+    _known[name] = raw
+
+
 def wire(name: str) -> bytes:
     """The uncompressed wire form of a name as text. Raises BadName."""
+    found = _known.get(name)
+    if found is None:
+        found = _wire(name)
+        know(name, found)
+    return found
+
+
+def _wire(name: str) -> bytes:
     if name in (".", ""):
         return b"\0"
     parts = _labels(name)

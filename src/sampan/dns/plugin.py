@@ -96,6 +96,12 @@ class Query(NamedTuple):
             return 65535
         return max(512, self.message.edns.size) if self.message.edns else 512
 
+    def at(self, zone: str, view: str) -> Query:
+        """The same, taken by a server block; without facts, which are each block's own."""
+        if self.zone == zone and self.view == view and self.metadata is None:
+            return self
+        return self._replace(zone=zone, view=view, metadata=None)
+
     def asking(self, name: str, kind: int | None = None) -> Query:
         """The same client asking for another name or type."""
         wanted = self.type if kind is None else kind
@@ -209,6 +215,14 @@ class Reply(NamedTuple):
     stream: tuple[tuple[Record, ...], ...] = ()
     """A zone transfer: the answer sections of its messages."""
     seal: Seal | None = None
+
+    # These two are on every query's way: `_replace` takes three times as long.
+
+    def made_by(self, plugin: str) -> Reply:
+        return Reply(*self[:9], plugin, *self[10:])
+
+    def counted(self, count: Callable[[int, float], None]) -> Reply:
+        return Reply(*self[:13], (*self.counts, count), *self[14:])
 
 
 Handler = Callable[[Query], Awaitable[Reply]]

@@ -14,6 +14,8 @@ from sampan.dns.message import COMPRESSED, HEADER, Edns, Message, Record
 
 MAX_SIZE = 65535
 _TAIL = struct.Struct("!HHI")
+_RECORD = struct.Struct("!HHIH")
+_TYPE = struct.Struct("!HH")
 _OPT = struct.Struct("!BHHIH")
 _POINTER_REACH = 0x4000
 
@@ -29,12 +31,13 @@ def render(message: Message, limit: int = MAX_SIZE, *, squeeze_over: int = MAX_S
 
 
 def _plain(message: Message) -> bytes:
-    parts = [_header(message, tuple(map(len, message[5:8])))]
+    answer, authority, additional = message[5:8]
+    parts = [_header(message, (len(answer), len(authority), len(additional)))]
     if message.question:
         parts.append(_question(message))
-    for section in message[5:8]:
-        for name, kind, cls, ttl, rdata in section:
-            parts += (names.wire(name), _TAIL.pack(kind, cls, ttl), len(rdata).to_bytes(2), rdata)
+    wire, pack = names.wire, _RECORD.pack
+    for name, kind, cls, ttl, rdata in answer + authority + additional:
+        parts += (wire(name), pack(kind, cls, ttl, len(rdata)), rdata)
     if message.edns is not None:
         parts.append(opt(message.edns, message.rcode))
     return b"".join(parts)
@@ -51,11 +54,13 @@ def _header(message: Message, counts: tuple[int, ...], more: int = 0) -> bytes:
 def _question(message: Message) -> bytes:
     assert message.question is not None
     name, kind, cls = message.question
-    return names.wire(name) + struct.pack("!HH", kind, cls)
+    return names.wire(name) + _TYPE.pack(kind, cls)
 
 
 def opt(edns: Edns, rcode: int) -> bytes:
     """The OPT record."""
+    if not edns.options and not edns.version and rcode < 16:
+        return _OPT.pack(0, codes.OPT, edns.size, edns.flags, 0)
     options = b"".join(struct.pack("!HH", c, len(data)) + data for c, data in edns.options)
     ttl = rcode >> 4 << 24 | edns.version << 16 | edns.flags
     return _OPT.pack(0, codes.OPT, edns.size, ttl, len(options)) + options

@@ -51,26 +51,24 @@ def parse(base: str, *, multicluster: bool = False, zonal: bool = False) -> Requ
     *left, kind = names.split(base)
     if kind not in ("svc", "pod"):
         return None
-    service = left[-2] if len(left) > 1 else ""
-    head = Request(kind, left[-1], service)
-    left = left[:-2]
-    if not left:
-        return head
-    if len(left) == 1:
-        return head._replace(endpoint=left[0])
-    return _two_and_more(head, left, multicluster=multicluster, zonal=zonal)
+    depth = len(left)
+    if depth == 2:
+        return Request(kind, left[1], left[0])
+    if depth == 3:
+        return Request(kind, left[2], left[1], left[0])
+    head = Request(kind, left[-1], left[-2] if depth > 1 else "")
+    return head if depth == 1 else _further(head, left[:-2], multi=multicluster, zonal=zonal)
 
 
-def _two_and_more(
-    head: Request, left: list[str], *, multicluster: bool, zonal: bool
-) -> Request | None:
+def _further(head: Request, left: list[str], *, multi: bool, zonal: bool) -> Request | None:
     """`_port._protocol`, `endpoint.cluster`, or `zone.pin._zone`; anything longer is nothing."""
     if len(left) == 2:
         first, second = left
-        if not multicluster or first.startswith("_") or second.startswith("_"):
-            return head._replace(port=first.removeprefix("_"), protocol=second.removeprefix("_"))
+        if not multi or first.startswith("_") or second.startswith("_"):
+            port, protocol = first.removeprefix("_"), second.removeprefix("_")
+            return Request(head.kind, head.namespace, head.service, "", port, protocol)
         return head._replace(endpoint=first, cluster=second)
-    scoped = zonal and not multicluster and left[-1] == ANCHOR and head.kind == "svc"
+    scoped = zonal and not multi and left[-1] == ANCHOR and head.kind == "svc"
     if not scoped or left[-2] not in ("pin", "prefer"):
         return None
     return head._replace(place=".".join(left[:-2]), prefers=left[-2] == "prefer")

@@ -51,36 +51,22 @@ class Kubernetes(Plugin):
         if not zone:
             return await following(query)
         # The zone in the case of the question: owner names show what was asked.
-        cased = query.qname[len(query.qname) - len(zone) :]
-        asked = Asked(query.name, query.qname, query.type, cased, query)
+        qname = query.qname
+        cased = qname[len(qname) - len(zone) :]
+        asked = Asked(query.name, qname, query.type, cased, query)
         if query.type in (codes.AXFR, codes.IXFR):
             return failure(codes.REFUSED)  # *transfer* answers those, in front of us
         found = await look_up(self.cluster, asked)
+        family = self.cluster.families.of(query.name, zone, query.type)
         if found.records is not None:
-            return self._related(asked, reply_from(self.cluster, asked, found))
+            return reply_from(self.cluster, asked, found, family)
         if self.fall.through(query.name):
             return await following(query)
         if not self.model.synced:
             asked.tags.add("synced")
             return denial(self.cluster, asked, codes.SERVFAIL)
-        return self._denial(asked)
-
-    def _denial(self, asked: Asked) -> Reply:
         labels = self.cluster.missing_labels(asked)
-        reply = denial(self.cluster, asked, codes.NXDOMAIN)
-        if not labels or reply.validity is None:
-            return reply
-        validity = reply.validity._replace(below_labels=labels)
-        return self._related(asked, reply._replace(validity=validity))
-
-    def _related(self, asked: Asked, reply: Reply) -> Reply:
-        """With the names whose replies are alike."""
-        if reply.validity is None or asked.name == asked.zone.lower():
-            return reply
-        family = self.cluster.families.of(asked.name, asked.zone.lower(), asked.type)
-        if family is None:
-            return reply
-        return reply._replace(validity=reply.validity._replace(family=family))
+        return denial(self.cluster, asked, codes.NXDOMAIN, labels, family if labels else None)
 
     # Life
 

@@ -43,7 +43,7 @@ class Metrics(Plugin):
         count = self._count(query, reply)
         count(1, self.world.clock.monotonic() - began)
         if reply.validity is not None:
-            return reply._replace(counts=(*reply.counts, count))
+            return reply.counted(count)
         return reply
 
     def _count(self, query: Query, reply: Reply) -> Count:

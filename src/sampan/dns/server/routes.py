@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sampan.dns import codes
 from sampan.dns.chain import Site
@@ -19,6 +19,8 @@ class Routes:
         self.zones: dict[str, list[Site]] = {}
         for site in sites:
             self.zones.setdefault(site.zone, []).append(site)
+        self._only = self.zones.get(".") if len(self.zones) == 1 else None
+        """All there is to choose from, where that is the root."""
         everyone = [site for found in self.zones.values() for site in found]
         self.chaos = any(site.settings.chaos for site in everyone)
         self.static = all(
@@ -35,7 +37,7 @@ class Routes:
         for site in self._candidates(query):
             if site.handler is None:
                 return refusal()
-            asked = query._replace(zone=site.zone, view=site.settings.view, metadata=None)
+            asked = query.at(site.zone, site.settings.view)
             if "metadata" in site.settings.plugins:
                 asked = asked._replace(metadata=_metadata(site, asked))
             if site.settings.filter is None or site.settings.filter(asked):
@@ -47,6 +49,8 @@ class Routes:
         validity = reply.validity
         if validity is None or not (validity.below_labels or validity.family):
             return reply
+        if self._only is not None:
+            return reply
         return reply._replace(validity=validity.kept_where(self._is_whole, name))
 
     def _is_whole(self, end: str) -> bool:
@@ -56,6 +60,11 @@ class Routes:
         """The sites of the longest zone first; for DS the parent's, the child's only as the last
         resort, as the record stands above the cut.
         """
+        if self._only is not None and query.type != codes.DS:
+            return self._only
+        return self._matching(query)
+
+    def _matching(self, query: Query) -> Iterator[Site]:
         zones, name, pos = self.zones, query.name, 0
         held: Site | None = None
         while True:
