@@ -61,8 +61,8 @@ class Sender:
             words[2 * i + 1] = self.sizes[number]
 
 
-def run(port: int, seconds: float, queries: list[bytes]) -> dict[str, float]:
-    """Answers per second, and how many queries got none."""
+def run(port: int, seconds: float, queries: list[bytes], *, once: bool = False) -> dict[str, float]:
+    """Answers per second, and how many queries got none. With `once` it ends when all were sent."""
     libc = ctypes.CDLL(None, use_errno=True)
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
@@ -72,6 +72,10 @@ def run(port: int, seconds: float, queries: list[bytes]) -> dict[str, float]:
     began = heard = time.monotonic()
     while (now := time.monotonic()) - began < seconds:
         room = min(BATCH, WINDOW - (sent - got - lost))
+        if once:
+            room = min(room, len(queries) - sent)
+            if room <= 0 and got + lost >= len(queries):
+                break
         if room > 0:
             sender.load(room)
             sent += max(0, libc.sendmmsg(number, sender.headers.at, room, DONTWAIT))
@@ -126,6 +130,20 @@ def never_asked(count: int = 100000) -> list[bytes]:
     return [_query(i, name, 1) for i, name in enumerate(names)]
 
 
+def once_each(services: int) -> list[bytes]:
+    """Names of all kinds that exist, each once: addresses, the other family, ports, reverse."""
+    found = []
+    for i in range(1, services):
+        name, reverse = (
+            f"svc-{i}.bench.svc.cluster.local.",
+            f"{i & 255}.{i >> 8}.96.10.in-addr.arpa.",
+        )
+        asked = ((name, 1), (name, 28), (f"_http._tcp.{name}", 33), (reverse, 12))
+        found += (_query(i, asked_name, kind) for asked_name, kind in asked)
+    random.Random(2).shuffle(found)
+    return found
+
+
 def outside(count: int = 1000) -> list[bytes]:
     """Names of the zone that is forwarded."""
     return [_query(i, f"host-{i}.outside.example.net.", 1) for i in range(count)]
@@ -141,7 +159,9 @@ def _query(ident: int, name: str, kind: int) -> bytes:
 def main(argv: list[str]) -> None:
     port, seconds, path = int(argv[0]), float(argv[1]), Path(argv[2])
     queries = [bytes.fromhex(line) for line in path.read_text().split()]
-    if len(argv) > 3:
+    if argv[3:] == ["once"]:
+        print(json.dumps(run(port, seconds, queries, once=True)))
+    elif len(argv) > 3:
         print(json.dumps(paced(port, int(argv[3]), seconds, queries)))
     else:
         print(json.dumps(run(port, seconds, queries)))

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.dns.churn import events, latency
-from benchmarks.dns.load import _query, mixed, never_asked, outside
+from benchmarks.dns.load import _query, mixed, never_asked, once_each, outside
 from benchmarks.dns.servers import (
     API_PORT,
     AS_AUTHORITY,
@@ -136,15 +136,16 @@ def throughput(bench: Bench) -> None:
         peers = [*commands.knot(), *commands.unbound(AS_AUTHORITY)]
         core = commands.core(KUBERNETES, more="cache 30")
         queries = mixed(services)
-        bench.compare(
-            "In-cluster mix: 60 % A, 20 % AAAA, 20 % searches", ours + peers + core, queries
-        )
+        everyone = [*ours, *peers, *core, *commands.floors()]
+        bench.compare("In-cluster mix: 60 % A, 20 % AAAA, 20 % searches", everyone, queries)
         ours = [commands.sampan(loop, KUBERNETES, more=CHAIN) for loop in LOOPS[:2]]
         core = commands.core(KUBERNETES, more=CHAIN)
         bench.compare("The same with *rewrite* and *template*, no *cache*", ours + core, queries)
         ours = [commands.sampan(LOOPS[0], KUBERNETES, more=CHAIN)]
         core = commands.core(KUBERNETES, more=CHAIN)
-        bench.compare("The chain itself: each name asked once", ours + core, never_asked())
+        title = "Names that do not exist, each asked once: a denial for all of them at hand"
+        bench.compare(title, ours + core, never_asked())
+        unique(bench)
     origins = commands.knot()
     if origins:
         with started(origins[0], bench.load_core, ELSEWHERE):
@@ -153,6 +154,35 @@ def throughput(bench: Bench) -> None:
             found += commands.unbound(AS_CACHE, origin=origin)
             found += commands.core(FORWARD, origin=origin)
             bench.compare("Forwarded names, cache hits", found, outside(), ELSEWHERE)
+
+
+def unique(bench: Bench) -> None:
+    """The chain itself: names that exist, each asked once of a server that is started for it."""
+    queries = once_each(bench.args.services)
+    file = bench.folder / "once"
+    file.write_text("\n".join(query.hex() for query in queries))
+    print(f"\n### {len(queries):,} names that exist, each asked once: A, AAAA, SRV, PTR\n")
+    print("| server | Corefile | CPU µs/query | queries/s |\n|---|---|---|---|")
+    commands = bench.commands
+    for title, more in {"plain": "", "rewrite, template": CHAIN, "log": "log"}.items():
+        servers = [commands.sampan(loop, KUBERNETES, more=more) for loop in LOOPS[:2]]
+        for server in [*servers, *commands.core(KUBERNETES, more=more)]:
+            found = [asked_once(bench, server, file) for _ in range(bench.args.rounds)]
+            cpu, qps = (statistics.median(row[key] for row in found) for key in ("cpu", "qps"))
+            print(f"| {server.name} | {title} | {cpu:.1f} | {qps:,.0f} |", flush=True)
+
+
+def asked_once(bench: Bench, server: Server, file: Path) -> dict[str, float]:
+    with started(server, bench.core, ASKED) as running:
+        before = running.cpu_s()
+        command = [sys.executable, "-m", "benchmarks.dns.load", str(running.port), "30", str(file)]
+        done = subprocess.run(
+            ["taskset", "-c", str(bench.load_core), *command, "once"],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        result = json.loads(done.stdout)
+        spent = running.cpu_s() - before
+    return {"cpu": spent / max(1, result["answers"]) * 1e6, "qps": result["qps"]}
 
 
 def under_change(bench: Bench) -> None:

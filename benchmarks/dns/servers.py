@@ -179,6 +179,16 @@ class Commands:
     def knot(self) -> list[Server]:
         return self._peer("knot", "knotd", KNOT, ("-c",))
 
+    def floors(self) -> list[Server]:
+        """Echoes without any DNS: what receiving and sending cost by themselves."""
+        ways = ["ctypes", *(["native"] if shutil.which("cc") or shutil.which("gcc") else [])]
+        found = []
+        for way in ways:
+            self.port += 1
+            command = (sys.executable, "-m", "benchmarks.dns.floor", str(self.port), way)
+            found.append(Server(f"no DNS, {way}", command, self.port))
+        return found
+
     def unbound(self, more: str, **words: object) -> list[Server]:
         return self._peer("unbound", "unbound", UNBOUND + more, ("-d", "-c"), **words)
 
