@@ -41,9 +41,10 @@ def drained(loop: Datagrams, count: int, slow: list[tuple[bytes, Peer]] | None =
     def fast(wire: bytes) -> bytes | None:
         return None if slow is not None else wire[::-1]
 
-    def later(wire: bytes, peer: Peer) -> None:
+    def later(wire: bytes, peer: Peer) -> bytes | None:
         assert slow is not None
         slow.append((wire, peer))
+        return wire[::-1] if wire.startswith(b"now") else None
 
     while taken < count:
         assert select.select([loop], [], [], 5)[0]
@@ -81,6 +82,19 @@ def test_a_reply_may_come_later(wildcard: Datagrams, address: str) -> None:
         assert (wire, peer.address, peer.local) == (b"question", sock.getsockname()[0], address)
         assert (peer.port, peer.local_port) == (sock.getsockname()[1], wildcard.port)
         wildcard.send(b"answer", peer)
+        assert sock.recv(100) == b"answer"
+
+
+def test_a_reply_of_the_slow_way_may_leave_with_the_batch(wildcard: Datagrams) -> None:
+    kept: list[tuple[bytes, Peer]] = []
+    with client("127.0.0.1", wildcard.port) as sock:
+        for wire in (b"now 1", b"later", b"now 2", b"now 3" + b"x" * 5000):
+            sock.send(wire)
+        drained(wildcard, 4, kept)
+        assert [wire[:5] for wire, _ in kept] == [b"now 1", b"later", b"now 2", b"now 3"]
+        got = sorted(sock.recv(6000)[-5:] for _ in range(3))
+        assert got == [b"1 won", b"2 won", b"3 won"]
+        wildcard.send(b"answer", kept[1][1])
         assert sock.recv(100) == b"answer"
 
 

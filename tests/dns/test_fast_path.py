@@ -24,7 +24,8 @@ NAMES = [
     "in.demo.svc.cluster.local.", "nope.demo.svc.cluster.local.", "demo.svc.cluster.local.",
     "_http._tcp.web.demo.svc.cluster.local.", "1.1.96.10.in-addr.arpa.", "cluster.local.",
     "www.example.org.", "www.example.org.demo.svc.cluster.local.",
-    "10-1-7-7.demo.pod.cluster.local.",
+    "10-1-7-7.demo.pod.cluster.local.", "2.1.96.10.in-addr.arpa.", "9.1.96.10.in-addr.arpa.",
+    "11.0.1.10.in-addr.arpa.", "02.1.96.10.in-addr.arpa.", "5.1.96.10.IN-addr.arpa.",
 ]  # fmt: skip
 KINDS = ["A", "AAAA", "SRV", "PTR", "TXT", "NS", "SOA", "CNAME", "ANY"]
 # With one address per answer there is nothing to rotate: replies can be compared byte for byte.
@@ -171,17 +172,22 @@ async def test_a_service_never_asked_before_is_answered_as_another_one_was() -> 
                 wire = dns.message.make_query(name, kind, id=number).to_wire()
                 quick, slow = await quick_and_slow(server, wire)
                 assert quick == slow
-        assert len(memo.rows) == 2  # names that nobody asks for again take no room
+            back = dns.message.make_query(f"{number}.2.96.10.in-addr.arpa.", "PTR").to_wire()
+            quick, slow = await quick_and_slow(server, back)
+            assert quick == slow
+        assert len(memo.rows) == 3  # names that nobody asks for again take no room
         memo.tell()
         page = server.world.counters.page()
         counted = sum(
             float(line.split()[-1]) for line in page.splitlines() if "dns_requests_total{" in line
         )
-        assert counted == 2 * 2 * 100 + 2
+        assert counted == 3 * 2 * 100 + 3
+        back = dns.message.make_query("150.2.96.10.in-addr.arpa.", "PTR").to_wire()
         gone = dns.message.make_query("s150.demo.svc.cluster.local.", "A").to_wire()
         server.drop(service("s150", "10.96.2.150"))
         assert dns.message.from_wire(await server.wire(gone)).rcode() == dns.rcode.NXDOMAIN
         assert server.answerer.quick(gone) in (None, await server.wire(gone))
+        assert server.answerer.quick(back) is None
         server.put(service("s151", "None"), slice_("s151", "10.1.0.51"))
         moved = dns.message.make_query("s151.demo.svc.cluster.local.", "A").to_wire()
         assert server.answerer.quick(moved) is None

@@ -29,17 +29,13 @@ from sampan.dns.families import (
     plain_label,
 )
 from sampan.dns.plugin import Client, Family, Validity
-from sampan.dns.rows import ALWAYS, HEADER, Count, Hears, Key, Rotation, Row
+from sampan.dns.rows import ALWAYS, BROAD, HEADER, Count, Hears, Key, Rotation, Row
 from sampan.linux.base.datagrams import NewRow, Rows
 
 MAX_ROWS = 1 << 16
 MAX_BYTES = 40 << 20
 """What the rows may hold together, roughly: a client that asks for a large set in ever new
 spellings must not cost more memory than any other."""
-BROAD = frozenset(("serial",))
-"""Tags of so many rows that letting go of each would keep answers waiting: the rows stay where
-they are, are not sent any more, and make room when the same is asked again.
-"""
 LARGEST_BELOW = 512
 """Replies up to this size have no compression, so that they do not depend on the question."""
 MAX_ASKED_ONCE = 1 << 14
@@ -64,14 +60,21 @@ class Memo:
         self.spent_s = 0.0
         """Time that went into draining datagrams since the last `tell`."""
         self.asked = 0
+        self.now = 0.0
+        """The time of the batch that is being answered, for those who do not tell it."""
         self.size = 0
         self._tagged: dict[Hashable, set[Key]] = {}
         self._idents: dict[int, Row] = {}
         self._last_ident = 0
 
-    def find(self, wire: bytes, now: float) -> bytes | None:
+    def find(self, wire: bytes, now: float | None = None) -> bytes | None:
         """The reply to a query's bytes, None if the chain must be asked."""
         row = self.rows.get(wire[2:])
+        if row is not None and row.firm:
+            row.hits += 1
+            return wire[:2] + row.first
+        if now is None:
+            now = self.now
         if row is None:
             return self._below(wire, now) if self.denials or self.families else None
         if row.until < now or (row.era != ALWAYS and row.era != self.era):

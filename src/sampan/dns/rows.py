@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from sampan.dns import codes
-from sampan.dns.plugin import Client, Validity
+from sampan.dns.plugin import FOREVER, Client, Validity
 
 ROW_BYTES, RECORD_BYTES = 900, 300
 """What a row costs beside its bytes, and each record that its rotations are made from."""
+BROAD = frozenset(("serial",))
+"""Tags of so many rows that letting go of each would keep answers waiting: the rows stay where
+they are, are not sent any more, and make room when the same is asked again.
+"""
 HEADER = 12
 ALWAYS = -1
 POINTER = 0xC0
@@ -37,8 +41,8 @@ class Row:
     """
 
     __slots__ = (
-        "ages", "count", "counts", "era", "hears", "hits", "ident", "lefts", "make", "plain",
-        "size", "turn", "turns", "until",
+        "ages", "count", "counts", "era", "firm", "first", "hears", "hits", "ident", "lefts",
+        "make", "plain", "size", "turn", "turns", "until",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +63,9 @@ class Row:
         self.lefts: dict[int, int] = {}
         """The TTL that stands in each rotation."""
         self.plain = rotation is None and validity.ages is None
+        self.first = first
+        self.firm = self.plain and validity.until == FOREVER and BROAD.isdisjoint(validity.tags)
+        """It is sent as it is until it is dropped."""
         self.era = ALWAYS
         self.counts = counts
         self.hears: Hears = ()

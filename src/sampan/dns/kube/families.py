@@ -1,4 +1,5 @@
-"""Names of a cluster whose replies are alike: the Services of a namespace, and its pods.
+"""Names of a cluster whose replies are alike: the Services of a namespace, its pods, and the
+reverse names of Services' addresses.
 
 What becomes of a name is said here without making records; anything that is more than one address
 (sets of endpoints, aliases, other types) is left to `lookup`.
@@ -19,12 +20,14 @@ from sampan.dns.plugin import Family, Outcome
 
 DENIED = Outcome(codes.NXDOMAIN)
 EMPTY = Outcome(codes.NOERROR)
+MOST = 4096
+"""Families that are known at a time."""
 OTHER = 0
 """Stands for all types that no address has."""
 Find = Callable[[str, bool], Outcome | None]
 Tags = Callable[[str], tuple[Hashable, ...]]
 Place = tuple[str, str, str, int]
-"""Zone, `svc` or `pod`, namespace, type of the question."""
+"""Zone, `svc` or `pod`, namespace, type of the question; of reverse names, what they end in."""
 
 
 class Families:
@@ -37,16 +40,46 @@ class Families:
 
     def of(self, name: str, zone: str, kind: int) -> Family | None:
         """For a lower-case name below `zone` in an exposed namespace."""
+        if kind == codes.PTR:
+            return self._block_of(name, zone)
         labels = name[: -len(zone)].split(".") if zone != "." else name.split(".")
         if len(labels) < 4 or labels[-2] not in ("svc", "pod") or "\\" in name:
             return None
         sort = kind if kind in (codes.A, codes.AAAA) else OTHER
         place = (zone, labels[-2], labels[-3], sort)
         if place not in self.known:
-            if len(self.known) > 4 * len(self.model.namespaces) + 64:
+            if len(self.known) > MOST:
                 self.known.clear()
             self.known[place] = self._made(*place)
         return self.known[place]
+
+    def _block_of(self, name: str, zone: str) -> Family | None:
+        """The 256 addresses that an IPv4 address is one of, by their reverse names."""
+        _, _, end = name.partition(".")
+        if end.count(".") != 5 or not end.endswith(".in-addr.arpa.") or self.options.namespaces:
+            return None
+        place = (zone, "", end, codes.PTR)
+        if place not in self.known:
+            if len(self.known) > MOST:
+                self.known.clear()
+            self.known[place] = self._block(zone, end)
+        return self.known[place]
+
+    def _block(self, zone: str, end: str) -> Family | None:
+        if len(zone) > len(end) or any(other.endswith("." + end) for other in self.options.zones):
+            return None
+        c, b, a = end.split(".")[:3]
+        services = self.model.service_ips
+        dot = "" if self.options.primary == "." else self.options.primary
+
+        def outcome(label: str, alone: bool) -> Outcome | None:
+            keys = services.get(f"{a}.{b}.{c}.{label}") if alone else None
+            if not keys:
+                return None
+            namespace, name = keys[0]
+            return Outcome(codes.NOERROR, names.wire(f"{name}.{namespace}.svc.{dot}"))
+
+        return Family(5, outcome, lambda label: (("ip", f"{a}.{b}.{c}.{label}"),))
 
     def _made(self, zone: str, branch: str, namespace: str, kind: int) -> Family | None:
         end = f"{namespace}.{branch}.{zone}" if zone != "." else f"{namespace}.{branch}."

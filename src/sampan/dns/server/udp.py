@@ -33,44 +33,47 @@ class UdpListener:
     def _readable(self) -> None:
         answerer, memo, monotonic = self.answerer, self.answerer.memo, self._monotonic
         # The fast path does not know who asks; while somebody wants to know, it is asked later.
-        fast, later, rows = answerer.quick, self._later, self.datagrams.rows
+        fast, later, rows = memo.find, self._later, self.datagrams.rows
         if answerer.tap is not None:
             fast, later = _nothing, self._tapped
         if rows is not None:
             rows.closed = answerer.tap is not None
         for _ in range(ROUNDS):
-            answerer.now = monotonic()
+            answerer.now = memo.now = monotonic()
             count = self.datagrams.drain(fast, later, answerer.now)
             memo.spent_s += monotonic() - answerer.now
             memo.asked += count
             if count < BATCH:
                 break
 
-    def _later(self, wire: bytes, peer: Peer) -> None:
+    def _later(self, wire: bytes, peer: Peer) -> bytes | None:
+        """The reply where the chain has one without waiting; else it is sent when it is there."""
         if len(self.pending) >= self.max_pending:
             self.shed += 1
-            return
+            return None
         client = Client(peer.address, peer.port, peer.local, peer.local_port, "udp")
         try:
             begun = begin(self.answerer.full(wire, client))
         except Exception as bad:  # noqa: BLE001 - one query must not end the batch
             self.answerer.panic(bad)
-            return
+            return None
         if isinstance(begun, Done):
+            if len(begun.result) == 1:
+                return begun.result[0]
             self._send(begun.result, peer)
-            return
+            return None
         task = asyncio.get_running_loop().create_task(self._finish(begun, peer))
         self.pending.add(task)
         task.add_done_callback(self.pending.discard)
+        return None
 
-    def _tapped(self, wire: bytes, peer: Peer) -> None:
+    def _tapped(self, wire: bytes, peer: Peer) -> bytes | None:
         reply = self.answerer.quick(wire)
         if reply is None:
-            self._later(wire, peer)
-            return
+            return self._later(wire, peer)
         if self.answerer.tap is not None:
             self.answerer.tap(wire, peer.address)
-        self.datagrams.send(reply, peer)
+        return reply
 
     async def _finish(self, begun: Waiting[list[bytes]], peer: Peer) -> None:
         self._send(await begun.rest, peer)

@@ -20,8 +20,9 @@ class Peer(NamedTuple):
 
 Fast = Callable[[bytes], bytes | None]
 """The reply to a datagram when it is at hand."""
-Slow = Callable[[bytes, Peer], None]
-"""Takes a datagram whose reply comes later, by `send`."""
+Slow = Callable[[bytes, Peer], bytes | None]
+"""Takes any other datagram. Its reply, to be sent with the batch, or None where that comes later
+by `send`, or never."""
 
 BATCH = 64
 

@@ -88,8 +88,8 @@ class PlainDatagrams:
                 continue  # an ICMP error of an earlier reply; the next datagram is unharmed
             reply = fast(wire)
             if reply is None:
-                slow(wire, self._peer(name, control))
-            else:
+                reply = slow(wire, self._peer(name, control))
+            if reply is not None:
                 self._send(reply, name, control)
         return count + 1
 

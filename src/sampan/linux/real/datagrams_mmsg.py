@@ -110,15 +110,14 @@ class MmsgDatagrams:
             wire = view[at : at + size].tobytes()
             at += SLOT
             reply = fast(wire)
-            if reply is None or len(reply) > REPLY_SLOT:
+            if reply is None:
+                reply = slow(wire, self._peer(i))
+            if reply is None or (end := len(reply)) > REPLY_SLOT:
                 self._flush(begun, i)
                 begun = i + 1
-                if reply is None:
-                    slow(wire, self._peer(i))
-                else:
+                if reply is not None:
                     self.send(reply, self._peer(i))
                 continue
-            end = len(reply)
             data[i * REPLY_SLOT : i * REPLY_SLOT + end] = reply
             lengths[2 * i + 1] = end
         self._flush(begun, count)

@@ -138,8 +138,10 @@ class NativeDatagrams:
             wire = self._wire(i)
             reply = fast(wire)
             if reply is None:
-                slow(wire, self._peer())
-            elif self._library.loop_answer_late(self.rows.handle, i, reply, len(reply)):
+                reply = slow(wire, self._peer())
+            if reply is not None and self._library.loop_answer_late(
+                self.rows.handle, i, reply, len(reply)
+            ):
                 self.send(reply, self._peer())
         if missed:
             self._library.loop_send_late(self.rows.handle, self._sock.fileno())
