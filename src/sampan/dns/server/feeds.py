@@ -20,6 +20,8 @@ Work = Callable[[Send], Awaitable[None]]
 Closer = Callable[[], Awaitable[None]]
 RESTART_S = 0.5
 READ_BYTES = 1 << 18
+NICE = 5
+"""How much the watching half gives way: a third of our share where both are busy."""
 STEP_S = 0.0005
 """How long news may keep answers waiting; what is left is taken after the next look at queries."""
 
@@ -147,12 +149,22 @@ def _watch(work: Work, pipe: socket.socket) -> None:
         # Who interrupts the parent by the keyboard means both; the parent ends us.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         gc.freeze()
+        _give_way()
         asyncio.run(_until_parent_ends(work, pipe))
         code = 0
     except KeyboardInterrupt:
         code = 0
     finally:
         os._exit(code)
+
+
+def _give_way() -> None:
+    """Watching is work in bulk: it does not take the processor from an answer when it wakes, and
+    an answer takes it from the watch at once; its share stays large enough to keep up.
+    """
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        os.nice(NICE)
 
 
 def _close_others(keep: int) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from sampan.dns.plugin import Client
 from sampan.dns.server.answer import Answerer
 from sampan.dns.server.prompt import Done, Waiting, begin
-from sampan.linux.base.datagrams import BATCH, Datagrams, Peer
+from sampan.linux.base.datagrams import BATCH, Datagrams, Fast, Peer
 
 MAX_PENDING = 4096
 """Queries that wait for the chain at a time; beyond it new ones are dropped, as a full socket
@@ -33,7 +33,8 @@ class UdpListener:
     def _readable(self) -> None:
         answerer, memo, monotonic = self.answerer, self.answerer.memo, self._monotonic
         # The fast path does not know who asks; while somebody wants to know, it is asked later.
-        fast, later, rows = memo.find, self._later, self.datagrams.rows
+        fast: Fast = memo.find
+        later, rows = self._later, self.datagrams.rows
         if answerer.tap is not None:
             fast, later = _nothing, self._tapped
         if rows is not None:
@@ -58,9 +59,10 @@ class UdpListener:
             self.answerer.panic(bad)
             return None
         if isinstance(begun, Done):
-            if len(begun.result) == 1:
-                return begun.result[0]
-            self._send(begun.result, peer)
+            replies: list[bytes] = begun.result
+            if len(replies) == 1:
+                return replies[0]
+            self._send(replies, peer)
             return None
         task = asyncio.get_running_loop().create_task(self._finish(begun, peer))
         self.pending.add(task)
