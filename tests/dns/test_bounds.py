@@ -22,7 +22,7 @@ from sampan.dns import fastpath
 from sampan.dns.fastpath import Memo
 from sampan.dns.kube import snapshot
 from sampan.dns.plugin import Validity
-from sampan.dns.plugins.pprof import Most
+from sampan.dns.top import Most
 from tests.dns.clusters import namespace, service, slice_
 from tests.dns.desk import row
 from tests.dns.test_processes import ask, free_port

@@ -67,6 +67,23 @@ def test_two_processes_answer_at_one_port_and_are_counted_together(tmp_path: Pat
     assert sum(map(int, counted)) == 40
 
 
+def test_those_who_ask_most_are_named_whatever_process_answers_them(tmp_path: Path) -> None:
+    port, page = free_port(), free_port()
+    text = f".:{port} {{\n multisocket 3\n whoami\n pprof 127.0.0.1:{page}\n}}\n"
+    with serving(tmp_path, text), ThreadPoolExecutor() as pool:
+        ask(port)
+        url = f"http://127.0.0.1:{page}/debug/top?seconds=1"
+        shown = pool.submit(lambda: urllib.request.urlopen(url).read().decode())
+        time.sleep(0.4)
+        for _ in range(40):
+            ask(port)
+        lines = shown.result(10).splitlines()
+    assert lines[0] == "40 queries in 1 s"
+    assert [line.split() for line in lines if line.strip()][1:] == [
+        ["40", "127.0.0.1"], ["40", "a.example.org."],
+    ]  # fmt: skip
+
+
 def test_counters_are_added_up_and_facts_are_not() -> None:
     one = '# HELP x\na_total{b="c"} 2\nx_info{v="1"} 1\nh_sum 0.5\n'
     two = '# HELP x\na_total{b="c"} 3\na_total{b="d"} 1\nx_info{v="1"} 1\nh_sum 0.25\n'

@@ -58,6 +58,20 @@ class Feeds(Protocol):
         ...  # fmt: skip
 
 
+class Others(Protocol):
+    """Further processes that answer; one that is silent is left out."""
+
+    async def counters(self) -> list[str]: ...
+
+    def watch(self) -> None:
+        """Begin to count who asks most."""
+        ...
+
+    async def seen(self) -> list[str]:
+        """What they counted since (`top.Top.dump`); they stop."""
+        ...
+
+
 class Resolver(Protocol):
     """The names of the machine itself, for `forward` to a host name."""
 
@@ -88,8 +102,8 @@ class World:
     """Shows every query and its client to someone, until that is None again."""
     tell: Callable[[], None] = lambda: None
     """Have the fast path report what it answered; before counters are shown."""
-    others: Callable[[], Awaitable[list[str]]] | None = None
-    """The counters of further processes that answer at the same port."""
+    others: Others | None = None
+    """Further processes that answer at the same port."""
     corefile: Callable[[], bytes] = lambda: b""
     """The Corefile as it stands now, imports included."""
     shared: dict[str, Any] = field(default_factory=dict)

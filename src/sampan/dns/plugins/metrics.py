@@ -109,7 +109,7 @@ class Metrics(Plugin):
         self.world.tell()
         pages = [self.world.counters.page()]
         if self.world.others is not None:
-            pages += await self.world.others()
+            pages += await self.world.others.counters()
         return Response(200, {"content-type": CONTENT_TYPE}, merged(pages).encode())
 
     async def stop(self) -> None:

@@ -14,17 +14,15 @@ from collections import Counter
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
-from sampan.dns import names
 from sampan.dns.arguments import ONCE, check_host_port
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Plugin
 from sampan.dns.setup import Args, Closer, World
+from sampan.dns.top import SHOWN, Top, table
 from sampan.std.http import Request, Response
 
 PAGES = ("profile", "goroutine", "heap", "cmdline")
 MAX_PROFILE_S = 60
-TOP = 40
-KEPT = 4096
 
 
 class Pprof(Plugin):
@@ -63,47 +61,19 @@ class Pprof(Plugin):
         return _text(makers[name]()) if name in makers else _text("", 404)
 
     async def _top(self, seconds: float) -> str:
-        """Who asked most and for what, in the seconds from now on."""
-        clients, asked = Most(), Most()
-
-        def tap(wire: bytes, client: str) -> None:
-            clients.add(client)
-            try:
-                asked.add(names.read(wire, 12)[0].lower())
-            except names.BadName:
-                asked.add("(unreadable)")
-
-        self.world.tap(tap)
+        """Who asked most and for what, in the seconds from now on, of all processes."""
+        top, others = Top(), self.world.others
+        self.world.tap(top.tap)
+        if others is not None:
+            others.watch()
         try:
             await self.world.clock.sleep(seconds)
         finally:
             self.world.tap(None)
-        return f"{clients.total} queries in {seconds:g} s\n\n{clients.table()}\n{asked.table()}"
-
-
-class Most:
-    """Counts by name in bounded memory: where names are ever new (an attack, a broken client),
-    those seen least are forgotten again, and what they may have had is told.
-    """
-
-    def __init__(self, limit: int = KEPT) -> None:
-        self.limit = limit
-        self.counts: Counter[str] = Counter()
-        self.total = 0
-        self.missing = 0
-        """No name that is not shown, and no count that is, lacks more than this."""
-
-    def add(self, name: str) -> None:
-        self.total += 1
-        self.counts[name] += 1
-        if len(self.counts) > self.limit:
-            kept = self.counts.most_common(self.limit // 2 + 1)
-            self.missing += kept.pop()[1]
-            self.counts = Counter(dict(kept))
-
-    def table(self) -> str:
-        note = f"           each may be {self.missing} more\n" if self.missing else ""
-        return _table(self.counts) + note
+            seen = await others.seen() if others is not None else []
+        for text in seen:
+            top.add(text)
+        return top.text(seconds)
 
 
 def _seconds(request: Request) -> float:
@@ -112,10 +82,6 @@ def _seconds(request: Request) -> float:
         return min(max(float(text), 0.0), MAX_PROFILE_S)
     except ValueError:
         return 5.0
-
-
-def _table(counter: Counter[str]) -> str:
-    return "".join(f"{count:>10} {name}\n" for name, count in counter.most_common(TOP))
 
 
 def _text(body: str, status: int = 200) -> Response:
@@ -134,7 +100,7 @@ async def _profile(seconds: float) -> str:
     finally:
         profile.disable()
     out = io.StringIO()
-    pstats.Stats(profile, stream=out).sort_stats("cumulative").print_stats(TOP)
+    pstats.Stats(profile, stream=out).sort_stats("cumulative").print_stats(SHOWN)
     return out.getvalue()
 
 
@@ -150,7 +116,7 @@ def _tasks() -> str:
 
 def _heap() -> str:
     """The number of objects by type."""
-    return _table(Counter(type(obj).__qualname__ for obj in gc.get_objects()))
+    return table(Counter(type(obj).__qualname__ for obj in gc.get_objects()))
 
 
 def setup(args: Args) -> Plugin:

@@ -25,6 +25,7 @@ from sampan.dns.server.siblings import Siblings
 from sampan.dns.server.tcp import Limits, TcpListener, listen
 from sampan.dns.server.udp import UdpListener
 from sampan.dns.setup import Settings, Tap, World
+from sampan.dns.top import Top
 from sampan.linux.base.datagrams import OpenDatagrams
 
 HIGHEST_PORT = 65535
@@ -74,13 +75,14 @@ class Process:
         self.listeners: dict[Address, Listener] = {}
         self.ended: asyncio.Future[int] | None = None
         self._piped: str | None = None
+        self._top = Top()
         world.changed = self._changed
         world.reload = self.reload
         world.corefile = self.expanded
         world.tell = self.tell
         world.tap = self.tap
         if siblings is not None:
-            world.others = siblings.counters
+            world.others = siblings
 
     # Loading
 
@@ -245,6 +247,14 @@ class Process:
     def counters(self) -> str:
         self.tell()
         return self.world.counters.page()
+
+    def watch(self) -> None:
+        self._top = Top()
+        self.tap(self._top.tap)
+
+    def seen(self) -> str:
+        self.tap(None)
+        return self._top.dump()
 
     async def close(self) -> None:
         """Stop answering, then the plugins."""

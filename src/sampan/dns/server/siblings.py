@@ -1,8 +1,8 @@
 """More processes that answer at the same port, for *multisocket*.
 
 Each is forked before anything is set up, reads the Corefile by itself and shares nothing with the
-first but a socket pair: the first asks for counters and says when to reload; when it goes, so do
-they. HTTP pages are the first one's business.
+first but a socket pair: the first asks for counters and for who asks most, and says when to reload;
+when it goes, so do they. HTTP pages are the first one's business.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from sampan.std.http import Handler
 
-COUNTERS, RELOAD = b"c", b"r"
+COUNTERS, RELOAD, WATCH, SEEN = b"c", b"r", b"w", b"s"
 RESTART_S = 0.5
 TIMEOUT_S = 2.0
 
@@ -32,6 +32,14 @@ class Served(Protocol):
     async def reload(self) -> str: ...
 
     def counters(self) -> str: ...
+
+    def watch(self) -> None:
+        """Count who asks and for what, from now on."""
+        ...
+
+    def seen(self) -> str:
+        """What was counted; the end of counting."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -62,7 +70,18 @@ class Siblings:
 
     async def counters(self) -> list[str]:
         """The counters of each, as pages of text; those of a silent one are left out."""
-        found = await asyncio.gather(*(sibling.counters() for sibling in self.running))
+        return await self._answers(COUNTERS)
+
+    def watch(self) -> None:
+        """Have each count who asks most, until `seen`."""
+        for sibling in self.running:
+            sibling.tell(WATCH)
+
+    async def seen(self) -> list[str]:
+        return await self._answers(SEEN)
+
+    async def _answers(self, word: bytes) -> list[str]:
+        found = await asyncio.gather(*(sibling.answer(word) for sibling in self.running))
         return [text for text in found if text]
 
     def reload(self) -> None:
@@ -114,8 +133,9 @@ class _Sibling:
         if not self.closed:
             self.fork()
 
-    async def counters(self) -> str:
-        if not self.tell(COUNTERS):
+    async def answer(self, word: bytes) -> str:
+        """What it has to say; empty where it is silent."""
+        if not self.tell(word):
             return ""
         waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.asked.append(waiting)
@@ -164,10 +184,12 @@ async def _serve(served: Served, pipe: socket.socket) -> None:
     reader, writer = await asyncio.open_connection(sock=pipe)
     await served.answer()
     while word := await reader.read(1):
-        if word == COUNTERS:
-            text = served.counters().encode()
+        if word in (COUNTERS, SEEN):
+            text = (served.counters() if word == COUNTERS else served.seen()).encode()
             writer.write(len(text).to_bytes(4) + text)
             await writer.drain()
+        elif word == WATCH:
+            served.watch()
         elif word == RELOAD:
             await served.reload()
     await served.close()
