@@ -10,8 +10,9 @@ from sampan.dns import codes, names
 from sampan.dns.arguments import Fall, shown
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import DROP, Handler, Plugin, Query, Reply, failure, reply_to
-from sampan.dns.setup import Args, World
+from sampan.dns.setup import Args, World, zones_of
 from sampan.dns.zone import serving
+from sampan.dns.zone.catalog import Catalogs, Change, Member, members_of
 from sampan.dns.zone.fetching import Address, fetch, serial_at
 from sampan.dns.zone.serving import Part
 from sampan.dns.zone.zone import BadZone, Zone
@@ -30,7 +31,12 @@ class Secondary(Plugin):
         self.primaries: dict[str, list[Address]] = {}
         self.expired: set[str] = set()
         self.fall = Fall()
+        self.accepted: dict[str, tuple[str, ...]] = {}
+        """The catalog zones, with what their members must be below; empty for anything."""
+        self.catalogs = Catalogs()
         self._nudges: dict[str, asyncio.Event] = {}
+        self._keeping: dict[str, asyncio.Task[None]] = {}
+        self._group = asyncio.TaskGroup()
 
     async def answer(self, query: Query, following: Handler) -> Reply:
         origin = names.longest_zone(query.name, tuple(self.zones))
@@ -58,9 +64,9 @@ class Secondary(Plugin):
         return self._nudges.setdefault(origin, asyncio.Event())
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
+        async with self._group:
             for origin in self.primaries:
-                group.create_task(self._keep(origin))
+                self._group.create_task(self._keep(origin))
 
     async def _keep(self, origin: str) -> None:
         """Fetch until there is a zone, then ask as often as its SOA says, or when told."""
@@ -119,6 +125,7 @@ class Secondary(Plugin):
             where = f"{primary[0]}:{primary[1]}"
             try:
                 records = await fetch(primary, origin, self.world.chance)
+                members = members_of(origin, records) if origin in self.accepted else None
                 self.zones[origin] = Zone(origin, records)
             except (OSError, TimeoutError, ValueError, BadZone) as bad:
                 why = _why(bad, where)
@@ -128,8 +135,48 @@ class Secondary(Plugin):
             self.world.changed((("zone", origin),))
             self.world.zone_changed(origin)
             log.info(f"plugin/file: Transferred: {origin} from {where}")
+            if members is not None:
+                self._listed(origin, members)
             return ""
         return why or "no primary"
+
+    # Members of catalogs
+
+    def _listed(self, origin: str, members: list[Member]) -> None:
+        """Serve what a catalog lists now, and nothing that it listed before."""
+        log = self.world.log
+        accepted = self.accepted[origin]
+        for change in self.catalogs.take(origin, members, self.zones.keys(), accepted):
+            if change.gone:
+                self._forget(change.zone)
+            elif change.member is not None:
+                self._serve(change, self.primaries[origin])
+            else:
+                log.warning(f"plugin/secondary: {change.note}")
+                continue
+            log.info(f"plugin/secondary: {change.note}")
+        log.info(f"plugin/secondary: Parsed catalog zone {origin} with {len(members)} member zones")
+
+    def _serve(self, change: Change, primaries: list[Address]) -> None:
+        """Fetch a member, from scratch or over what is there."""
+        zone = change.zone
+        kept, expired = self.zones.get(zone), zone in self.expired
+        self._forget(zone)
+        self.zones[zone] = kept if change.keeps else None
+        if change.keeps and expired:
+            self.expired.add(zone)
+        self.primaries[zone] = list(primaries)
+        self._keeping[zone] = self._group.create_task(self._keep(zone))
+
+    def _forget(self, zone: str) -> None:
+        task = self._keeping.pop(zone, None)
+        if task is not None:
+            task.cancel()
+        self.zones.pop(zone, None)
+        self.primaries.pop(zone, None)
+        self.expired.discard(zone)
+        self._nudges.pop(zone, None)
+        self.world.changed((("zone", zone),))
 
 
 def _why(bad: Exception, where: str) -> str:
@@ -154,6 +201,12 @@ def setup(args: Args) -> Plugin:
         for name in args.properties():
             if name == "transfer":
                 primaries += _transfer(args)
+            elif name == "catalog":
+                accepted = _accepted(args.rest())
+                for origin in origins:
+                    before = secondary.accepted.get(origin, accepted)
+                    both = tuple(dict.fromkeys((*before, *accepted)))
+                    secondary.accepted[origin] = both if before and accepted else ()
             elif name == "fallthrough":
                 secondary.fall = Fall.from_args(args.rest())
             else:
@@ -163,7 +216,19 @@ def setup(args: Args) -> Plugin:
         for origin in origins:
             secondary.zones[origin] = None
             secondary.primaries.setdefault(origin, []).extend(primaries)
+    # Zones that come and go take names from what stands behind: such answers are not kept.
+    secondary.static = not secondary.accepted
     return secondary
+
+
+def _accepted(words: list[str]) -> tuple[str, ...]:
+    found: list[str] = []
+    for word in words:
+        zones = zones_of(word)
+        if not zones:
+            raise CorefileError(f'invalid catalog member zone "{word}"')
+        found += zones
+    return tuple(found)
 
 
 def _transfer(args: Args) -> list[Address]:

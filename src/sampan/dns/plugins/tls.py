@@ -15,6 +15,11 @@ def setup(args: Args) -> Plugin | None:
         if args.block.tls is not None:
             twice = args.error("TLS already configured for this server instance")
             raise CorefileError(f"plugin/tls: {twice}")
+        if not words and args.in_block():
+            raise args.error(
+                f"'{args.word}': certificates are not fetched by ACME here; let another program "
+                "keep them, and write tls CERT KEY"
+            )
         if not 2 <= len(words) <= 3:
             raise CorefileError(f"plugin/tls: {args.wrong_count()}")
         client_auth, key_log = "nocert", ""
