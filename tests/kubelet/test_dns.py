@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sampan.api import kinds
 from sampan.api.meta import Json
 from sampan.kubelet import dns
 from sampan.kubelet.settings import Dns
+from sampan.testing.clock import run_jumping
+from tests.kubelet.bench import Bench, until
 
 DNS = Dns(("10.96.0.10",), "cluster.local")
 NODE = dns.parse("# x\nnameserver 1.1.1.1\nsearch corp.example. .\noptions edns0\n")
@@ -52,6 +57,34 @@ def test_dns_config_adds_to_the_policy_and_replaces_options() -> None:
     assert conf.nameservers == ("10.96.0.10", "9.9.9.9")
     assert conf.searches[-1] == "x"
     assert conf.options == ("ndots:2", "edns0")
+
+
+@pytest.mark.parametrize(
+    ("content", "domain", "want"),
+    [
+        ("search a b\nnameserver 1.1.1.1\n", "cluster.local", ""),
+        (f"search {' '.join(f'd{i}' for i in range(30))}\n", "",  ""),
+        (f"search {' '.join(f'd{i}' for i in range(30))}\n", "cluster.local",
+         "Resolv.conf file '{path}' contains search line consisting of more than 29 domains!"),
+        (f"search a {'x' * 254}\n", "cluster.local",
+         'Resolv.conf file "{path}" contains a search path which length is more than allowed '
+         "253 chars!"),
+        (f"search {' '.join(f'{i:0250}' for i in range(9))}\n", "cluster.local",
+         "Resolv.conf file '{path}' contains search line which length is more than allowed 2048 "
+         "chars!"),
+        ("nameserver\n", "cluster.local", "nameserver list is empty "),
+        (None, "cluster.local", "open {path}: no such file or directory"),
+    ],
+)  # fmt: skip
+def test_a_node_says_what_of_its_own_file_no_pod_gets(
+    tmp_path: Path, content: str | None, domain: str, want: str
+) -> None:
+    path = tmp_path / "resolv.conf"
+    if content is not None:
+        path.write_text(content)
+    settings = Dns(("10.96.0.10",), domain, str(path))
+    assert dns.node_trouble(settings) == want.replace("{path}", str(path))
+    assert dns.node_trouble(Dns((), domain, "")) == ""
 
 
 def test_what_does_not_fit_is_left_out_and_said() -> None:
@@ -175,3 +208,24 @@ def test_hosts_of_a_pod_and_of_a_host_network_pod() -> None:
     assert found.endswith("\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
     host = dns.hosts(pod(hostNetwork=True), ("10.0.0.1",), DNS, "127.0.0.1 localhost")
     assert host == "# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n"
+
+
+def test_the_trouble_is_an_event_of_the_node(tmp_path: Path) -> None:
+    found: list[Json] = []
+
+    async def story() -> None:
+        bench = Bench(tmp_path)
+        wrong = Dns(("10.96.0.10",), "cluster.local", "/nowhere/conf")
+        bench.settings = replace(bench.settings, dns=wrong)
+        bench.kubelet = bench.make()
+        async with bench.running():
+            await until(bench.events)
+        found.extend(bench.api.all(kinds.EVENTS))
+
+    run_jumping(story())
+    (event,) = found
+    assert (event["reason"], event["type"]) == ("CheckLimitsForResolvConf", "Warning")
+    assert event["message"] == "open /nowhere/conf: no such file or directory"
+    about = event["involvedObject"]
+    assert (about["kind"], about["name"], about["uid"]) == ("Node", "n1", "n1")
+    assert event["metadata"]["namespace"] == "default"

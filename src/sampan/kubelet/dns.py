@@ -15,6 +15,9 @@ MAX_NAME = 253
 """A search domain beyond this makes some resolvers abort."""
 MAX_LABEL, MAX_FQDN = 63, 64
 FORMING, NO_CLUSTER_DNS = "DNSConfigForming", "MissingClusterDNS"
+LIMITS = "CheckLimitsForResolvConf"
+CLUSTER_SEARCHES = 3
+"""What a pod searches before the node's own list."""
 
 
 class Complaint(NamedTuple):
@@ -62,6 +65,43 @@ def parse(text: str) -> ResolvConf:
         elif words[0] == "options":
             options |= {word.partition(":")[0]: word for word in words[1:]}
     return ResolvConf(tuple(servers), searches, tuple(options.values()))
+
+
+def node_trouble(dns: Dns) -> str:
+    """What is wrong with the node's own file, in upstream's words; empty when nothing is, or when
+    there is no such file by wish. Pods get what fits; this tells why the rest is missing.
+    """
+    path = dns.resolv_conf
+    if not path:
+        return ""
+    try:
+        with open(path) as file:
+            text = file.read()
+    except OSError as bad:
+        return f"open {path}: {(bad.strerror or str(bad)).lower()}"
+    if any(line.split() == ["nameserver"] for line in text.splitlines()):
+        return "nameserver list is empty "
+    return _search_trouble(path, parse(text).searches, bool(dns.domain))
+
+
+def _search_trouble(path: str, searches: tuple[str, ...], in_cluster: bool) -> str:
+    most = MAX_SEARCHES - (CLUSTER_SEARCHES if in_cluster else 0)
+    if len(searches) > most:
+        return (
+            f"Resolv.conf file '{path}' contains search line consisting of more than {most} "
+            "domains!"
+        )
+    if any(len(search) > MAX_NAME for search in searches):
+        return (
+            f'Resolv.conf file "{path}" contains a search path which length is more than allowed '
+            f"{MAX_NAME} chars!"
+        )
+    if len(" ".join(searches)) > MAX_SEARCH_CHARS:
+        return (
+            f"Resolv.conf file '{path}' contains search line which length is more than allowed "
+            f"{MAX_SEARCH_CHARS} chars!"
+        )
+    return ""
 
 
 def resolv_conf(

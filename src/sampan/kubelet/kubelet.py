@@ -19,7 +19,7 @@ from collections.abc import Callable
 from sampan.api.errors import ApiError
 from sampan.api.meta import Json, Key
 from sampan.client.transport import Unreachable
-from sampan.kubelet import admission, pods
+from sampan.kubelet import admission, dns, pods
 from sampan.kubelet.kit import WARNING, Kit
 from sampan.kubelet.rates import Rates
 from sampan.kubelet.reporting import NodeReporter
@@ -74,6 +74,7 @@ class Kubelet:
                 group.create_task(source.run(loaded.set))
                 await loaded.wait()
             await self._remove_orphans()
+            self._check_resolv_conf()
             workers = kit.settings.max_pods + SPARE_WORKERS
             controller = Controller(self, self.queue, workers=workers)
             group.create_task(controller.run(lambda: None))
@@ -81,6 +82,15 @@ class Kubelet:
             group.create_task(self._keep_house_for_ever())
             await registered.wait()
             started()
+
+    def _check_resolv_conf(self) -> None:
+        """Once, as upstream: what does not fit is a matter of the node, not of one pod."""
+        settings = self.kit.settings
+        trouble = dns.node_trouble(settings.dns)
+        if trouble:
+            name = settings.node_name
+            node = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": name}
+            self.kit.events.event(node, WARNING, dns.LIMITS, trouble)
 
     async def reconcile(self, uid: str, /) -> float | None:
         worker = self.workers.get(uid)
