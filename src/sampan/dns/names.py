@@ -197,7 +197,7 @@ def longest_zone(name: str, zones: tuple[str, ...]) -> str:
     """The longest of `zones` that contains the lower-case name; empty when none does."""
     best = ""
     for zone in zones:
-        if len(zone) > len(best) and is_below(name, zone):
+        if len(zone) > len(best) and (name.endswith(zone) and is_below(name, zone)):
             best = zone
     return best
 

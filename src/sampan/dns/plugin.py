@@ -216,13 +216,16 @@ class Reply(NamedTuple):
     """A zone transfer: the answer sections of its messages."""
     seal: Seal | None = None
 
-    # These two are on every query's way: `_replace` takes three times as long.
+    # These are on every query's way: `_replace` takes three times as long.
 
     def made_by(self, plugin: str) -> Reply:
         return Reply(*self[:9], plugin, *self[10:])
 
     def counted(self, count: Callable[[int, float], None]) -> Reply:
         return Reply(*self[:13], (*self.counts, count), *self[14:])
+
+    def heard(self, hear: Callable[[Client, int], None]) -> Reply:
+        return Reply(*self[:14], (*self.hears, hear), *self[15:])
 
 
 Handler = Callable[[Query], Awaitable[Reply]]

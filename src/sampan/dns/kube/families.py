@@ -38,12 +38,21 @@ class Families:
         self.options = options
         self.known: dict[Place, Family | None] = {}
 
-    def of(self, name: str, zone: str, kind: int) -> Family | None:
-        """For a lower-case name below `zone` in an exposed namespace."""
-        if kind == codes.PTR:
+    def of(self, name: str, zone: str, kind: int, *, denied: bool) -> Family | None:
+        """For a lower-case name below `zone` in an exposed namespace; None where the name's reply
+        is no model for others.
+        """
+        if not denied and kind not in (codes.A, codes.AAAA, codes.PTR):
+            return None
+        if kind == codes.PTR and not denied:
             return self._block_of(name, zone)
         labels = name[: -len(zone)].split(".") if zone != "." else name.split(".")
-        if len(labels) < 4 or labels[-2] not in ("svc", "pod") or "\\" in name:
+        if (
+            len(labels) < 4
+            or (len(labels) > 4 and not denied)
+            or labels[-2] not in ("svc", "pod")
+            or "\\" in name
+        ):
             return None
         sort = kind if kind in (codes.A, codes.AAAA) else OTHER
         place = (zone, labels[-2], labels[-3], sort)

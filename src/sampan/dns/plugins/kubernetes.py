@@ -57,8 +57,9 @@ class Kubernetes(Plugin):
         if query.type in (codes.AXFR, codes.IXFR):
             return failure(codes.REFUSED)  # *transfer* answers those, in front of us
         found = await look_up(self.cluster, asked)
-        family = self.cluster.families.of(query.name, zone, query.type)
-        if found.records is not None:
+        denied = found.records is None
+        family = self.cluster.families.of(query.name, zone, query.type, denied=denied)
+        if not denied:
             return reply_from(self.cluster, asked, found, family)
         if self.fall.through(query.name):
             return await following(query)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from sampan.dns import codes, names
 from sampan.dns.classify import CLASSES, kind_of
@@ -25,8 +27,7 @@ FLAGS = (
 _PLACE = re.compile(r"\{[^{}]*\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One answered query."""
 
     query: Query
@@ -37,6 +38,22 @@ class Event:
 
 
 Show = Callable[[Event], str]
+
+
+class Line(NamedTuple):
+    """A format with a `%s` for each of `shows`."""
+
+    form: str
+    shows: tuple[Show, ...]
+
+    def text(self, event: Event) -> str:
+        return self.form % tuple([show(event) for show in self.shows])
+
+
+@lru_cache(maxsize=256)
+def _flags(bits: int) -> str:
+    return ",".join(name for bit, name in FLAGS if bits & bit)
+
 
 LABELS: dict[str, Show] = {
     "{type}": lambda e: codes.type_name(e.query.type),
@@ -54,7 +71,7 @@ LABELS: dict[str, Show] = {
     "{rcode}": lambda e: codes.RCODE_NAMES.get(e.reply.rcode, str(e.reply.rcode)),
     "{rsize}": lambda e: str(e.reply_size),
     "{duration}": lambda e: f"{e.seconds:.9f}s",
-    "{>rflags}": lambda e: ",".join(name for bit, name in FLAGS if e.reply.flags & bit),
+    "{>rflags}": lambda e: _flags(e.reply.flags),
 }
 
 
@@ -68,18 +85,22 @@ def _listening(query: Query) -> str:
     return host or ("::" if query.client.proto == "udp" else query.client.local)
 
 
-def compiled(template: str) -> list[str | Show]:
-    """Literals and what fills the places in between."""
-    parts: list[str | Show] = []
-    end = 0
+def compiled(template: str) -> Line:
+    """The literals as a format, and what fills its places."""
+    form, shows, end = "", list[Show](), 0
     for found in _PLACE.finditer(template):
         show = LABELS.get(found[0])
         if found[0].startswith("{/"):
             show = _fact(found[0][2:-1])
         if show is not None:
-            parts += [template[end : found.start()], show]
+            form += _literal(template[end : found.start()]) + "%s"
+            shows.append(show)
             end = found.end()
-    return [*parts, template[end:]]
+    return Line(form + _literal(template[end:]), tuple(shows))
+
+
+def _literal(text: str) -> str:
+    return text.replace("%", "%%")
 
 
 def _fact(label: str) -> Show:
@@ -93,7 +114,7 @@ def _fact(label: str) -> Show:
 @dataclass(slots=True)
 class Rule:
     zone: str
-    parts: list[str | Show]
+    line: Line
     classes: frozenset[str] = frozenset(("all",))
 
 
@@ -118,29 +139,28 @@ class Log(Plugin):
         if reply.dropped:
             return reply
         if "all" in rule.classes or CLASSES[kind_of(query, reply)] in rule.classes:
-            self.world.log.info(line(rule.parts, query, reply, seconds))
+            event = event_of(query, reply, seconds)
+            self.world.log.info(rule.line.text(event))
             if reply.validity is not None:
-                return reply._replace(hears=(*reply.hears, self._again(rule, query, reply)))
+                return reply.heard(self._again(rule.line, event))
         return reply
 
-    def _again(self, rule: Rule, query: Query, reply: Reply) -> Callable[[Client, int], None]:
+    def _again(self, line: Line, event: Event) -> Callable[[Client, int], None]:
         """The line for the same question from another client."""
-        reply = reply._replace(hears=(), counts=())
+        query, info = event.query, self.world.log.info
 
         def tell(client: Client, ident: int) -> None:
             asked = query._replace(client=client, message=query.message._replace(id=ident))
-            self.world.log.info(line(rule.parts, asked, reply, 0.0))
+            info(line.text(event._replace(query=asked, seconds=0.0)))
 
         return tell
 
 
-def line(parts: list[str | Show], query: Query, reply: Reply, seconds: float) -> str:
-    """The text for one query; a reply that nobody made shows the flags that it will have."""
+def event_of(query: Query, reply: Reply, seconds: float) -> Event:
+    """A reply that nobody made shows the flags that it will have."""
     if not reply.made:
         reply = reply._replace(flags=codes.QR | query.message.flags & (codes.RD | codes.CD))
-    size = reply_size(query, reply)
-    event = Event(query, reply, question_size(query), size, seconds)
-    return "".join(part if isinstance(part, str) else part(event) for part in parts)
+    return Event(query, reply, question_size(query), reply_size(query, reply), seconds)
 
 
 def setup(args: Args) -> Plugin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 from sampan.dns import codes, names
@@ -36,12 +37,13 @@ class Metrics(Plugin):
         self._known: dict[tuple[str | int | bool, ...], Count] = {}
 
     async def answer(self, query: Query, following: Handler) -> Reply:
-        began = self.world.clock.monotonic()
+        monotonic = self.world.clock.monotonic
+        began = monotonic()
         reply = await following(query)
         if reply.dropped:
             return reply
         count = self._count(query, reply)
-        count(1, self.world.clock.monotonic() - began)
+        count(1, monotonic() - began)
         if reply.validity is not None:
             return reply.counted(count)
         return reply
@@ -74,13 +76,18 @@ class Metrics(Plugin):
         request_sizes = counters.request_sizes.labels(*site, client.proto)
         response_sizes = counters.response_sizes.labels(*site, client.proto)
         signed = counters.do_requests.labels(*site) if query.do else None
+        asked, answered = sizes
+        asked_at = bisect_left(request_sizes.bounds, asked)
+        answered_at = bisect_left(response_sizes.bounds, answered)
 
         def count(number: int, seconds: float) -> None:
             requests.value += number
             responses.value += number
             add(durations, seconds, number)
-            add(request_sizes, sizes[0], number)
-            add(response_sizes, sizes[1], number)
+            request_sizes.counts[asked_at] += number
+            request_sizes.total += asked * number
+            response_sizes.counts[answered_at] += number
+            response_sizes.total += answered * number
             if signed is not None:
                 signed.value += number
 
