@@ -80,9 +80,10 @@ async def quick_and_slow(server: Desk, wire: bytes) -> tuple[bytes | None, bytes
     """What the fast path has at hand, and what a chain that knows nothing of it answers."""
     answerer = server.answerer
     answerer.now = server.world.clock.now()
-    quick = answerer.quick(wire)
+    quick, again = answerer.quick(wire), None
     if quick is None:
-        await answerer.full(wire, Client())
+        # Where somebody hears of each query, what is at hand is found here.
+        again = (await answerer.full(wire, Client()))[0]
         answerer.now = server.world.clock.now()
         quick = answerer.quick(wire)
     routes, memo = answerer.routes, answerer.memo
@@ -90,6 +91,7 @@ async def quick_and_slow(server: Desk, wire: bytes) -> tuple[bytes | None, bytes
     slow = (await answerer.full(wire, Client()))[0]
     answerer.memo = memo
     assert routes is answerer.routes
+    assert again in (None, slow)
     return quick, slow
 
 
@@ -215,6 +217,28 @@ async def test_the_log_hears_of_every_query_also_of_those_whose_answer_is_at_han
             "[INFO] 192.0.2.1:1001:7:NOERROR", "[INFO] 192.0.2.2:1002:9:NOERROR"
         ]  # fmt: skip
         assert len(server.answerer.memo.heard) == 1
+
+
+async def test_the_log_hears_of_names_that_are_answered_as_another_one_was() -> None:
+    line = "{remote}:{port} {>id} {type} {class} {name} {proto} {size} {>do} {>bufsize} {rcode}"
+    corefile = FIXED.replace("errors", f'errors\n log . "{line} {{>rflags}} {{rsize}}"')
+    many = [service(f"s{number}", f"10.96.2.{number}") for number in range(100, 120)]
+    async with desk(corefile, *DEMO, *many) as server:
+        memo = server.answerer.memo
+        for number in range(90, 130):
+            for kind in ("A", "AAAA", "TXT"):
+                name = f"S{number}.Demo.svc.cluster.local."
+                wire = dns.message.make_query(name, kind, id=number, use_edns=0).to_wire()
+                client = Client("192.0.2.1", number)
+                first = await server.wire(wire, client)
+                said = server.log.lines[-1]
+                server.answerer.memo = type(memo)()
+                assert await server.wire(wire, client) == first
+                server.answerer.memo = memo
+                assert server.log.lines[-1] == said
+                assert name.lower() in said
+        assert len(memo.heard) < 40  # of 120: the others needed no chain
+        assert len(server.log.lines) == 240
 
 
 async def test_most_answers_about_the_cluster_are_taken_by_the_fast_path() -> None:

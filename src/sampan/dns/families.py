@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sampan.dns import codes
 from sampan.dns.plugin import Family, Outcome
 from sampan.dns.rows import HEADER, Row
 
@@ -39,10 +38,6 @@ class Model:
     """Without the ID."""
     middle: bytes
     rest: bytes
-
-    @property
-    def is_denial(self) -> bool:
-        return self.header[1] & 15 == codes.NXDOMAIN
 
     def reply(self, wire: bytes, end: int, data: bytes) -> bytes:
         """To a query whose name ends at `end`."""

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator
 
+from sampan.dns import codes, names
 from sampan.dns.families import (
     ONE_QUESTION,
     Members,
-    Model,
     key_below,
     key_head,
     label_before,
@@ -51,6 +51,7 @@ class Memo:
         self.denials: dict[bytes, Row] = {}
         self.heard: dict[bytes, Row] = {}
         self.families: dict[bytes, Members] = {}
+        self.heard_families: dict[bytes, Members] = {}
         self.asked_once: set[bytes] = set()
         """Queries that a family answered; those that come again get rows of their own."""
         self.generation = 0
@@ -90,12 +91,50 @@ class Memo:
     def find_heard(self, wire: bytes, client: Client, now: float) -> bytes | None:
         """The reply to a query that somebody wants to hear of, who is told."""
         row = self.heard.get(wire[2:])
-        if row is None or row.until < now or row.era not in (ALWAYS, self.era):
+        if row is None:
+            found = self._relative(wire, self.heard_families, now)
+            if found is None:
+                return None
+            row, reply = found
+        elif row.until < now or row.era not in (ALWAYS, self.era):
+            return None
+        else:
+            row.hits += 1
+            reply = wire[:2] + row.next(now)
+        name = names.read_question(wire)[0].lower()
+        for hear in row.hears:
+            hear(client, int.from_bytes(wire[:2]), name)
+        return reply
+
+    def _relative(
+        self, wire: bytes, families: dict[bytes, Members], now: float
+    ) -> tuple[Row, bytes] | None:
+        """The reply to a name whose relatives somebody hears of, with the row that tells them."""
+        ends = name_ends(wire)
+        if not ends or ends[-1] + 4 > len(wire) or wire[4:6] != ONE_QUESTION:
+            return None
+        end, before = ends[-1], HEADER
+        head = key_head(wire, end)
+        for pos in ends[:-2]:
+            members = families.get(head + wire[pos:end])
+            if members is not None:
+                label = plain_label(wire[before + 1 : pos])
+                return self._modelled(wire, members, label, before == HEADER, now)
+            before = pos
+        return None
+
+    def _modelled(
+        self, wire: bytes, members: Members, label: str, alone: bool, now: float
+    ) -> tuple[Row, bytes] | None:
+        outcome = members.family.outcome(label, alone) if label else None
+        model = members.models.get((outcome.rcode, len(outcome.data))) if outcome else None
+        if model is None or outcome is None:
+            return None
+        row = model.row
+        if row.until < now or row.era not in (ALWAYS, self.era):
             return None
         row.hits += 1
-        for hear in row.hears:
-            hear(client, int.from_bytes(wire[:2]))
-        return wire[:2] + row.next(now)
+        return row, model.reply(wire, name_ends(wire)[-1], outcome.data)
 
     def _missing_turn(self, key: bytes, row: Row, loop: Rows, now: float) -> bytes:
         """The loop asks for rotations that it has not got."""
@@ -130,27 +169,23 @@ class Memo:
         self, wire: bytes, members: Members, label: str, alone: bool, now: float
     ) -> bytes | None:
         """What the chain answered to another name with the same outcome, made to fit this one."""
-        outcome = members.family.outcome(label, alone) if label else None
-        if outcome is None:
+        found = self._modelled(wire, members, label, alone, now)
+        if found is None:
             return None
-        model = members.models.get((outcome.rcode, len(outcome.data)))
-        if model is None or model.row.until < now or model.row.era not in (ALWAYS, self.era):
-            return None
-        model.row.hits += 1
-        reply = model.reply(wire, name_ends(wire)[-1], outcome.data)
+        row, reply = found
         if wire[2:] in self.asked_once or not alone:
-            self.keep(wire, reply, self._validity(members.family, label, model), model.row.counts)
+            self.keep(wire, reply, self._validity(members.family, label, row), row.counts)
         elif len(self.asked_once) < MAX_ASKED_ONCE:
             self.asked_once.add(wire[2:])
         else:
             self.asked_once.clear()
         return reply
 
-    def _validity(self, family: Family, label: str, model: Model) -> Validity:
+    def _validity(self, family: Family, label: str, row: Row) -> Validity:
         """Of one name's reply; of a denied name's also for all names below it."""
-        tags = family.tags(label) + (() if model.row.era == ALWAYS else tuple(BROAD))
-        below = family.labels + 1 if model.is_denial else 0
-        return Validity(tags, model.row.until, below)
+        tags = family.tags(label) + (() if row.era == ALWAYS else tuple(BROAD))
+        below = family.labels + 1 if row.first[1] & 15 == codes.NXDOMAIN else 0
+        return Validity(tags, row.until, below)
 
     def keep(
         self,
@@ -162,11 +197,12 @@ class Memo:
         hears: Hears = (),
     ) -> None:
         """`wire` is the query, `first` the reply."""
-        kept = len(self.rows) + len(self.denials) + len(self.heard) + len(self.families)
+        tables = (self.rows, self.denials, self.heard, self.families, self.heard_families)
+        kept = sum(len(table) for table in tables)
         if kept >= self.limit or self.size >= MAX_BYTES:
             self.clear()
-        if validity.family is not None and not (hears or rotation) and len(first) <= LARGEST_BELOW:
-            self._keep_model(wire, first, validity, counts)
+        if validity.family is not None and not rotation and len(first) <= LARGEST_BELOW:
+            self._keep_model(wire, first, validity, counts, hears)
         key, reply = Key(wire[2:], heard=bool(hears)), first[2:]
         if validity.below_labels and not hears and len(first) <= LARGEST_BELOW:
             found = key_below(wire, validity.below_labels)
@@ -176,7 +212,12 @@ class Memo:
         self._keep_at(key, reply, validity, counts, rotation, hears)
 
     def _keep_model(
-        self, wire: bytes, first: bytes, validity: Validity, counts: tuple[Count, ...]
+        self,
+        wire: bytes,
+        first: bytes,
+        validity: Validity,
+        counts: tuple[Count, ...],
+        hears: Hears,
     ) -> None:
         """Let the reply be a model for its family."""
         family = validity.family
@@ -186,17 +227,19 @@ class Memo:
         found = key_below(wire, family.labels) if outcome else None
         if found is None or outcome is None or validity.ages is not None:
             return
-        members, sort = self.families.get(found), (outcome.rcode, len(outcome.data))
+        table = self.heard_families if hears else self.families
+        members, sort = table.get(found), (outcome.rcode, len(outcome.data))
         old = members.models.get(sort) if members else None
-        row = self._row(first, validity, counts, None)
+        row = self._row(first[2:], validity, counts, None)
+        row.hears = hears
         if old is not None and (old.row.era, old.row.until) == (row.era, row.until):
             return
         model = model_of(wire, first, row, outcome)
         if model is None:
             return
         if members is None:
-            members = self.families[found] = Members(family)
-            self._tag(family.tags(""), Key(found, family=True))
+            members = table[found] = Members(family)
+            self._tag(family.tags(""), Key(found, heard=bool(hears), family=True))
         if old is not None:
             self._let_go(old.row)
         members.models[sort] = model
@@ -279,6 +322,7 @@ class Memo:
         self.denials.clear()
         self.heard.clear()
         self.families.clear()
+        self.heard_families.clear()
         self.asked_once.clear()
         self._tagged.clear()
         self._idents.clear()
@@ -299,12 +343,13 @@ class Memo:
     def _every_row(self) -> Iterator[Row]:
         for table in (self.rows, self.denials, self.heard):
             yield from table.values()
-        for members in self.families.values():
+        for members in (*self.families.values(), *self.heard_families.values()):
             yield from (model.row for model in members.models.values())
 
     def _forget(self, key: Key) -> None:
         if key.family:
-            members = self.families.pop(key.bytes, None)
+            table = self.heard_families if key.heard else self.families
+            members = table.pop(key.bytes, None)
             for model in members.models.values() if members else ():
                 self._let_go(model.row)
             return

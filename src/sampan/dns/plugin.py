@@ -183,6 +183,10 @@ class Seal(NamedTuple):
     put: Callable[[bytes], bytes]
 
 
+Hear = Callable[[Client, int, str], None]
+"""Takes the client of a repeated reply, its ID, and the name asked for in lower case."""
+
+
 class Reply(NamedTuple):
     """An answer. `flags` are header bits; `edns` only where it adds to what the query's OPT asks.
 
@@ -210,7 +214,7 @@ class Reply(NamedTuple):
     counts: tuple[Callable[[int, float], None], ...] = ()
     """Whoever counts replies hears here of those that the fast path repeated: how many, and the
     seconds that each of them took."""
-    hears: tuple[Callable[[Client, int], None], ...] = ()
+    hears: tuple[Hear, ...] = ()
     """Whoever must hear of each reply that the fast path repeated: its client and its ID."""
     stream: tuple[tuple[Record, ...], ...] = ()
     """A zone transfer: the answer sections of its messages."""
@@ -224,7 +228,7 @@ class Reply(NamedTuple):
     def counted(self, count: Callable[[int, float], None]) -> Reply:
         return Reply(*self[:13], (*self.counts, count), *self[14:])
 
-    def heard(self, hear: Callable[[Client, int], None]) -> Reply:
+    def heard(self, hear: Hear) -> Reply:
         return Reply(*self[:14], (*self.hears, hear), *self[15:])
 
 

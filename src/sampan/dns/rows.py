@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from sampan.dns import codes
-from sampan.dns.plugin import FOREVER, Client, Validity
+from sampan.dns.plugin import FOREVER, Hear, Validity
 
 ROW_BYTES, RECORD_BYTES = 900, 300
 """What a row costs beside its bytes, and each record that its rotations are made from."""
@@ -20,7 +20,7 @@ POINTER = 0xC0
 """What a pointer to another name begins with."""
 Count = Callable[[int, float], None]
 """Takes a number of repeated replies and the seconds that one of them took."""
-Hears = tuple[Callable[[Client, int], None], ...]
+Hears = tuple[Hear, ...]
 Rotation = tuple[int, Callable[[int], bytes]]
 
 

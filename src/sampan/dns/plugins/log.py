@@ -12,7 +12,8 @@ from sampan.dns import codes, names
 from sampan.dns.classify import CLASSES, kind_of
 from sampan.dns.corefile import CorefileError
 from sampan.dns.finish import question_size, reply_size
-from sampan.dns.plugin import Client, Handler, Plugin, Query, Reply
+from sampan.dns.message import Message
+from sampan.dns.plugin import Client, Handler, Hear, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
 
 COMMON = (
@@ -126,6 +127,14 @@ class Log(Plugin):
         self.world = world
         self.rules: list[Rule] = []
 
+    def alike(self, end: str) -> bool:
+        for rule in self.rules:
+            if names.is_below(end, rule.zone):
+                return True
+            if names.is_below(rule.zone, end):
+                return False
+        return True
+
     async def answer(self, query: Query, following: Handler) -> Reply:
         for rule in self.rules:
             if names.is_below(query.name, rule.zone):
@@ -145,13 +154,15 @@ class Log(Plugin):
                 return reply.heard(self._again(rule.line, event))
         return reply
 
-    def _again(self, line: Line, event: Event) -> Callable[[Client, int], None]:
-        """The line for the same question from another client."""
+    def _again(self, line: Line, event: Event) -> Hear:
+        """The line for the same question from another client, or for one of the same length."""
         query, info = event.query, self.world.log.info
+        _, reply, size, answered, _ = event
 
-        def tell(client: Client, ident: int) -> None:
-            asked = query._replace(client=client, message=query.message._replace(id=ident))
-            info(line.text(event._replace(query=asked, seconds=0.0)))
+        def tell(client: Client, ident: int, name: str) -> None:
+            message = Message(ident, *query.message[1:])
+            asked = Query(message, name, query.type, query.cls, client, *query[5:])
+            info(line.text(Event(asked, reply, size, answered, 0.0)))
 
         return tell
 

@@ -61,7 +61,7 @@ class Answerer:
         """The reply, through the chain: nothing, one message, or a zone transfer's many."""
         if self.tap is not None:
             self.tap(wire, client.address)
-        if client.proto == "udp" and self.memo.heard:
+        if client.proto == "udp" and (self.memo.heard or self.memo.heard_families):
             known = self.memo.find_heard(wire, client, self.now)
             if known is not None:
                 return [known]
