@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampan.dns import codes, message, names, rdata
+from sampan.dns.backend import kind_of_host
 from sampan.dns.message import BadMessage, Edns, Message, Question, Record
 from sampan.dns.render import render
 
@@ -190,3 +191,13 @@ def test_data_as_text_is_what_dnspython_reads(record: Record) -> None:
 )
 def test_a_network_is_its_reverse_zones(network: str, zones: list[str]) -> None:
     assert names.zones_of_network(network) == zones
+
+
+@pytest.mark.parametrize(
+    ("host", "kind"),
+    [("10.0.0.1", "A"), ("010.0.0.1", "CNAME"), ("10.0.0", "CNAME"), ("10.0.0.256", "CNAME"),
+     ("fd00::7", "AAAA"), ("::ffff:10.0.0.1", "AAAA"), ("fe80::1%eth0", "CNAME"), ("", "CNAME"),
+     ("db.example.org", "CNAME"), ("a\0b", "CNAME"), ("\u0661.2.3.4", "CNAME")],
+)  # fmt: skip
+def test_what_a_host_is_an_address_or_a_name(host: str, kind: str) -> None:
+    assert codes.type_name(kind_of_host(host)) == kind

@@ -6,11 +6,11 @@ records, aliases are followed, and what is not there becomes NODATA or NXDOMAIN 
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import IPv6Address
 from typing import NamedTuple, Protocol
 
 from sampan.dns import codes, names
@@ -48,22 +48,15 @@ class Found(NamedTuple):
 
 @lru_cache(maxsize=1 << 16)
 def kind_of_host(host: str) -> int:
-    """A or AAAA for an address, CNAME for a name."""
-    if ":" in host:
-        return codes.AAAA if _is_ipv6(host) else codes.CNAME
-    parts = host.split(".")
-    if len(parts) == 4 and all(p.isascii() and p.isdigit() and int(p) < 256 for p in parts):
-        # 010 is eight to some and ten to others, so it is no part of an address.
-        return codes.CNAME if any(p[0] == "0" != p for p in parts) else codes.A
-    return codes.CNAME
-
-
-def _is_ipv6(text: str) -> bool:
+    """A or AAAA for an address, CNAME for a name. 010 is eight to some and ten to others, so it is
+    no part of an address; nor is an interface.
+    """
+    six = ":" in host
     try:
-        IPv6Address(text)
-    except ValueError:
-        return False
-    return "%" not in text
+        socket.inet_pton(socket.AF_INET6 if six else socket.AF_INET, host)
+    except (OSError, ValueError):
+        return codes.CNAME
+    return codes.AAAA if six else codes.A
 
 
 @dataclass(slots=True)
