@@ -2,20 +2,22 @@
 throughput through each mode; from a patched EndpointSlice to the rule. Root only.
 
 Each measurement runs in a process and a network namespace of its own, rounds interleaved; tables
-are Markdown and hold medians. `--quick` leaves the large sizes out (a minute or two); a full run
-takes about a quarter of an hour on a quiet machine.
+are Markdown and hold medians. Where `$KUBE_PROXY` names upstream's binary it takes its turn, too
+(`--only beside`). `--quick` leaves the large sizes out (a minute or two); a full run takes about a
+quarter of an hour on a quiet machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks.proxy import connect, patch
+from benchmarks.proxy import beside, connect, patch
 
 SIZES = (1, 100, 1000, 10000, 30000)
 QUICK = (1, 100, 1000)
@@ -156,7 +158,9 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks proxy")
     parser.add_argument("--quick", action="store_true", help="small sizes, two rounds")
     parser.add_argument("--rounds", type=int, default=0, help="5; with --quick 2")
-    parser.add_argument("--only", choices=("rules", "connect", "patch"), help="one part of it")
+    parser.add_argument(
+        "--only", choices=("rules", "connect", "patch", "beside"), help="one part of it"
+    )
     args = parser.parse_args(argv)
     sizes = QUICK if args.quick else SIZES
     count = args.rounds or (2 if args.quick else 5)
@@ -167,3 +171,5 @@ def main(argv: list[str]) -> None:
         connect.report(sizes, count)
     if args.only in (None, "patch"):
         patch.report(sizes)
+    if args.only == "beside" or (args.only is None and os.environ.get("KUBE_PROXY")):
+        beside.report([size for size in beside.SIZES if size <= max(sizes)], count)
