@@ -4,7 +4,7 @@ A row is what the chain answered, for as long as the reply said that it holds; t
 query but for its ID, so nothing is parsed on a hit, and what is sent is what the chain would send.
 A denial that the chain calls true for all names below one is kept once for all of them: searches
 ask for ever new names that do not exist. Where the replies to all names below one are alike but for
-one answer's data (`families`), they are made without the chain; a name that is asked for again gets
+the answers' data (`families`), they are made without the chain; a name that is asked for again gets
 a row of its own.
 Rows leave when a tag of theirs changes, when their time is over, or all at once when they are many.
 
@@ -15,20 +15,23 @@ Rows leave when a tag of theirs changes, when their time is over, or all at once
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from random import Random
 
 from sampan.dns import codes, names
 from sampan.dns.families import (
     ONE_QUESTION,
     Members,
+    Model,
     key_below,
     key_head,
     label_before,
     model_of,
     name_ends,
     plain_label,
+    sort_of,
 )
-from sampan.dns.plugin import Client, Family, Validity
+from sampan.dns.plugin import Client, Family, Outcome, Validity
 from sampan.dns.rows import ALWAYS, BROAD, HEADER, Count, Hears, Key, Rotation, Row
 from sampan.linux.base.datagrams import NewRow, Rows
 
@@ -37,16 +40,19 @@ MAX_BYTES = 40 << 20
 """What the rows may hold together, roughly: a client that asks for a large set in ever new
 spellings must not cost more memory than any other."""
 LARGEST_BELOW = 512
-"""Replies up to this size have no compression, so that they do not depend on the question."""
+"""Denials up to this size have no compression, so that they do not depend on the question."""
 MAX_ASKED_ONCE = 1 << 14
 
 
 class Memo:
     """The rows of one listening address; `loop` is the table of a receive loop that has one."""
 
-    def __init__(self, limit: int = MAX_ROWS, loop: Rows | None = None) -> None:
+    def __init__(
+        self, limit: int = MAX_ROWS, loop: Rows | None = None, chance: Random | None = None
+    ) -> None:
         self.limit = limit
         self.loop = loop
+        self.chance = chance or Random()
         self.rows: dict[bytes, Row] = {}
         self.denials: dict[bytes, Row] = {}
         self.heard: dict[bytes, Row] = {}
@@ -119,22 +125,36 @@ class Memo:
             members = families.get(head + wire[pos:end])
             if members is not None:
                 label = plain_label(wire[before + 1 : pos])
-                return self._modelled(wire, members, label, before == HEADER, now)
+                found = self._modelled(members, label, wire[HEADER:before], now)
+                if found is None:
+                    return None
+                model, outcome = found
+                answers = self._turned(model, outcome)
+                return model.row, model.reply(wire, end, answers, outcome.extras)
             before = pos
         return None
 
     def _modelled(
-        self, wire: bytes, members: Members, label: str, alone: bool, now: float
-    ) -> tuple[Row, bytes] | None:
-        outcome = members.family.outcome(label, alone) if label else None
-        model = members.models.get((outcome.rcode, len(outcome.data))) if outcome else None
+        self, members: Members, label: str, front: bytes, now: float
+    ) -> tuple[Model, Outcome] | None:
+        """What becomes of a name, and the model that its reply is made from."""
+        outcome = members.family.outcome(label, front) if label else None
+        model = members.models.get(sort_of(outcome)) if outcome else None
         if model is None or outcome is None:
             return None
         row = model.row
         if row.until < now or row.era not in (ALWAYS, self.era):
             return None
         row.hits += 1
-        return row, model.reply(wire, name_ends(wire)[-1], outcome.data)
+        return model, outcome
+
+    def _turned(self, model: Model, outcome: Outcome) -> Sequence[bytes]:
+        """The answers, in a new order where that means nothing."""
+        if not model.turns:
+            return outcome.answers
+        answers = list(outcome.answers)
+        self.chance.shuffle(answers)
+        return answers
 
     def _missing_turn(self, key: bytes, row: Row, loop: Rows, now: float) -> bytes:
         """The loop asks for rotations that it has not got."""
@@ -160,21 +180,35 @@ class Memo:
                 return wire[:2] + kept[: HEADER - 2] + wire[HEADER : end + 4] + kept[HEADER - 2 :]
             members = families.get(key)
             if members is not None:
-                label = plain_label(wire[before + 1 : pos])
-                return self._of_family(wire, members, label, before == HEADER, now)
+                return self._of_family(wire, members, (before, pos, end), now)
             before = pos
         return None
 
     def _of_family(
-        self, wire: bytes, members: Members, label: str, alone: bool, now: float
+        self, wire: bytes, members: Members, at: tuple[int, int, int], now: float
     ) -> bytes | None:
-        """What the chain answered to another name with the same outcome, made to fit this one."""
-        found = self._modelled(wire, members, label, alone, now)
+        """What the chain answered to another name with the same outcome, made to fit this one;
+        `at` is where the label that tells the names apart begins and ends, and the name's end.
+        """
+        start, stop, end = at
+        label = plain_label(wire[start + 1 : stop])
+        found = self._modelled(members, label, wire[HEADER:start], now)
         if found is None:
             return None
-        row, reply = found
-        if wire[2:] in self.asked_once or not alone:
-            self.keep(wire, reply, self._validity(members.family, label, row), row.counts)
+        model, outcome = found
+        answers, extras = self._turned(model, outcome), outcome.extras
+        reply = model.reply(wire, end, answers, extras)
+        if wire[2:] in self.asked_once or (start > HEADER and outcome.rcode == codes.NXDOMAIN):
+            rotation = None
+            if model.turns:
+                rotation = (
+                    len(answers),
+                    lambda turn: model.reply(
+                        wire, end, [*answers[turn:], *answers[:turn]], extras
+                    )[2:],
+                )  # fmt: skip
+            validity = self._validity(members.family, label, model.row)
+            self.keep(wire, reply, validity, model.row.counts, rotation)
         elif len(self.asked_once) < MAX_ASKED_ONCE:
             self.asked_once.add(wire[2:])
         else:
@@ -201,8 +235,8 @@ class Memo:
         kept = sum(len(table) for table in tables)
         if kept >= self.limit or self.size >= MAX_BYTES:
             self.clear()
-        if validity.family is not None and not rotation and len(first) <= LARGEST_BELOW:
-            self._keep_model(wire, first, validity, counts, hears)
+        if validity.family is not None and validity.ages is None:
+            self._keep_model(wire, first, validity, counts, hears, turns=rotation is not None)
         key, reply = Key(wire[2:], heard=bool(hears)), first[2:]
         if validity.below_labels and not hears and len(first) <= LARGEST_BELOW:
             found = key_below(wire, validity.below_labels)
@@ -218,23 +252,25 @@ class Memo:
         validity: Validity,
         counts: tuple[Count, ...],
         hears: Hears,
+        *,
+        turns: bool,
     ) -> None:
         """Let the reply be a model for its family."""
         family = validity.family
         assert family is not None
-        label, alone = label_before(wire, family.labels)
-        outcome = family.outcome(label, alone) if label else None
+        label, front = label_before(wire, family.labels)
+        outcome = family.outcome(label, front) if label else None
         found = key_below(wire, family.labels) if outcome else None
-        if found is None or outcome is None or validity.ages is not None:
+        if found is None or outcome is None:
             return
         table = self.heard_families if hears else self.families
-        members, sort = table.get(found), (outcome.rcode, len(outcome.data))
+        members, sort = table.get(found), sort_of(outcome)
         old = members.models.get(sort) if members else None
         row = self._row(first[2:], validity, counts, None)
         row.hears = hears
         if old is not None and (old.row.era, old.row.until) == (row.era, row.until):
             return
-        model = model_of(wire, first, row, outcome)
+        model = model_of(wire, first, row, outcome, turns=turns)
         if model is None:
             return
         if members is None:

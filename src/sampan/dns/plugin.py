@@ -124,22 +124,26 @@ class Ages(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What becomes of a name: a response code, and the data of its only answer if it has one."""
+    """What becomes of a name: a response code, its answers, and what goes with them."""
 
     rcode: int
-    data: bytes = b""
+    answers: tuple[bytes, ...] = ()
+    """The data of each, with its length in front; all have the type that was asked for."""
+    extras: tuple[bytes, ...] = ()
+    """The additional records but for their class and TTL, which stand between each two pieces."""
 
 
 class Family(NamedTuple):
-    """Names that end in the same `labels` labels get replies that are alike, but for the question
-    and one answer's owner and data. The plugin says of each what becomes of it; the fast path makes
-    the rest of the reply from one that the chain gave to a name with the same outcome.
+    """Names that end in the same `labels` labels get replies that are alike, but for the question,
+    the answers' owner and data, and additional records that belong to these. The plugin says of
+    each what becomes of it; the fast path makes the rest of the reply from one that the chain gave
+    to a name with an outcome of the same form.
     """
 
     labels: int
-    outcome: Callable[[str, bool], Outcome | None]
-    """Asked for each query with the label in front of those, in lower case, and whether it is the
-    first of the name. None: the chain must be asked.
+    outcome: Callable[[str, bytes], Outcome | None]
+    """Asked for each query with the label in front of those, in lower case, and the labels in front
+    of that one as they came. None: the chain must be asked.
     """
     tags: Callable[[str], tuple[Hashable, ...]]
     """What the outcome for a label depends on; for an empty one, what the family does."""

@@ -1,31 +1,29 @@
 """Names of a cluster whose replies are alike: the Services of a namespace, its pods, and the
 reverse names of Services' addresses.
 
-What becomes of a name is said here without making records; anything that is more than one address
-(sets of endpoints, aliases, other types) is left to `lookup`.
+What becomes of a name is said here, and of Services in `outcomes`, without making records; anything
+else (aliases, other types) is left to `lookup`.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from functools import lru_cache
 
 from sampan.dns import codes, names
-from sampan.dns.backend import kind_of_host
 from sampan.dns.kube.model import Model
-from sampan.dns.kube.objects import Service
 from sampan.dns.kube.options import Options
+from sampan.dns.kube.outcomes import DENIED, EMPTY, ServiceNames
 from sampan.dns.plugin import Family, Outcome
 
-DENIED = Outcome(codes.NXDOMAIN)
-EMPTY = Outcome(codes.NOERROR)
 MOST = 4096
 """Families that are known at a time."""
 OTHER = 0
-"""Stands for all types that no address has."""
-Find = Callable[[str, bool], Outcome | None]
-Tags = Callable[[str], tuple[Hashable, ...]]
+"""Stands for all types that neither addresses nor ports have."""
+DEEPEST = 6
+"""The labels of a name before its zone, with what is behind the last dot: port, protocol, Service,
+namespace, `svc`."""
 Place = tuple[str, str, str, int]
 """Zone, `svc` or `pod`, namespace, type of the question; of reverse names, what they end in."""
 
@@ -42,19 +40,19 @@ class Families:
         """For a lower-case name below `zone` in an exposed namespace; None where the name's reply
         is no model for others.
         """
-        if not denied and kind not in (codes.A, codes.AAAA, codes.PTR):
+        if not denied and kind not in (codes.A, codes.AAAA, codes.SRV, codes.PTR):
             return None
         if kind == codes.PTR and not denied:
             return self._block_of(name, zone)
         labels = name[: -len(zone)].split(".") if zone != "." else name.split(".")
         if (
             len(labels) < 4
-            or (len(labels) > 4 and not denied)
+            or (len(labels) > DEEPEST and not denied)
             or labels[-2] not in ("svc", "pod")
             or "\\" in name
         ):
             return None
-        sort = kind if kind in (codes.A, codes.AAAA) else OTHER
+        sort = kind if kind in (codes.A, codes.AAAA, codes.SRV) else OTHER
         place = (zone, labels[-2], labels[-3], sort)
         if place not in self.known:
             if len(self.known) > MOST:
@@ -81,12 +79,12 @@ class Families:
         services = self.model.service_ips
         dot = "" if self.options.primary == "." else self.options.primary
 
-        def outcome(label: str, alone: bool) -> Outcome | None:
-            keys = services.get(f"{a}.{b}.{c}.{label}") if alone else None
+        def outcome(label: str, front: bytes) -> Outcome | None:
+            keys = None if front else services.get(f"{a}.{b}.{c}.{label}")
             if not keys:
                 return None
             namespace, name = keys[0]
-            return Outcome(codes.NOERROR, names.wire(f"{name}.{namespace}.svc.{dot}"))
+            return one_answer(names.wire(f"{name}.{namespace}.svc.{dot}"))
 
         return Family(5, outcome, lambda label: (("ip", f"{a}.{b}.{c}.{label}"),))
 
@@ -99,40 +97,30 @@ class Families:
         if self.options.is_multi(zone):
             return self._imports(labels, namespace) if branch == "svc" else None
         if branch == "svc":
-            return self._services(labels, namespace, kind)
+            found = ServiceNames(self.model, options, namespace, kind, names.wire(end))
+            return Family(labels, found.outcome, found.tags)
         if options.pods == "disabled":
             return None
         return self._pods(labels, namespace, kind, verified=options.pods == "verified")
-
-    def _services(self, labels: int, namespace: str, kind: int) -> Family:
-        services, plain = self.model.services, not self.options.ignore_empty
-
-        def outcome(label: str, alone: bool) -> Outcome | None:
-            service = services.get((namespace, label))
-            if service is None:
-                return DENIED
-            return of_service(service, kind) if plain and alone and kind else None
-
-        return Family(labels, outcome, lambda label: (("ns", namespace), ("svc", namespace, label)))
 
     def _imports(self, labels: int, namespace: str) -> Family:
         imports = self.model.imports
         return Family(
             labels,
-            lambda label, alone: None if (namespace, label) in imports else DENIED,
+            lambda label, front: None if (namespace, label) in imports else DENIED,
             lambda label: (("ns", namespace), ("import", namespace, label)),
         )
 
     def _pods(self, labels: int, namespace: str, kind: int, *, verified: bool) -> Family:
         pods = self.model.pod_ips
 
-        def outcome(label: str, alone: bool) -> Outcome | None:
+        def outcome(label: str, front: bytes) -> Outcome | None:
             packed, text = address_in(label)
-            if not packed or not alone or not kind:
+            if not packed or front or kind not in (codes.A, codes.AAAA):
                 return None
             if verified and not any(where == namespace for where, _ in pods.get(text, ())):
                 return None
-            return Outcome(codes.NOERROR, packed) if is_of(packed, kind) else EMPTY
+            return one_answer(packed) if is_of(packed, kind) else EMPTY
 
         def tags(label: str) -> tuple[Hashable, ...]:
             text = address_in(label)[1]
@@ -141,18 +129,8 @@ class Families:
         return Family(labels, outcome, tags)
 
 
-def of_service(service: Service, kind: int) -> Outcome | None:
-    """One address, or none of this type; None for more than that."""
-    if service.type == "ExternalName" or service.headless or not service.ports:
-        return None
-    kinds = [kind_of_host(ip) for ip in service.ips]
-    if codes.CNAME in kinds or kinds.count(kind) > 1:
-        return None
-    if kind not in kinds:
-        return EMPTY if kinds else None
-    family = socket.AF_INET if kind == codes.A else socket.AF_INET6
-    packed = socket.inet_pton(family, service.ips[kinds.index(kind)])
-    return Outcome(codes.NOERROR, packed)
+def one_answer(data: bytes) -> Outcome:
+    return Outcome(codes.NOERROR, (len(data).to_bytes(2) + data,))
 
 
 def is_of(packed: bytes, kind: int) -> bool:

@@ -15,7 +15,7 @@ from sampan.dns import codes, names
 from sampan.dns.backend import Asked, Found, kind_of_host
 from sampan.dns.kube.families import Families, address_in
 from sampan.dns.kube.model import Model
-from sampan.dns.kube.objects import Endpoint, Import, Port, Service, Slice
+from sampan.dns.kube.objects import Import, Port, Service, Slice
 from sampan.dns.kube.options import Options
 
 VERSION = "1.1.0"
@@ -215,7 +215,7 @@ class Cluster:
             for endpoint in one.endpoints:
                 if request.place and endpoint.zone != request.place:
                     continue
-                host = self.hostname(endpoint)
+                host = self.options.label_of(endpoint)
                 if request.endpoint and request.endpoint != host.lower():
                     continue
                 if multi and request.endpoint and request.cluster != one.cluster.lower():
@@ -237,18 +237,6 @@ class Cluster:
         if self.options.ignore_empty and not any(one.endpoints for one in slices):
             return None
         return self._at_ips(service, request, domain)
-
-    def hostname(self, endpoint: Endpoint) -> str:
-        """The label of an endpoint: its own, its pod's where wished, else its address."""
-        if endpoint.hostname:
-            return endpoint.hostname
-        if self.options.endpoint_pod_names and endpoint.target:
-            return endpoint.target
-        if "." in endpoint.ip and ":" not in endpoint.ip:
-            return endpoint.ip.replace(".", "-")
-        label = endpoint.ip.replace(":", "-")
-        # No label may end with a hyphen.
-        return label + "0" if label.endswith("-") else label
 
     # Pods
 
@@ -284,7 +272,9 @@ class Cluster:
                 continue
             one = self.model.slices[namespace, slice_name]
             found += (
-                Found(f"{self.hostname(e)}.{one.service}.{namespace}.svc.{dot}", ttl=self.ttl)
+                Found(
+                    f"{self.options.label_of(e)}.{one.service}.{namespace}.svc.{dot}", ttl=self.ttl
+                )
                 for e in one.endpoints
                 if e.ip == ip
             )
@@ -320,7 +310,8 @@ class Cluster:
         domain = self.domain(service, zone)
         if service.headless:
             return [
-                Found(e.ip, f"{self.hostname(e)}.{domain}", ttl=self.ttl) for e in one.endpoints
+                Found(e.ip, f"{self.options.label_of(e)}.{domain}", ttl=self.ttl)
+                for e in one.endpoints
             ]
         return [Found(ip, domain, ttl=self.ttl) for ip in service.ips]
 

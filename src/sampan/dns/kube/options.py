@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sampan.dns import names
+from sampan.dns.kube.objects import Endpoint
 
 
 @dataclass(slots=True)
@@ -26,3 +27,15 @@ class Options:
         """Whether a zone, in any case, is one of several clusters."""
         zones = self.multi_zones
         return bool(zones) and names.longest_zone(zone.lower(), zones) != ""
+
+    def label_of(self, endpoint: Endpoint) -> str:
+        """The label of an endpoint: its own, its pod's where wished, else its address."""
+        if endpoint.hostname:
+            return endpoint.hostname
+        if self.endpoint_pod_names and endpoint.target:
+            return endpoint.target
+        if "." in endpoint.ip and ":" not in endpoint.ip:
+            return endpoint.ip.replace(".", "-")
+        label = endpoint.ip.replace(":", "-")
+        # No label may end with a hyphen.
+        return label + "0" if label.endswith("-") else label

@@ -39,7 +39,7 @@ class Answerer:
         self.clock = clock
         self.chance = chance
         self.panic = panic
-        self.memo = Memo()
+        self.memo = Memo(chance=chance)
         self.tap: Callable[[bytes, str], None] | None = None
         """Sees every query with its client's address, while somebody wants to."""
         self.now = 0.0
@@ -51,7 +51,7 @@ class Answerer:
 
     def use(self, rows: Rows | None) -> None:
         """Let a receive loop have the rows of the fast path, before anything was answered."""
-        self.memo = Memo(loop=rows)
+        self.memo = Memo(loop=rows, chance=self.chance)
 
     def quick(self, wire: bytes) -> bytes | None:
         """The reply when it is at hand."""
