@@ -50,6 +50,12 @@ class Line(NamedTuple):
     def text(self, event: Event) -> str:
         return self.form % tuple([show(event) for show in self.shows])
 
+    def settled(self, event: Event) -> Line:
+        """The line of this question and reply with all told but what each client's query has."""
+        told = [_literal(show(event)) if show in SAME else "%s" for show in self.shows]
+        form = self.form.replace("%%", "%%%%") % tuple(told)
+        return Line(form, tuple([show for show in self.shows if show not in SAME]))
+
 
 @lru_cache(maxsize=256)
 def _flags(bits: int) -> str:
@@ -74,6 +80,15 @@ LABELS: dict[str, Show] = {
     "{duration}": lambda e: f"{e.seconds:.9f}s",
     "{>rflags}": lambda e: _flags(e.reply.flags),
 }
+
+SAME = frozenset(
+    LABELS[place]
+    for place in (
+        "{type}", "{class}", "{proto}", "{size}", "{>opcode}", "{>do}", "{>bufsize}", "{rcode}",
+        "{rsize}", "{duration}", "{>rflags}",
+    )
+)  # fmt: skip
+"""What is told of a reply that is repeated without the chain is the same each time."""
 
 
 def _bracketed(address: str) -> str:
@@ -156,13 +171,17 @@ class Log(Plugin):
 
     def _again(self, line: Line, event: Event) -> Hear:
         """The line for the same question from another client, or for one of the same length."""
-        query, info = event.query, self.world.log.info
-        _, reply, size, answered, _ = event
+        query, reply, size, answered, _ = event
+        info = self.world.log.info
+        repeated: list[Line] = []  # made for the first of them: most replies are given once
 
         def tell(client: Client, ident: int, name: str) -> None:
             message = Message(ident, *query.message[1:])
             asked = Query(message, name, query.type, query.cls, client, *query[5:])
-            info(line.text(Event(asked, reply, size, answered, 0.0)))
+            again = Event(asked, reply, size, answered, 0.0)
+            if not repeated:
+                repeated.append(line.settled(again))
+            info(repeated[0].text(again))
 
         return tell
 
