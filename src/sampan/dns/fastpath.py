@@ -152,9 +152,8 @@ class Memo:
         """The answers, in a new order where that means nothing."""
         if not model.turns:
             return outcome.answers
-        answers = list(outcome.answers)
-        self.chance.shuffle(answers)
-        return answers
+        chance = self.chance.random  # a third of the time that `shuffle` takes for a few
+        return sorted(outcome.answers, key=lambda answer: chance())
 
     def _missing_turn(self, key: bytes, row: Row, loop: Rows, now: float) -> bytes:
         """The loop asks for rotations that it has not got."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sampan.dns import codes
 from sampan.dns.kube.model import Model
-from sampan.dns.kube.objects import Port, Service
+from sampan.dns.kube.objects import Port, Service, Slice
 from sampan.dns.kube.options import Options
 from sampan.dns.plugin import Outcome
 
@@ -22,9 +22,10 @@ DENIED = Outcome(codes.NXDOMAIN)
 EMPTY = Outcome(codes.NOERROR)
 MOST = 32
 """Targets of one name; replies with more are seldom short enough to be models."""
+SRV_NUMBERS = 6
+"""Bytes of priority, weight and port."""
 MAX_LABEL = 63
 LONGEST_NAME = 255
-TYPES = {socket.AF_INET: codes.A.to_bytes(2), socket.AF_INET6: codes.AAAA.to_bytes(2)}
 PLAIN = b"abcdefghijklmnopqrstuvwxyz0123456789-_"
 CASED = PLAIN + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -42,16 +43,10 @@ class Front(NamedTuple):
         )
 
 
-class Target(NamedTuple):
-    """One place that a name leads to: the label of an endpoint in front of the Service's, as bytes
-    with its length (empty for the Service itself), an address and a port.
-    """
-
-    label: bytes
-    ip: str
-    port: int
-
-
+Target = tuple[bytes, str, int]
+"""One place that a name leads to: the label of an endpoint in front of the Service's, as bytes with
+its length (empty for the Service itself), an address and a port.
+"""
 NOTHING_IN_FRONT = Front()
 
 
@@ -77,37 +72,44 @@ class ServiceNames:
         if service.type == "ExternalName" or not self.kind:
             return None
         asked = front_of(front) if front else NOTHING_IN_FRONT
-        if asked is None:
+        if asked is None or (
+            self.options.ignore_empty and not service.headless and not asked.endpoint
+        ):
             return None
         try:
-            found = self._targets(service, asked)
-            if not found or len(found) > MOST:
-                return None
-            return self._located(label, found) if self.kind == codes.SRV else self._addressed(found)
+            if self.kind == codes.SRV:
+                return self._located(label, self._targets(service, asked))
+            return self._addressed(self._ips(service, asked))
         except (OSError, ValueError):
             return None  # a name in an address' place, or none that fits into a label
 
     def tags(self, label: str) -> tuple[tuple[str, ...], ...]:
         return ("ns", self.namespace), ("svc", self.namespace, label)
 
+    def _ips(self, service: Service, asked: Front) -> list[str]:
+        if not service.headless and not asked.endpoint:
+            return list(service.ips) if any(map(asked.wants, service.ports)) else []
+        return [
+            endpoint.ip
+            for one in self._slices(service)
+            if any(map(asked.wants, one.ports))
+            for endpoint in one.endpoints
+            if not asked.endpoint or asked.endpoint == self.options.label_of(endpoint).lower()
+        ]
+
     def _targets(self, service: Service, asked: Front) -> list[Target]:
         """Ports of addresses for a Service, endpoints' ports for a set of them."""
         if service.headless or asked.endpoint:
-            return list(self._endpoints((self.namespace, service.name), asked))
-        if self.options.ignore_empty:
-            return []
+            return list(self._endpoints(service, asked))
         return [
-            Target(b"", ip, port.number)
+            (b"", ip, port.number)
             for port in service.ports
             if asked.wants(port)
             for ip in service.ips
         ]
 
-    def _endpoints(self, key: tuple[str, str], asked: Front) -> Iterator[Target]:
-        slices = self.model.endpoints(key)
-        if sum(len(one.endpoints) for one in slices) > MOST:
-            return
-        for one in slices:
+    def _endpoints(self, service: Service, asked: Front) -> Iterator[Target]:
+        for one in self._slices(service):
             ports = [port.number for port in one.ports if asked.wants(port)]
             for endpoint in one.endpoints:
                 host = self.options.label_of(endpoint)
@@ -115,33 +117,45 @@ class ServiceNames:
                     continue
                 label = label_bytes(host)
                 for port in ports:
-                    yield Target(label, endpoint.ip, port)
+                    yield label, endpoint.ip, port
 
-    def _addressed(self, found: list[Target]) -> Outcome:
+    def _slices(self, service: Service) -> list[Slice]:
+        """None for a set that is too large."""
+        slices = self.model.endpoints((self.namespace, service.name))
+        return slices if sum(len(one.endpoints) for one in slices) <= MOST else []
+
+    def _addressed(self, ips: list[str]) -> Outcome | None:
         """Each address of the type once."""
-        six = self.kind == codes.AAAA
-        packed = [packed_address(ip) for ip in dict.fromkeys([one.ip for one in found])]
-        data = [raw for family, raw in packed if (family == socket.AF_INET6) == six]
+        if not ips or len(ips) > MOST:
+            return None
+        packed = [packed_address(ip) for ip in dict.fromkeys(ips)]
+        data = [raw for kind, raw in packed if kind == self.kind]
         return Outcome(codes.NOERROR, tuple(data)) if data else EMPTY
 
     def _located(self, label: str, found: list[Target]) -> Outcome | None:
         """Each port of a target once, then each address of a target."""
-        name = label_bytes(label) + self.end
-        weight = max(1, int(100.0 / (100 * len(found)) * 100)).to_bytes(2)
-        places = [one for one in found if one.port != -1]
-        if not places or max(len(one.label) for one in places) + len(name) > LONGEST_NAME:
+        if not found or len(found) > MOST:
             return None
-        answers = [
-            (8 - 2 + len(target) + len(name)).to_bytes(2)
-            + b"\0\0" + weight + port.to_bytes(2) + target + name
-            for target, port in dict.fromkeys([(one.label, one.port) for one in places])
-        ]  # fmt: skip
-        extras, before = list[bytes](), b""
-        for target, ip in dict.fromkeys([(one.label, one.ip) for one in places]):
-            family, raw = packed_address(ip)
-            extras.append(before + target + name + TYPES[family])
-            before = raw
-        return Outcome(codes.NOERROR, tuple(answers), (*extras, before))
+        name = label_bytes(label) + self.end
+        weight = b"\0\0" + max(1, int(100.0 / (100 * len(found)) * 100)).to_bytes(2)
+        answers, extras, before = list[bytes](), list[bytes](), b""
+        seen: set[tuple[bytes, object]] = set()
+        for first, ip, port in found:
+            if port == -1:
+                continue
+            target = first + name
+            if len(target) > LONGEST_NAME:
+                return None
+            if (first, port) not in seen:
+                seen.add((first, port))
+                size = (SRV_NUMBERS + len(target)).to_bytes(2)
+                answers.append(size + weight + port.to_bytes(2) + target)
+            if (first, ip) not in seen:
+                seen.add((first, ip))
+                kind, raw = packed_address(ip)
+                extras.append(before + target + kind.to_bytes(2))
+                before = raw
+        return Outcome(codes.NOERROR, tuple(answers), (*extras, before)) if answers else None
 
 
 @lru_cache(maxsize=1 << 10)
@@ -167,8 +181,8 @@ def label_bytes(label: str) -> bytes:
     return bytes((len(raw),)) + raw
 
 
-def packed_address(ip: str) -> tuple[socket.AddressFamily, bytes]:
-    """An address' family, and its bytes with their length in front. Raises OSError."""
+def packed_address(ip: str) -> tuple[int, bytes]:
+    """A or AAAA, and an address' bytes with their length in front. Raises OSError."""
     if ":" in ip:
-        return socket.AF_INET6, b"\0\x10" + socket.inet_pton(socket.AF_INET6, ip)
-    return socket.AF_INET, b"\0\4" + socket.inet_pton(socket.AF_INET, ip)
+        return codes.AAAA, b"\0\x10" + socket.inet_pton(socket.AF_INET6, ip)
+    return codes.A, b"\0\4" + socket.inet_pton(socket.AF_INET, ip)
