@@ -97,6 +97,7 @@ def _names() -> dict[str, tuple[int, Callable[[int], str]]]:
         "AAAA, none": (AAAA, lambda i: f"svc-{i}.{zone}"),
         "SRV": (SRV, lambda i: f"_http._tcp.svc-{i}.{zone}"),
         "headless A": (A, lambda i: f"set-{i}.{zone}"),
+        "headless SRV": (SRV, lambda i: f"_http._tcp.set-{i}.{zone}"),
         "endpoint A": (A, lambda i: f"pod-1.set-{i}.{zone}"),
         "PTR": (PTR, lambda i: f"{i & 255}.{i >> 8}.96.10.in-addr.arpa."),
         "pod": (A, lambda i: f"10-7-{i >> 8}-{i & 255}.bench.pod.cluster.local."),
