@@ -3,8 +3,10 @@ client, a node and an endpoint in namespaces of its own, loaded once; then all t
 
 client 172.31.0.2 -- 172.31.0.1 node 172.31.1.1 -- 172.31.1.2 endpoint (all of 10.128.0.0/9)
 
-In eBPF mode the client is in the control group whose sockets are translated. Direct connects go
-through the same node, at an endpoint's own address.
+In eBPF mode the client is in the control group whose sockets are translated. The two lanes of
+legacy iptables compare our division of the rules with upstream's single list, of which the legacy
+variant takes 10,000 Services in seconds. Direct connects go through the same node, at an endpoint's
+own address.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import signal
 import socket
 import statistics
@@ -23,11 +26,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.proxy.one import GROUP, ROOTS, backend
-from benchmarks.proxy.shapes import NODE_IP, endpoint, rules, vip
+from benchmarks.proxy.shapes import NODE_IP, endpoint, iptables_script, rules, vip
 from sampan.linux.real import netns
 from sampan.proxy.model import Rules
 
 MODES = ("nftables", "ebpf", "iptables", "userspace")
+LEGACY = {"legacy": False, "legacy-linear": True}
+"""Rules for iptables-legacy, and whether they are as upstream has them: one after the other."""
+LEAST = {"legacy": 10000, "legacy-linear": 10000}
 MOST = {"iptables": 10000, "userspace": 1000}
 CONNECTS = 1000
 STREAM_S = 0.4
@@ -67,15 +73,16 @@ class Lane:
         run("ip", "-n", self.node, "route", "add", "10.128.0.0/9", "via", "172.31.1.2")
         run("ip", "netns", "exec", self.node, "sysctl", "-qw", "net.ipv4.ip_forward=1")
         self._server = served(f"/run/netns/{self.end}")
+        every = [*(rules(number, 2) for number in range(size)), with_sink(size)]
+        model = {one.key: one for one in every}
         with netns.inside(f"/run/netns/{self.node}"):
+            if self.mode in LEGACY:
+                script = iptables_script(model, linear=LEGACY[self.mode])
+                words = ("iptables-legacy-restore", "--noflush")
+                subprocess.run(words, input=script, text=True, check=True)
+                return
             self._backend = backend(self.mode)
-            model = {one.key: one for one in (rules(number, 2) for number in range(size))}
             self._loop.run_until_complete(self._backend.resync(model))
-
-    def load(self, one: Rules) -> None:
-        with netns.inside(f"/run/netns/{self.node}"):
-            made = self._backend.render(one.key, None, one)
-            self._loop.run_until_complete(self._backend.load([made]))
 
     def remove(self) -> None:
         if self._backend is not None:
@@ -200,13 +207,18 @@ def measure(lane: Lane, size: int, seen: Seen) -> None:
     seen.add(direct, through, rates)
 
 
-def with_sink(lane: Lane, size: int) -> None:
+def with_sink(size: int) -> Rules:
     """One more Service, whose endpoint swallows."""
     made = rules(size, 1)
     port = made.ports[0]
     target = port.cluster[0]._replace(ip=endpoint(0, 0, 0), port=SINK)
-    made = made._replace(ports=(port._replace(cluster=(target,)),))
-    lane.load(made)
+    return made._replace(ports=(port._replace(cluster=(target,)),))
+
+
+def lanes_of(size: int) -> list[Lane]:
+    legacy = shutil.which("iptables-legacy-restore") is not None
+    modes = (*MODES, *(LEGACY if legacy else ()))
+    return [Lane(mode) for mode in modes if LEAST.get(mode, 0) <= size <= MOST.get(mode, size)]
 
 
 def report(sizes: tuple[int, ...], count: int) -> None:
@@ -216,14 +228,13 @@ def report(sizes: tuple[int, ...], count: int) -> None:
     (root / GROUP).mkdir(exist_ok=True)
     try:
         for size in sizes:
-            lanes = [Lane(mode) for mode in MODES if size <= MOST.get(mode, size)]
+            lanes = lanes_of(size)
             seen = {lane.mode: Seen() for lane in lanes}
             with contextlib.ExitStack() as stack:
                 for lane in lanes:
                     stack.callback(lane.remove)
                     print(f"connect: {lane.mode} {size}", file=sys.stderr, flush=True)
                     lane.build(size)
-                    with_sink(lane, size)
                 for _ in range(max(count, 3)):
                     for lane in lanes:
                         measure(lane, size, seen[lane.mode])

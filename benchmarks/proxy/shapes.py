@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sampan.api.meta import Json
+from sampan.api.meta import Json, Key
 from sampan.linux.base import iptables_text
 from sampan.linux.fake.iptables import FakeIptables
 from sampan.proxy.backends.iptables.backend import IptablesBackend
@@ -145,5 +145,13 @@ def upstream_iptables(count: int, endpoints: int) -> tuple[str, Callable[[int], 
         mine = [chain for chain in chains if chain.name.startswith(own)]
         return iptables_text.script([*common, *mine], [], {})
 
-    jumps = iptables_text.missing_jumps({}, JUMPS)
-    return iptables_text.script(whole, [], jumps), change
+    return iptables_text.script(whole, [], iptables_text.missing_jumps({}, JUMPS)), change
+
+
+def iptables_script(model: dict[Key, Rules], *, linear: bool) -> str:
+    """All rules of a model for iptables-restore; `linear` as upstream has them, one after the
+    other, else divided as ours are.
+    """
+    tool = IptablesBackend([FakeIptables(4)], SETTINGS)
+    chains = tool.chains(model, 4, WHOLE if linear else None)
+    return iptables_text.script(chains, [], iptables_text.missing_jumps({}, JUMPS))
