@@ -74,3 +74,14 @@ def test_a_set_that_is_not_there_is_named(nft: RealNft) -> None:
         nft.elements(ENDS._replace(name="nothing"))
     with pytest.raises(NftError, match="nothing cannot be read: No such file"):
         nft.elements(ENDS._replace(name="nothing"), GUESS)
+
+
+def test_who_comes_after_the_end_is_told(space: str) -> None:
+    """A thread may still be about to ask while the proxy ends; libnftables would crash."""
+    with netns.inside(space):
+        made = RealNft()
+    made.close()
+    for ask in (lambda: made.run("list ruleset"), lambda: made.listing("ip", "kube-proxy")):
+        with pytest.raises(NftError, match="closed"):
+            ask()
+    made.close()

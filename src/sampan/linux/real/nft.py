@@ -279,11 +279,16 @@ class _Script:
         for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):
             getattr(library, name).restype = ctypes.c_char_p
         self._library = library
+        self._context: ctypes.c_void_p | None
         self._context, self.port = _context(library)
 
     def run(self, script: str, flags: int = 0) -> str:
-        library, context = self._library, self._context
+        library = self._library
         with LIBRARY:
+            # A thread may still be at work while the proxy ends.
+            context = self._context
+            if context is None:
+                raise NftError("closed")
             library.nft_ctx_output_set_flags(context, flags)
             code = library.nft_run_cmd_from_buffer(context, script.encode())
             output: bytes = library.nft_ctx_get_output_buffer(context) or b""
@@ -295,7 +300,9 @@ class _Script:
 
     def close(self) -> None:
         with LIBRARY:
-            self._library.nft_ctx_free(self._context)
+            context, self._context = self._context, None
+            if context is not None:
+                self._library.nft_ctx_free(context)
 
 
 def _context(library: ctypes.CDLL) -> tuple[ctypes.c_void_p, int]:
