@@ -82,6 +82,14 @@ def test_no_room_for_answers_makes_it_no_worse_than_a_dump(nft: RealNft, space: 
     narrow.close()
 
 
+def test_a_table_that_is_not_there_is_empty_and_one_that_is_has_its_frame(nft: RealNft) -> None:
+    assert nft.listing("ip6", "kube-proxy") == ""
+    assert nft.listing("ip", "kube") == ""
+    listed = nft.listing("ip", "kube-proxy")
+    assert listed.startswith("table ip kube-proxy {\n\tmap ends {")
+    assert "elements" not in listed
+
+
 def test_a_set_that_is_not_there_is_named(nft: RealNft) -> None:
     with pytest.raises(NftError, match="nothing cannot be read: No such file"):
         nft.elements(ENDS._replace(name="nothing"))
@@ -94,7 +102,8 @@ def test_who_comes_after_the_end_is_told(space: str) -> None:
     with netns.inside(space):
         made = RealNft()
     made.close()
-    for ask in (lambda: made.run("list ruleset"), lambda: made.listing("ip", "kube-proxy")):
-        with pytest.raises(NftError, match="closed"):
-            ask()
+    with pytest.raises(NftError, match="closed"):
+        made.run("list ruleset")
+    with pytest.raises(NftError, match="kube-proxy cannot be read: Bad file descriptor"):
+        made.listing("ip", "kube-proxy")
     made.close()

@@ -36,7 +36,7 @@ from sampan.linux.real.nft_dump import (
 
 NETLINK_NETFILTER = 12
 SUBSYSTEM = 10
-NEWGEN, GETSET, NEWSETELEM, GETSETELEM, DELSETELEM = 15, 10, 12, 13, 14
+NEWGEN, GETTABLE, GETSET, NEWSETELEM, GETSETELEM, DELSETELEM = 15, 1, 10, 12, 13, 14
 BATCH_BEGIN, BATCH_END = 0x10, 0x11
 REQUEST, ACK, DUMP, CREATE = 0x1, 0x4, 0x300, 0x400
 NESTED = 0x8000
@@ -80,8 +80,12 @@ class RealNft:
             return self._script.run(script)
 
     def listing(self, family: str, table: str) -> str:
-        """Ask for the whole family: `list table` fetches every element first, terse or not."""
+        """Ask for the whole family: `list table` fetches every element first, terse or not. For a
+        table that is not there nothing is fetched: others may have very many rules.
+        """
         with self._lock:
+            if not self._has(family, table):
+                return ""
             text = self._script.run(f"list ruleset {family}", TERSE | STATELESS)
         head = f"table {family} {table} {{\n"
         found = text.partition(head)[2].partition("\n}\n")[0]
@@ -146,6 +150,17 @@ class RealNft:
                 return found if len(found) == size else None
         self._reopen()
         return None
+
+    def _has(self, family: str, table: str) -> bool:
+        try:
+            self._ask(GETTABLE, REQUEST | ACK, _header(family) + _text(1, table))
+            return bool(list(answer(self._socket, self._sequence)))
+        except Torn:
+            return True
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return False
+            raise NftError(f"{table} cannot be read: {error.strerror}") from error
 
     def _size(self, body: bytes) -> int:
         """How many elements a set has; -1 where the kernel does not say."""
