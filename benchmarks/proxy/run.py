@@ -25,8 +25,8 @@ MODES = ("nftables", "ebpf", "iptables", "userspace", "ipvs")
 BASELINES = ("upstream-nftables", "upstream-iptables")
 ONCE = {"iptables": 10000, "upstream-nftables": 10000, "upstream-iptables": 10000}
 """From this size on a mode is measured in one round only: a load takes a minute."""
-MOST = {"userspace": 1000, "upstream-nftables": 10000, "upstream-iptables": 10000}
-"""Beyond this size a mode is left out: a listening socket for each port; many minutes."""
+MOST = {"userspace": 10000, "upstream-nftables": 10000, "upstream-iptables": 10000}
+"""Beyond this size a mode is left out: more listening sockets than ports; many minutes."""
 WIDE = 10
 """Endpoints of each Service in the largest cluster that is loaded."""
 COLUMNS = (
