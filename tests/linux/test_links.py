@@ -113,3 +113,16 @@ def test_a_veth_joins_two_namespaces(links: NetlinkLinks, namespaces: tuple[str,
 def test_a_refusal_of_the_kernel_is_an_os_error(links: NetlinkLinks) -> None:
     with pytest.raises(OSError, match="no link named nowhere"):
         links.up("nowhere")
+
+
+def test_one_link_is_found_among_others_by_its_name(links: NetlinkLinks) -> None:
+    links.ensure(Link("one", "dummy", addresses=tuple(f"10.96.{n}.1/32" for n in range(200))))
+    links.ensure(Link("other", "dummy"))
+    by_name = {link.name: link.index for link in links.all()}
+    assert links.index("one") == by_name["one"]
+    assert links.index("other") == by_name["other"]
+    assert links.has("one")
+    for name in ("nobody", "", "longer-than-a-name-may-be"):
+        assert not links.has(name)
+        with pytest.raises(OSError, match="no link named"):
+            links.index(name)

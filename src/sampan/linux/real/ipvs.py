@@ -92,7 +92,7 @@ class RealIpvs:
         return found
 
     def holds(self, device: str) -> bool:
-        return self._links.find(device) is not None
+        return self._links.has(device)
 
     def addresses(self, device: str) -> frozenset[str]:
         link = self._links.find(device)
@@ -102,7 +102,7 @@ class RealIpvs:
 
     def hold(self, device: str, add: Iterable[str], remove: Iterable[str]) -> None:
         try:
-            if self._links.find(device) is None:
+            if not self._links.has(device):
                 self._links.ensure(Link(device, kind="dummy"))
             index = self._links.index(device)
             self._links.netlink.batch(
@@ -117,7 +117,7 @@ class RealIpvs:
             raise IpvsError(f"the addresses of {device}: {error.strerror}") from error
 
     def drop_device(self, device: str) -> None:
-        if self._links.find(device) is not None:
+        if self._links.has(device):
             self._links.delete(device)
 
     def tune(self, values: Mapping[str, int]) -> None:

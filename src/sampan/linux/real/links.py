@@ -45,6 +45,10 @@ def mac_bytes(mac: str) -> bytes:
     return bytes.fromhex(mac.replace(":", ""))
 
 
+NO_SUCH_NAME = (errno.ENODEV, errno.ERANGE, errno.EINVAL)
+"""The latter two for what is too long for a name, or empty."""
+
+
 def link_body(index: int = 0, flags: int = 0, change: int = 0, family: int = 0) -> bytes:
     return struct.pack("=BxHiII", family, 0, index, flags, change)
 
@@ -97,11 +101,25 @@ class NetlinkLinks:
         return next((link for link in self.all() if link.name == name), None)
 
     def index(self, name: str) -> int:
-        """Raises OSError(ENODEV) naming the link."""
-        link = self.find(name)
-        if link is None:
-            raise OSError(errno.ENODEV, f"no link named {name}")
-        return link.index
+        """Raises OSError(ENODEV) naming the link. Only this link is asked for: one may have very
+        many addresses, and there may be many links.
+        """
+        try:
+            body = self.netlink.get(RTM_GETLINK, link_body() + nl.text(IFLA_IFNAME, name))
+        except OSError as error:
+            if error.errno not in NO_SUCH_NAME:
+                raise
+            raise OSError(errno.ENODEV, f"no link named {name}") from error
+        index: int = struct.unpack_from("=BxHi", body)[2]
+        return index
+
+    def has(self, name: str) -> bool:
+        try:
+            return self.index(name) > 0
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            return False
 
     def ensure(self, link: Link) -> None:
         have = self.find(link.name)

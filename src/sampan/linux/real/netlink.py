@@ -129,6 +129,19 @@ class Netlink:
                     raise OSError(error, os.strerror(error))
                 yield data
 
+    def get(self, kind: int, body: bytes) -> bytes:
+        """The body of the one object that a request names. Raises OSError."""
+        self.socket.send(self.message(kind, NLM_F_ACK, body))
+        found, refusal = b"", 0
+        for answer, data in self._messages(1):
+            if answer == NLMSG_ERROR:
+                refusal = -struct.unpack_from("=i", data)[0]
+            else:
+                found = data
+        if refusal:
+            raise OSError(refusal, os.strerror(refusal))
+        return found
+
     def _messages(self, errors: int) -> Iterator[tuple[int, bytes]]:
         """Messages until that many acknowledgements have come."""
         while errors > 0:
