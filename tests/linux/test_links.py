@@ -116,8 +116,8 @@ def test_a_refusal_of_the_kernel_is_an_os_error(links: NetlinkLinks) -> None:
 
 
 def test_one_link_is_found_among_others_by_its_name(links: NetlinkLinks) -> None:
-    links.ensure(Link("one", "dummy", addresses=tuple(f"10.96.{n}.1/32" for n in range(200))))
-    links.ensure(Link("other", "dummy"))
+    links.ensure(Link("one", "bridge", addresses=tuple(f"10.96.{n}.1/32" for n in range(200))))
+    links.ensure(Link("other", "bridge"))
     by_name = {link.name: link.index for link in links.all()}
     assert links.index("one") == by_name["one"]
     assert links.index("other") == by_name["other"]
