@@ -88,6 +88,9 @@ def test_a_table_that_is_not_there_is_empty_and_one_that_is_has_its_frame(nft: R
     listed = nft.listing("ip", "kube-proxy")
     assert listed.startswith("table ip kube-proxy {\n\tmap ends {")
     assert "elements" not in listed
+    assert nft.listing("inet", "both") == ""
+    nft.run("table inet both { chain nothing { }; }")
+    assert nft.listing("inet", "both").startswith("table inet both {\n\tchain nothing {")
 
 
 def test_a_set_that_is_not_there_is_named(nft: RealNft) -> None:
