@@ -148,7 +148,9 @@ def configuration(mode: str, folder: Path, port: int) -> dict[str, object]:
 
 async def measured(place: Place, client: Client, folder: Path, port: int) -> Figures:
     with node() as bench:
-        address = await point(client, 0)
+        await point(client, 0)
+        service = await client.get(kinds.SERVICES, "probed", NAMESPACE)
+        address = service["spec"]["clusterIP"]
         begun = time.perf_counter()
         with running(place, folder, port) as pid:
             await asyncio.to_thread(bench.until_at, 0, address)
@@ -170,8 +172,8 @@ async def measured(place: Place, client: Client, folder: Path, port: int) -> Fig
     return found
 
 
-async def point(client: Client, which: int) -> str:
-    """Let the probed Service lead to that listener; its address."""
+async def point(client: Client, which: int) -> None:
+    """Let the probed Service lead to that listener."""
     await client.patch(
         kinds.ENDPOINTSLICES,
         "probed-1",
@@ -179,8 +181,6 @@ async def point(client: Client, which: int) -> str:
         namespace=NAMESPACE,
         kind=PatchKind.MERGE,
     )
-    found: str = (await client.get(kinds.SERVICES, "probed", NAMESPACE))["spec"]["clusterIP"]
-    return found
 
 
 def spent(pid: int) -> float:

@@ -8,17 +8,15 @@ with other modes. Root only.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.proxy.run import Place, table
+from benchmarks.proxy.run import Figures, Place, figures_of, table
 from tests.proxy import uml
 
 SIZES = (1, 100, 1000, 10000)
 LIMIT_S = 900
-Figures = dict[str, float]
 
 
 def one(place: Place) -> Figures | str:
@@ -29,8 +27,7 @@ def one(place: Place) -> Figures | str:
     lines = [line for line in said if line.startswith("{")]
     if not lines:
         return said[-1][:90]
-    found: Figures = json.loads(lines[-1])
-    return found | {"burst_ms": found["burst_s"] * 1e3}
+    return figures_of(lines[-1])
 
 
 def main(argv: list[str]) -> None:

@@ -57,7 +57,12 @@ def one(place: Place) -> Figures | str:
         return "more than 400 s"
     if done.returncode:
         return done.stderr.strip().splitlines()[-1][:90]
-    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures_of(done.stdout.splitlines()[-1])
+
+
+def figures_of(line: str) -> Figures:
+    """What a measurement printed."""
+    found: Figures = json.loads(line)
     if "burst_s" in found:
         found["burst_ms"] = found["burst_s"] * 1e3
     return found
