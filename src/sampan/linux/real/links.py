@@ -155,7 +155,7 @@ class NetlinkLinks:
         return link_body() + nl.text(IFLA_IFNAME, link.name) + mac + kind
 
     def ensure_veth(self, veth: Veth) -> None:
-        if self.find(veth.name) is None:
+        if not self.has(veth.name):
             self._make_veth(veth)
         body = link_body(self.index(veth.name), IFF_UP, IFF_UP)
         if veth.master:
