@@ -34,7 +34,7 @@ from sampan.dns.server.answer import Answerer
 from sampan.dns.server.instance import Instance
 from sampan.dns.server.udp import UdpListener
 from sampan.dns.setup import World
-from sampan.linux.base.datagrams import Fast, Peer, Slow
+from sampan.linux.base.datagrams import AtHand, Fast, Peer, Slow
 
 COUNT = 4000
 ROUNDS = 5
@@ -118,7 +118,7 @@ class Discarding:
     def fileno(self) -> int:
         return -1
 
-    def drain(self, fast: Fast, slow: Slow, now: float) -> int:
+    def drain(self, fast: Fast, slow: Slow, now: float, at_hand: AtHand) -> int:
         batch, self.waiting = self.waiting[:64], self.waiting[64:]
         for wire in batch:
             reply = fast(wire) or slow(wire, Peer("127.0.0.1", 4000, "127.0.0.1", 53))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sampan.linux.base.datagrams import BATCH, Datagrams, Peer
+from sampan.linux.base.datagrams import BATCH, NOTHING_AT_HAND, Datagrams, Peer
 from sampan.linux.real.datagrams import PlainDatagrams
 from sampan.linux.real.datagrams_mmsg import MmsgDatagrams, is_usable
 from sampan.linux.real.datagrams_native import NativeDatagrams, library
@@ -48,7 +48,7 @@ def drained(loop: Datagrams, count: int, slow: list[tuple[bytes, Peer]] | None =
 
     while taken < count:
         assert select.select([loop], [], [], 5)[0]
-        taken += loop.drain(fast, later, 0.0)
+        taken += loop.drain(fast, later, 0.0, NOTHING_AT_HAND)
         calls += 1
     return calls
 
@@ -106,8 +106,35 @@ def test_a_large_datagram_and_an_empty_one(wildcard: Datagrams) -> None:
         assert sorted(len(sock.recv(5000)) for _ in range(2)) == [0, 4001]
 
 
+class Known:
+    """A reply that is at hand."""
+
+    def __init__(self, first: bytes) -> None:
+        self.first = first
+        self.hits = 0
+
+
+def test_what_is_at_hand_is_sent_as_it_is_and_counted(wildcard: Datagrams) -> None:
+    if wildcard.rows is not None:
+        pytest.skip("it has a table of its own")
+    firm, dated = Known(b" firm"), Known(b" dated and longer")
+    at_hand = ({b"one": firm}, {b"two": dated})
+    with client("127.0.0.1", wildcard.port) as sock:
+        for wire in (b"01one", b"02two", b"03other", b"04one", b"05one and more"):
+            sock.send(wire)
+        taken = 0
+        while taken < 5:
+            assert select.select([wildcard], [], [], 5)[0]
+            taken += wildcard.drain(lambda wire: wire[::-1], lambda w, p: None, 0.0, at_hand)
+        answers = {sock.recv(100) for _ in range(5)}
+    assert answers == {
+        b"01 firm", b"02 dated and longer", b"rehto30", b"04 firm", b"erom dna eno50"
+    }  # fmt: skip
+    assert (firm.hits, dated.hits) == (2, 1)
+
+
 def test_nothing_waiting_is_no_error(wildcard: Datagrams) -> None:
-    assert wildcard.drain(lambda wire: wire, lambda wire, peer: None, 0.0) == 0
+    assert wildcard.drain(lambda wire: wire, lambda wire, peer: None, 0.0, NOTHING_AT_HAND) == 0
 
 
 def test_a_peer_that_is_gone_does_not_matter(wildcard: Datagrams) -> None:

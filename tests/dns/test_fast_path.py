@@ -92,6 +92,9 @@ async def quick_and_slow(
         answerer.now = server.world.clock.now()
         quick = answerer.quick(wire)
     routes, memo = answerer.routes, answerer.memo
+    for table in (memo.at_hand.firm, memo.at_hand.dated):
+        if wire[2:] in table:
+            assert wire[:2] + table[wire[2:]].first == quick
     answerer.memo = type(memo)()
     slow = (await answerer.full(wire, Client()))[0]
     answerer.memo = memo
@@ -144,6 +147,34 @@ async def test_a_search_for_names_never_asked_before_finds_its_denial() -> None:
             assert quick in (None, slow)
 
 
+def counted(server: Desk) -> float:
+    """All requests, as the page of the counters has them."""
+    lines = server.world.counters.page().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if "dns_requests_total{" in line)
+
+
+async def test_a_search_that_comes_again_is_at_hand_until_its_denial_goes() -> None:
+    counting = FIXED.replace("errors", "errors\n prometheus :0")
+    async with desk(counting, *DEMO) as server:
+        memo = server.answerer.memo
+        for number in range(50):
+            name = f"host-{number}.example.com.demo.svc.cluster.local."
+            wire = dns.message.make_query(name, "A").to_wire()
+            for _ in range(3):
+                server.answerer.quick(wire) or await server.wire(wire)
+            memo.at_hand.dated[wire[2:]].hits += 4  # as a receive loop does
+            _, slow = await quick_and_slow(server, wire)
+            assert memo.at_hand.dated[wire[2:]].first == slow[2:]
+        assert len(memo.at_hand.twins) == 50
+        memo.tell()
+        assert counted(server) == 50 * (3 + 4 + 2)
+        server.put(service("com", "10.96.1.77"))
+        assert memo.at_hand.twins == {}
+        assert wire[2:] not in memo.at_hand.dated
+        quick, slow = await quick_and_slow(server, wire)
+        assert quick in (None, slow)
+
+
 async def test_a_name_never_asked_before_is_denied_without_the_chain_until_it_is_there() -> None:
     async with desk(FIXED, *DEMO) as server:
         memo = server.answerer.memo
@@ -184,11 +215,7 @@ async def test_a_service_never_asked_before_is_answered_as_another_one_was() -> 
             assert quick == slow
         assert len(memo.rows) == 3  # names that nobody asks for again take no room
         memo.tell()
-        page = server.world.counters.page()
-        counted = sum(
-            float(line.split()[-1]) for line in page.splitlines() if "dns_requests_total{" in line
-        )
-        assert counted == 3 * 2 * 100 + 3
+        assert counted(server) == 3 * 2 * 100 + 3
         back = dns.message.make_query("150.2.96.10.in-addr.arpa.", "PTR").to_wire()
         gone = dns.message.make_query("s150.demo.svc.cluster.local.", "A").to_wire()
         server.drop(service("s150", "10.96.2.150"))

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from random import Random
 
 from sampan.dns import codes, names
+from sampan.dns.athand import AtHand
 from sampan.dns.families import (
     ONE_QUESTION,
     Members,
@@ -31,7 +32,7 @@ from sampan.dns.families import (
     plain_label,
     sort_of,
 )
-from sampan.dns.plugin import Client, Family, Outcome, Validity
+from sampan.dns.plugin import FOREVER, Client, Family, Outcome, Validity
 from sampan.dns.rows import ALWAYS, BROAD, HEADER, Count, Hears, Key, Rotation, Row
 from sampan.linux.base.datagrams import NewRow, Rows
 
@@ -59,7 +60,8 @@ class Memo:
         self.families: dict[bytes, Members] = {}
         self.heard_families: dict[bytes, Members] = {}
         self.asked_once: set[bytes] = set()
-        """Queries that a family answered; those that come again get rows of their own."""
+        """Queries that a row or a family of many answered; those that come again get their own."""
+        self.at_hand = AtHand()
         self.generation = 0
         """Goes up with every change; a reply that was begun before a change is not kept."""
         self.era = 0
@@ -175,8 +177,11 @@ class Memo:
             row = denials.get(key)
             if row is not None and row.until >= now and row.era in (ALWAYS, self.era):
                 row.hits += 1
-                kept = row.turns[0]
-                return wire[:2] + kept[: HEADER - 2] + wire[HEADER : end + 4] + kept[HEADER - 2 :]
+                kept = row.first
+                reply = kept[: HEADER - 2] + wire[HEADER : end + 4] + kept[HEADER - 2 :]
+                if self.loop is None and row.until == FOREVER and self._again(wire[2:]):
+                    self.at_hand.put_twin(wire[2:], reply, row)
+                return wire[:2] + reply
             members = families.get(key)
             if members is not None:
                 return self._of_family(wire, members, (before, pos, end), now)
@@ -197,7 +202,7 @@ class Memo:
         model, outcome = found
         answers, extras = self._turned(model, outcome), outcome.extras
         reply = model.reply(wire, end, answers, extras)
-        if wire[2:] in self.asked_once or (start > HEADER and outcome.rcode == codes.NXDOMAIN):
+        if (start > HEADER and outcome.rcode == codes.NXDOMAIN) or self._again(wire[2:]):
             rotation = None
             if model.turns:
                 rotation = (
@@ -208,11 +213,16 @@ class Memo:
                 )  # fmt: skip
             validity = self._validity(members.family, label, model.row)
             self.keep(wire, reply, validity, model.row.counts, rotation)
-        elif len(self.asked_once) < MAX_ASKED_ONCE:
-            self.asked_once.add(wire[2:])
-        else:
-            self.asked_once.clear()
         return reply
+
+    def _again(self, key: bytes) -> bool:
+        """Whether this was asked before, as far as that is remembered."""
+        if key in self.asked_once:
+            return True
+        if len(self.asked_once) >= MAX_ASKED_ONCE:
+            self.asked_once.clear()
+        self.asked_once.add(key)
+        return False
 
     def _validity(self, family: Family, label: str, row: Row) -> Validity:
         """Of one name's reply; of a denied name's also for all names below it."""
@@ -303,6 +313,8 @@ class Memo:
                 row.ident, reply, row.until, row.count, row.era != ALWAYS, since, ttl
             )  # fmt: skip
             self.loop.put(key.bytes, key.below, new)
+        elif not hears and not key.below:
+            self.at_hand.put(key.bytes, row)
         self._tag(validity.tags, key)
 
     def _row(
@@ -344,6 +356,7 @@ class Memo:
         self.generation += 1
         if not BROAD.isdisjoint(tags):
             self.era += 1
+            self.at_hand.turn_era()
             if self.loop is not None:
                 self.loop.turn_era()
         for tag in tags:
@@ -353,6 +366,7 @@ class Memo:
     def clear(self) -> None:
         self.generation += 1
         self.tell()
+        self.at_hand.clear()
         self.rows.clear()
         self.denials.clear()
         self.heard.clear()
@@ -370,6 +384,7 @@ class Memo:
         if self.loop is not None:
             for ident, hits in self.loop.hits():
                 self._idents[ident].hits += hits
+        self.at_hand.count()
         for row in self._every_row():
             if row.hits:
                 self._tell(row)
@@ -394,6 +409,10 @@ class Memo:
         if self.loop is not None and not key.heard:
             row.hits += self.loop.drop(key.bytes, key.below)
             del self._idents[row.ident]
+        if key.below:
+            self.at_hand.drop_twins()
+        elif not key.heard:
+            self.at_hand.drop(key.bytes)
         self._let_go(row)
 
     def _let_go(self, row: Row) -> None:

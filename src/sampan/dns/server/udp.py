@@ -7,7 +7,14 @@ import asyncio
 from sampan.dns.plugin import Client
 from sampan.dns.server.answer import Answerer
 from sampan.dns.server.prompt import Done, Waiting, begin
-from sampan.linux.base.datagrams import BATCH, Datagrams, Fast, Peer
+from sampan.linux.base.datagrams import (
+    BATCH,
+    NOTHING_AT_HAND,
+    AtHand,
+    Datagrams,
+    Fast,
+    Peer,
+)
 
 MAX_PENDING = 4096
 """Queries that wait for the chain at a time; beyond it new ones are dropped, as a full socket
@@ -34,14 +41,15 @@ class UdpListener:
         answerer, memo, monotonic = self.answerer, self.answerer.memo, self._monotonic
         # The fast path does not know who asks; while somebody wants to know, it is asked later.
         fast: Fast = memo.find
+        at_hand: AtHand = (memo.at_hand.firm, memo.at_hand.dated)
         later, rows = self._later, self.datagrams.rows
         if answerer.tap is not None:
-            fast, later = _nothing, self._tapped
+            fast, later, at_hand = _nothing, self._tapped, NOTHING_AT_HAND
         if rows is not None:
             rows.closed = answerer.tap is not None
         for _ in range(ROUNDS):
             answerer.now = memo.now = monotonic()
-            count = self.datagrams.drain(fast, later, answerer.now)
+            count = self.datagrams.drain(fast, later, answerer.now, at_hand)
             memo.spent_s += monotonic() - answerer.now
             memo.asked += count
             if count < BATCH:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 
@@ -25,6 +25,20 @@ Slow = Callable[[bytes, Peer], bytes | None]
 by `send`, or never."""
 
 BATCH = 64
+LONGEST_AT_HAND = 2048
+
+
+class Ready(Protocol):
+    """A reply that is sent as it is. Whoever sends it counts that in `hits`."""
+
+    first: bytes
+    """Without the ID; at most LONGEST_AT_HAND."""
+    hits: int
+
+
+AtHand = tuple[Mapping[bytes, Ready], Mapping[bytes, Ready]]
+"""Replies by the bytes of their queries without the ID, to be looked for in turn."""
+NOTHING_AT_HAND: AtHand = ({}, {})
 
 
 class Rows(Protocol):
@@ -89,9 +103,10 @@ class Datagrams(Protocol):
         """To wait on until something can be read."""
         ...
 
-    def drain(self, fast: Fast, slow: Slow, now: float) -> int:
+    def drain(self, fast: Fast, slow: Slow, now: float, at_hand: AtHand) -> int:
         """Take what waits, at most a batch, and send what `fast` answers; how many there were.
-        Rows that ended before `now` are not sent.
+        Rows that ended before `now` are not sent. A loop without `rows` need not ask `fast` for
+        what is `at_hand`.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.linux.base.datagrams import BATCH, Fast, Peer, Rows, Slow
+from sampan.linux.base.datagrams import BATCH, NOTHING_AT_HAND, AtHand, Fast, Peer, Rows, Slow
 
 
 class FakeDatagrams:
@@ -23,7 +23,9 @@ class FakeDatagrams:
     def arrive(self, wire: bytes, peer: Peer | None = None) -> None:
         self.waiting.append((wire, peer or Peer("127.0.0.1", 4000, "127.0.0.1", self.port)))
 
-    def drain(self, fast: Fast, slow: Slow, now: float = 0.0) -> int:
+    def drain(
+        self, fast: Fast, slow: Slow, now: float = 0.0, at_hand: AtHand = NOTHING_AT_HAND
+    ) -> int:
         batch, self.waiting = self.waiting[:BATCH], self.waiting[BATCH:]
         for wire, peer in batch:
             reply = fast(wire)

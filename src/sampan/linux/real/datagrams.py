@@ -10,7 +10,7 @@ import contextlib
 import socket
 import struct
 
-from sampan.linux.base.datagrams import BATCH, Fast, Peer, Rows, Slow
+from sampan.linux.base.datagrams import BATCH, NOTHING_AT_HAND, AtHand, Fast, Peer, Rows, Slow
 
 IP_PKTINFO = 8
 IPV6_RECVPKTINFO = 49
@@ -77,8 +77,11 @@ class PlainDatagrams:
     def fileno(self) -> int:
         return self._sock.fileno()
 
-    def drain(self, fast: Fast, slow: Slow, now: float = 0.0) -> int:
+    def drain(
+        self, fast: Fast, slow: Slow, now: float = 0.0, at_hand: AtHand = NOTHING_AT_HAND
+    ) -> int:
         receive, count = self._sock.recvmsg, 0
+        firm, dated = at_hand[0].get, at_hand[1].get
         for count in range(BATCH):
             try:
                 wire, control, _, name = receive(LONGEST_QUERY, _CONTROL)
@@ -86,6 +89,11 @@ class PlainDatagrams:
                 return count
             except OSError:
                 continue  # an ICMP error of an earlier reply; the next datagram is unharmed
+            key = wire[2:]
+            if (ready := firm(key) or dated(key)) is not None:
+                ready.hits += 1
+                self._send(wire[:2] + ready.first, name, control)
+                continue
             reply = fast(wire)
             if reply is None:
                 reply = slow(wire, self._peer(name, control))

@@ -12,13 +12,16 @@ import os
 import socket
 import struct
 import sys
+from array import array
 
-from sampan.linux.base.datagrams import BATCH, Fast, Peer, Rows, Slow
+from sampan.linux.base.datagrams import BATCH, NOTHING_AT_HAND, AtHand, Fast, Peer, Rows, Slow
 from sampan.linux.real.datagrams import IP_PKTINFO, PKTINFO, PKTINFO6, bind, plain_address
 
 SLOT = 4096
-"""Queries longer than this are cut; the largest that makes sense is a signed update's."""
-REPLY_SLOT = 4096
+"""Room for a query and for a reply. Longer queries are cut; the largest that makes sense is a
+signed update's. Longer replies are sent one by one."""
+_STEP = SLOT // 2
+"""Slots are so many 16-bit words apart, of which an ID is the first."""
 NAME = 32
 CONTROL = 96
 """Room for IP_PKTINFO and IPV6_PKTINFO with their headers."""
@@ -39,18 +42,19 @@ _ZEROS = memoryview(bytes(4 * BATCH)).cast("I")
 class _Ring:
     """BATCH message headers, each with a buffer of its own."""
 
-    def __init__(self, slot: int) -> None:
-        self.data = bytearray(BATCH * slot)
+    def __init__(self) -> None:
+        self.data = bytearray(BATCH * SLOT)
         self.vectors = bytearray(BATCH * 16)
         self.headers = bytearray(BATCH * _WORDS * 8)
         self.view = memoryview(self.data)
+        self.halves = self.view.cast("H")
         self.words = memoryview(self.headers).cast("Q")
         self.lengths = memoryview(self.headers).cast("I")
         self.vector_words = memoryview(self.vectors).cast("Q")
         self.address = _address(self.headers)
         for i in range(BATCH):
-            self.vector_words[2 * i] = _address(self.data) + i * slot
-            self.vector_words[2 * i + 1] = slot
+            self.vector_words[2 * i] = _address(self.data) + i * SLOT
+            self.vector_words[2 * i + 1] = SLOT
 
     def point(self, names: bytearray, controls: bytearray, sizes: tuple[int, int]) -> None:
         """Where addresses and control messages are, and how long."""
@@ -85,18 +89,20 @@ class MmsgDatagrams:
         self._controls = bytearray(BATCH * CONTROL)
         self._control_words = memoryview(self._controls).cast("I")
         self._six = self._sock.family == socket.AF_INET6
-        self._in = _Ring(SLOT)
+        self._in = _Ring()
         self._in.point(self._names, self._controls, (NAME, CONTROL))
         self._fresh = bytes(self._in.headers)
-        self._out = _Ring(REPLY_SLOT)
+        self._out = _Ring()
         self._out.point(self._names, self._controls, _SIZES6 if self._six else _SIZES4)
         self._scoped = False
 
     def fileno(self) -> int:
         return self._sock.fileno()
 
-    def drain(self, fast: Fast, slow: Slow, now: float = 0.0) -> int:
-        ring, out = self._in, self._out
+    def drain(
+        self, fast: Fast, slow: Slow, now: float = 0.0, at_hand: AtHand = NOTHING_AT_HAND
+    ) -> int:
+        ring = self._in
         ring.headers[:] = self._fresh
         count: int = self._libc.recvmmsg(
             self._sock.fileno(), ctypes.c_void_p(ring.address), BATCH, MSG_DONTWAIT, None
@@ -104,24 +110,39 @@ class MmsgDatagrams:
         if count <= 0:
             return 0
         self._free_interfaces(count)
-        view, data, lengths = ring.view, out.data, out.vector_words
-        at = begun = 0
-        for i, size in enumerate(ring.lengths[14 : 16 * count : 16].tolist()):
-            wire = view[at : at + size].tobytes()
+        self._out.halves[: count * _STEP : _STEP] = ring.halves[: count * _STEP : _STEP]
+        sizes: list[int] = ring.lengths[14 : 16 * count : 16].tolist()
+        firm, dated = at_hand[0].get, at_hand[1].get
+        view, data, at, unanswered = ring.view, self._out.data, 0, list[int]()
+        for i, size in enumerate(sizes):
+            # The reply's length takes the place of the query's; the ID is there already.
+            key = view[at + 2 : at + size].tobytes()
+            if (ready := firm(key) or dated(key)) is not None:
+                ready.hits += 1
+                sizes[i] = end = 2 + len(ready.first)
+                data[at + 2 : at + end] = ready.first
+            elif reply := self._made(i, view[at : at + size].tobytes(), fast, slow):
+                sizes[i] = end = len(reply)
+                data[at : at + end] = reply
+            else:
+                unanswered.append(i)
             at += SLOT
-            reply = fast(wire)
-            if reply is None:
-                reply = slow(wire, self._peer(i))
-            if reply is None or (end := len(reply)) > REPLY_SLOT:
-                self._flush(begun, i)
-                begun = i + 1
-                if reply is not None:
-                    self.send(reply, self._peer(i))
-                continue
-            data[i * REPLY_SLOT : i * REPLY_SLOT + end] = reply
-            lengths[2 * i + 1] = end
-        self._flush(begun, count)
+        self._out.vector_words[1 : 2 * count : 2] = memoryview(array("Q", sizes))
+        begun = 0
+        for end in (*unanswered, count):
+            self._flush(begun, end)
+            begun = end + 1
         return count
+
+    def _made(self, i: int, wire: bytes, fast: Fast, slow: Slow) -> bytes | None:
+        """The reply to the query in slot i, unless it is sent otherwise, or later."""
+        reply = fast(wire)
+        if reply is None:
+            reply = slow(wire, self._peer(i))
+        if reply is None or 0 < len(reply) <= SLOT:
+            return reply
+        self.send(reply, self._peer(i))
+        return None
 
     def _free_interfaces(self, count: int) -> None:
         """Replies keep the source but may leave by any interface; only link-local ones may not."""

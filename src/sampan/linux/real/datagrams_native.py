@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from sampan.linux.base.datagrams import BATCH, Fast, NewRow, Peer, Slow
+from sampan.linux.base.datagrams import BATCH, NOTHING_AT_HAND, AtHand, Fast, NewRow, Peer, Slow
 from sampan.linux.real.datagrams import bind, plain_address
 from sampan.linux.real.datagrams_mmsg import control_address, send_back, sockaddr
 
@@ -127,7 +127,9 @@ class NativeDatagrams:
     def fileno(self) -> int:
         return self._sock.fileno()
 
-    def drain(self, fast: Fast, slow: Slow, now: float = 0.0) -> int:
+    def drain(
+        self, fast: Fast, slow: Slow, now: float = 0.0, at_hand: AtHand = NOTHING_AT_HAND
+    ) -> int:
         count: int = self._library.loop_drain(
             self.rows.handle, self._sock.fileno(), now, not self.rows.closed, self._missed,
             ctypes.byref(self._missed_count),
