@@ -21,6 +21,8 @@ from sampan.dns.rdata import a_record, name_record, soa_record, srv_record, txt_
 MAX_ALIASES = 8
 SOA_TIMES = (7200, 1800, 86400)
 SOA_TTL = 300
+FULL = 100
+"""The weight of what has none of its own."""
 SERIAL = "serial"
 """The tag of replies that hold a serial number."""
 
@@ -254,7 +256,7 @@ async def _targets(source: Source, asked: Asked) -> Answer:
     mail = asked.type == codes.MX
     if mail:
         services = [one for one in services if one.mail]
-    weights = _weights(services)
+    totals = _totals(services)
     records: list[Record] = []
     extra: list[Record] = []
     seen: set[tuple[str, object]] = set()
@@ -263,7 +265,7 @@ async def _targets(source: Source, asked: Asked) -> Answer:
             continue
         is_name = one.type == codes.CNAME
         target = names.fqdn(one.host) if is_name else one.domain
-        record = _target_record(asked, one, target, weights)
+        record = _target_record(asked, one, target, totals)
         rank = one.priority if mail else one.port
         if is_name or (target, rank) not in seen:
             records.append(record)
@@ -277,21 +279,25 @@ async def _targets(source: Source, asked: Asked) -> Answer:
     return Answer(records, extra)
 
 
-def _target_record(asked: Asked, one: Found, target: str, weights: dict[int, float]) -> Record:
+def _target_record(asked: Asked, one: Found, target: str, totals: dict[int, int]) -> Record:
     if asked.type == codes.MX:
         data = struct.pack("!H", one.priority) + names.wire(target)
         return Record(asked.qname, codes.MX, codes.IN, one.ttl, data)
-    share = weights[one.priority] * (one.weight or 100)
-    numbers = (one.priority, max(1, int(share)), one.port)
+    numbers = (one.priority, share(totals[one.priority], one.weight or FULL), one.port)
     return srv_record(asked.qname, one.ttl, numbers, target)
 
 
-def _weights(services: Iterable[Found]) -> dict[int, float]:
-    """Percent per unit of weight, for each priority."""
-    sums: dict[int, int] = {}
+def _totals(services: Iterable[Found]) -> dict[int, int]:
+    """The weights of each priority together."""
+    totals: dict[int, int] = {}
     for one in services:
-        sums[one.priority] = sums.get(one.priority, 0) + (one.weight or 100)
-    return {priority: 100.0 / total for priority, total in sums.items()}
+        totals[one.priority] = totals.get(one.priority, 0) + (one.weight or FULL)
+    return totals
+
+
+def share(total: int, weight: int = FULL) -> int:
+    """A weight in percent of all of its priority."""
+    return max(1, int(100.0 / total * weight))
 
 
 async def _addresses_of(source: Source, asked: Asked, target: str) -> list[Record]:

@@ -6,6 +6,7 @@ from sampan.dns import codes, names
 from sampan.dns.backend import Asked, Found
 from sampan.dns.kube.lookup import Cluster, Request, Tags, base_of
 from sampan.dns.kube.objects import Service
+from sampan.dns.kube.places import Front
 
 
 class External:
@@ -45,18 +46,17 @@ class External:
         if service is None:
             return []
         domain = f"{service.name}.{service.namespace}.{asked.zone}"
-        bare = not service.external_ips and (service.headless or request.endpoint)
+        bare = not service.external_ips and (service.headless or request.front.endpoint)
         if self.headless and bare:
             slices = self.cluster.model.endpoints(key)
-            return list(self.cluster.endpoints(slices, request, domain))
-        return self.at_outside(service, request, domain)
+            return self.cluster.endpoints(slices, request.front, domain)
+        return self.at_outside(service, request.front, domain)
 
-    def at_outside(self, service: Service, request: Request, domain: str) -> list[Found]:
+    def at_outside(self, service: Service, front: Front, domain: str) -> list[Found]:
         return [
-            Found(ip, domain, port.number, self.cluster.ttl)
+            Found(ip, domain, number, self.cluster.ttl)
             for ip in service.external_ips
-            for port in service.ports
-            if request.wants(port)
+            for number in front.numbers(service.ports)
         ]
 
     def at_address(self, ip: str, tags: Tags) -> list[Found]:
@@ -93,8 +93,8 @@ def _request(labels: list[str]) -> Request | None:
     if not left:
         return head
     if len(left) == 1:
-        return head._replace(endpoint=left[0].removeprefix("_"))
+        return head._replace(front=Front(left[0].removeprefix("_")))
     if len(left) == 2:
         port, protocol = (label.removeprefix("_") for label in left)
-        return head._replace(port=port, protocol=protocol)
+        return head._replace(front=Front("", port, protocol))
     return None

@@ -1,8 +1,8 @@
 """Names of a cluster whose replies are alike: the Services of a namespace, its pods, and the
 reverse names of Services' addresses.
 
-What becomes of a name is said here, and of Services in `outcomes`, without making records; anything
-else (aliases, other types) is left to `lookup`.
+What becomes of a name is told without making records, of Services in `outcomes` from the very
+places that `lookup` makes them of; anything else (aliases, other types) is left to the chain.
 """
 
 from __future__ import annotations

@@ -8,15 +8,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 from sampan.dns import codes, names
 from sampan.dns.backend import Asked, Found, kind_of_host
 from sampan.dns.kube.families import Families, address_in
 from sampan.dns.kube.model import Model
-from sampan.dns.kube.objects import Import, Port, Service, Slice
+from sampan.dns.kube.objects import Import, Service, Slice
 from sampan.dns.kube.options import Options
+from sampan.dns.kube.places import NOTHING, Front, Place, at_endpoints, of_import, of_service
 
 VERSION = "1.1.0"
 VERSION_TTL = 28800
@@ -31,17 +32,7 @@ class Request(NamedTuple):
     """`svc`, `pod`, or empty above them."""
     namespace: str = ""
     service: str = ""
-    endpoint: str = ""
-    port: str = ""
-    protocol: str = ""
-    cluster: str = ""
-    place: str = ""
-    prefers: bool = False
-
-    def wants(self, port: Port) -> bool:
-        return (not self.port or self.port == port.name) and (
-            not self.protocol or self.protocol == port.protocol
-        )
+    front: Front = NOTHING
 
 
 def parse(base: str, *, multicluster: bool = False, zonal: bool = False) -> Request | None:
@@ -55,7 +46,7 @@ def parse(base: str, *, multicluster: bool = False, zonal: bool = False) -> Requ
     if depth == 2:
         return Request(kind, left[1], left[0])
     if depth == 3:
-        return Request(kind, left[2], left[1], left[0])
+        return Request(kind, left[2], left[1], Front(left[0]))
     head = Request(kind, left[-1], left[-2] if depth > 1 else "")
     return head if depth == 1 else _further(head, left[:-2], multi=multicluster, zonal=zonal)
 
@@ -66,12 +57,13 @@ def _further(head: Request, left: list[str], *, multi: bool, zonal: bool) -> Req
         first, second = left
         if not multi or first.startswith("_") or second.startswith("_"):
             port, protocol = first.removeprefix("_"), second.removeprefix("_")
-            return Request(head.kind, head.namespace, head.service, "", port, protocol)
-        return head._replace(endpoint=first, cluster=second)
+            return head._replace(front=Front("", port, protocol))
+        return head._replace(front=Front(first, cluster=second))
     scoped = zonal and not multi and left[-1] == ANCHOR and head.kind == "svc"
     if not scoped or left[-2] not in ("pin", "prefer"):
         return None
-    return head._replace(place=".".join(left[:-2]), prefers=left[-2] == "prefer")
+    zone, prefers = ".".join(left[:-2]), left[-2] == "prefer"
+    return head._replace(front=Front(zone=zone, prefers=prefers))
 
 
 class Cluster:
@@ -161,7 +153,7 @@ class Cluster:
             return []
         # An existing name that is empty (a drained zone) must not be denied for one type.
         request = parse(base, zonal=self.options.zonal)
-        return [] if found is not None and request is not None and request.place else None
+        return [] if found is not None and request is not None and request.front.zone else None
 
     # Services
 
@@ -169,61 +161,38 @@ class Cluster:
         key = (request.namespace, request.service)
         asked.tags.add(("svc", *key))
         service = self.model.services.get(key)
-        if service is None or (request.place and not service.headless):
+        if service is None:
             return None
-        domain = self.domain(service, asked.zone)
         if service.type == "ExternalName":
             return self._external(service, request)
-        if service.headless or request.endpoint:
-            slices = self.model.endpoints(key)
-            found = list(self.endpoints(slices, request, domain))
-            if not found and request.prefers:
-                found = list(self.endpoints(slices, request._replace(place=""), domain))
-            return found if found or request.place else None
-        if self.options.ignore_empty and not any(
-            one.endpoints for one in self.model.endpoints(key)
-        ):
+        places = of_service(self.model, service, request.front, self.options)
+        return self._found(places, self.domain(service, asked.zone))
+
+    def _found(self, places: Iterable[Place] | None, domain: str) -> list[Found] | None:
+        if places is None:
             return None
-        return self._at_ips(service, request, domain)
+        ttl = self.ttl
+        return [
+            Found(ip, f"{label}.{domain}" if label else domain, port, ttl)
+            for label, ip, port in places
+        ]
 
     def domain(self, service: Service | Import, zone: str) -> str:
         dot = "" if zone == "." else zone
         return f"{service.name}.{service.namespace}.svc.{dot}"
 
     def _external(self, service: Service, request: Request) -> list[Found] | None:
-        if request.endpoint or request.port or request.protocol:
+        if request.front != NOTHING:
             return None
         if kind_of_host(service.external_name) != codes.CNAME or not service.external_name:
             return None
         return [Found(service.external_name, ttl=self.ttl)]
 
-    def _at_ips(
-        self, service: Service | Import, request: Request, domain: str
-    ) -> list[Found] | None:
-        found = [
-            Found(ip, domain, port.number, self.ttl)
-            for port in service.ports
-            if request.wants(port)
-            for ip in service.ips
-        ]
-        return found or None
-
     def endpoints(
-        self, slices: Iterable[Slice], request: Request, domain: str, *, multi: bool = False
-    ) -> Iterator[Found]:
-        for one in slices:
-            for endpoint in one.endpoints:
-                if request.place and endpoint.zone != request.place:
-                    continue
-                host = self.options.label_of(endpoint)
-                if request.endpoint and request.endpoint != host.lower():
-                    continue
-                if multi and request.endpoint and request.cluster != one.cluster.lower():
-                    continue
-                full = f"{host}.{one.cluster}.{domain}" if multi else f"{host}.{domain}"
-                for port in one.ports:
-                    if request.wants(port):
-                        yield Found(endpoint.ip, full, port.number, self.ttl)
+        self, slices: Iterable[Slice], front: Front, domain: str, *, multi: bool = False
+    ) -> list[Found]:
+        places = at_endpoints(slices, front, self.options.label_of, multi=multi)
+        return self._found(places, domain) or []
 
     def _imported(self, request: Request, asked: Asked) -> list[Found] | None:
         key = (request.namespace, request.service)
@@ -231,12 +200,8 @@ class Cluster:
         service = self.model.imports.get(key)
         if service is None:
             return None
-        slices, domain = self.model.import_endpoints(key), self.domain(service, asked.zone)
-        if service.headless or request.endpoint:
-            return list(self.endpoints(slices, request, domain, multi=True)) or None
-        if self.options.ignore_empty and not any(one.endpoints for one in slices):
-            return None
-        return self._at_ips(service, request, domain)
+        places = of_import(self.model, service, request.front, self.options)
+        return self._found(places, self.domain(service, asked.zone))
 
     # Pods
 

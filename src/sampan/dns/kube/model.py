@@ -119,12 +119,14 @@ class Model:
 
     def endpoints(self, key: Name) -> list[Slice]:
         """The slices of a service, in the order of their names."""
-        found = self.by_service.get(key)
-        return [found[name] for name in sorted(found)] if found else []
+        return _in_order(self.by_service.get(key))
+
+    def size(self, key: Name) -> int:
+        """How many endpoints a service has."""
+        return sum([len(one.endpoints) for one in self.by_service.get(key, {}).values()])
 
     def import_endpoints(self, key: Name) -> list[Slice]:
-        found = self.by_import.get(key)
-        return [found[name] for name in sorted(found)] if found else []
+        return _in_order(self.by_import.get(key))
 
     # One method per kind: replace, index, say what it touches.
 
@@ -215,6 +217,12 @@ class Model:
             self.multi_modified = int(self.now())
         else:
             self.modified = int(self.now())
+
+
+def _in_order(group: dict[str, Slice] | None) -> list[Slice]:
+    if not group:
+        return []
+    return [group[name] for name in sorted(group)] if len(group) > 1 else [*group.values()]
 
 
 def _reindex(

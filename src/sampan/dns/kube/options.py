@@ -30,12 +30,13 @@ class Options:
 
     def label_of(self, endpoint: Endpoint) -> str:
         """The label of an endpoint: its own, its pod's where wished, else its address."""
-        if endpoint.hostname:
-            return endpoint.hostname
-        if self.endpoint_pod_names and endpoint.target:
-            return endpoint.target
-        if "." in endpoint.ip and ":" not in endpoint.ip:
-            return endpoint.ip.replace(".", "-")
-        label = endpoint.ip.replace(":", "-")
+        ip, hostname, target, _ = endpoint
+        if hostname:
+            return hostname
+        if self.endpoint_pod_names and target:
+            return target
+        if ":" not in ip:
+            return ip.replace(".", "-")
+        label = ip.replace(":", "-")
         # No label may end with a hyphen.
         return label + "0" if label.endswith("-") else label

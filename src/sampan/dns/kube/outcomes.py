@@ -1,21 +1,20 @@
 """What becomes of the names of a namespace's Services, in bytes and without making records.
 
-It says what `lookup` and `backend` say, of the names that nearly all queries are for: a Service,
-its ports, and endpoints. Anything else (aliases, Services without ports, large sets) is left to
-them.
+The places are those that `lookup` makes records of, of the names that nearly all queries are for: a
+Service, its ports, and endpoints. Anything else (aliases, Services without ports, large sets) is
+left to the chain.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 from sampan.dns import codes
+from sampan.dns.backend import FULL, share
 from sampan.dns.kube.model import Model
-from sampan.dns.kube.objects import Port, Service, Slice
 from sampan.dns.kube.options import Options
+from sampan.dns.kube.places import NOTHING, Front, Place, of_service
 from sampan.dns.plugin import Outcome
 
 DENIED = Outcome(codes.NXDOMAIN)
@@ -28,26 +27,6 @@ MAX_LABEL = 63
 LONGEST_NAME = 255
 PLAIN = b"abcdefghijklmnopqrstuvwxyz0123456789-_"
 CASED = PLAIN + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-class Front(NamedTuple):
-    """What stands in front of a Service's label; empty parts match everything."""
-
-    endpoint: str = ""
-    port: str = ""
-    protocol: str = ""
-
-    def wants(self, port: Port) -> bool:
-        return (not self.port or self.port == port.name) and (
-            not self.protocol or self.protocol == port.protocol
-        )
-
-
-Target = tuple[bytes, str, int]
-"""One place that a name leads to: the label of an endpoint in front of the Service's, as bytes with
-its length (empty for the Service itself), an address and a port.
-"""
-NOTHING_IN_FRONT = Front()
 
 
 class ServiceNames:
@@ -71,79 +50,38 @@ class ServiceNames:
             return DENIED
         if service.type == "ExternalName" or not self.kind:
             return None
-        asked = front_of(front) if front else NOTHING_IN_FRONT
+        asked = front_of(front) if front else NOTHING
         if asked is None or (
-            self.options.ignore_empty and not service.headless and not asked.endpoint
+            (service.headless or asked.endpoint) and self.model.size((self.namespace, label)) > MOST
         ):
             return None
+        found = of_service(self.model, service, asked, self.options)
+        if not found or len(found) > MOST:
+            return None
         try:
-            if self.kind == codes.SRV:
-                return self._located(label, self._targets(service, asked))
-            return self._addressed(self._ips(service, asked))
+            return self._located(label, found) if self.kind == codes.SRV else self._addressed(found)
         except (OSError, ValueError):
             return None  # a name in an address' place, or none that fits into a label
 
     def tags(self, label: str) -> tuple[tuple[str, ...], ...]:
         return ("ns", self.namespace), ("svc", self.namespace, label)
 
-    def _ips(self, service: Service, asked: Front) -> list[str]:
-        if not service.headless and not asked.endpoint:
-            return list(service.ips) if any(map(asked.wants, service.ports)) else []
-        return [
-            endpoint.ip
-            for one in self._slices(service)
-            if any(map(asked.wants, one.ports))
-            for endpoint in one.endpoints
-            if not asked.endpoint or asked.endpoint == self.options.label_of(endpoint).lower()
-        ]
-
-    def _targets(self, service: Service, asked: Front) -> list[Target]:
-        """Ports of addresses for a Service, endpoints' ports for a set of them."""
-        if service.headless or asked.endpoint:
-            return list(self._endpoints(service, asked))
-        return [
-            (b"", ip, port.number)
-            for port in service.ports
-            if asked.wants(port)
-            for ip in service.ips
-        ]
-
-    def _endpoints(self, service: Service, asked: Front) -> Iterator[Target]:
-        for one in self._slices(service):
-            ports = [port.number for port in one.ports if asked.wants(port)]
-            for endpoint in one.endpoints:
-                host = self.options.label_of(endpoint)
-                if asked.endpoint and asked.endpoint != host.lower():
-                    continue
-                label = label_bytes(host)
-                for port in ports:
-                    yield label, endpoint.ip, port
-
-    def _slices(self, service: Service) -> list[Slice]:
-        """None for a set that is too large."""
-        slices = self.model.endpoints((self.namespace, service.name))
-        return slices if sum(len(one.endpoints) for one in slices) <= MOST else []
-
-    def _addressed(self, ips: list[str]) -> Outcome | None:
+    def _addressed(self, found: list[Place]) -> Outcome:
         """Each address of the type once."""
-        if not ips or len(ips) > MOST:
-            return None
-        packed = [packed_address(ip) for ip in dict.fromkeys(ips)]
+        packed = [packed_address(ip) for ip in dict.fromkeys([ip for _, ip, _ in found])]
         data = [raw for kind, raw in packed if kind == self.kind]
         return Outcome(codes.NOERROR, tuple(data)) if data else EMPTY
 
-    def _located(self, label: str, found: list[Target]) -> Outcome | None:
+    def _located(self, label: str, found: list[Place]) -> Outcome | None:
         """Each port of a target once, then each address of a target."""
-        if not found or len(found) > MOST:
-            return None
         name = label_bytes(label) + self.end
-        weight = b"\0\0" + max(1, int(100.0 / (100 * len(found)) * 100)).to_bytes(2)
+        weight = b"\0\0" + share(FULL * len(found)).to_bytes(2)
         answers, extras, before = list[bytes](), list[bytes](), b""
-        seen: set[tuple[bytes, object]] = set()
+        seen: set[tuple[str, object]] = set()
         for first, ip, port in found:
             if port == -1:
                 continue
-            target = first + name
+            target = (label_bytes(first) if first else b"") + name
             if len(target) > LONGEST_NAME:
                 return None
             if (first, port) not in seen:

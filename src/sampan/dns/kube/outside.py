@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sampan.dns import backend, codes, names
 from sampan.dns.backend import Asked, Found
 from sampan.dns.kube.external import External
-from sampan.dns.kube.lookup import Request
+from sampan.dns.kube.places import NOTHING
 from sampan.dns.message import Record
 from sampan.dns.rdata import a_record, name_record, srv_record
 
@@ -57,10 +57,10 @@ def zone_parts(view: External, zone: str, ttl: int) -> Iterator[tuple[Record, ..
         if not view.cluster.exposed(service.namespace, set()):
             continue
         domain = f"{service.name}.{service.namespace}.{zone}"
-        found = view.at_outside(service, Request(), domain)
+        found = view.at_outside(service, NOTHING, domain)
         if view.headless and not service.external_ips and service.headless:
             slices = view.cluster.model.endpoints(key)
-            found = list(view.cluster.endpoints(slices, Request(), domain))
+            found = view.cluster.endpoints(slices, NOTHING, domain)
         records = [record for one in found for record in _whole(one, domain, ttl)]
         for port in service.ports:
             if port.name and found:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from sampan.dns import backend, codes, names
 from sampan.dns.backend import Found
-from sampan.dns.kube.lookup import Cluster, Request
+from sampan.dns.kube.lookup import Cluster
 from sampan.dns.kube.objects import Import, Port, Service, Slice
+from sampan.dns.kube.places import NOTHING
 from sampan.dns.message import Record
 from sampan.dns.rdata import a_record, name_record, srv_record
 
@@ -67,7 +68,7 @@ def _headless(
     for one in slices:
         weight = max(1, 100 // len(one.endpoints)) if one.endpoints else 1
         every = one._replace(ports=(Port("", "", -1),))
-        for found in cluster.endpoints([every], Request(), domain, multi=multi):
+        for found in cluster.endpoints([every], NOTHING, domain, multi=multi):
             yield a_record(domain, ttl, found.host)
             yield a_record(found.domain, ttl, found.host)
             for port in one.ports:

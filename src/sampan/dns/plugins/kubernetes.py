@@ -163,15 +163,16 @@ class Kubernetes(Plugin):
         if request is None:
             facts["kubernetes/parse-error"] = lambda: "invalid query name"
             return facts
+        front = request.front
         told = {
-            "port-name": request.port, "protocol": request.protocol,
-            "endpoint": request.endpoint, "service": request.service,
+            "port-name": front.port, "protocol": front.protocol,
+            "endpoint": front.endpoint, "service": request.service,
             "namespace": request.namespace, "kind": request.kind,
         }  # fmt: skip
         if multi:
-            told["cluster"] = request.cluster
+            told["cluster"] = front.cluster
         if options.zonal:
-            told["zone"] = request.place
+            told["zone"] = front.zone
         for label, text in told.items():
             facts[f"kubernetes/{label}"] = lambda text=text: text  # type: ignore[misc]
         return facts
