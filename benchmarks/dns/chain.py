@@ -58,7 +58,7 @@ class Silent:
     def plain(self, text: str) -> None:
         logging.getLogger("sampan.bench").debug(text)
 
-    info = warning = error = debug = plain
+    info = warning = error = debug = query = plain
 
     async def serve(self, address: str, handler: Any, tls: Any = None) -> Any:
         return self.close

@@ -164,7 +164,7 @@ async def _no_chain(lines: list[str], *, heard: bool) -> None:
                 wire = dns.message.make_query(full, kind, id=number, use_edns=0).to_wire()
                 found = server.answerer.quick(wire)
                 if heard:
-                    found = memo.find_heard(wire, Client("192.0.2.1", number), memo.now)
+                    found = memo.find_heard(wire, "192.0.2.1", number, memo.now)
                     said = server.log.lines[-1:]
                 server.answerer.memo = type(memo)()
                 slow = await server.wire(wire, Client("192.0.2.1", number))

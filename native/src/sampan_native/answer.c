@@ -54,7 +54,7 @@ struct loop {
     struct mmsghdr received[BATCH], sent[BATCH];
     struct iovec out[BATCH][4];
     struct mmsghdr late[BATCH];
-    int late_count;
+    uint32_t sizes[BATCH][3]; /* of a query that was not answered: itself, name and control */
 };
 
 /* Rows */
@@ -372,40 +372,37 @@ int loop_drain(struct loop *loop, int fd, double now, int look_up, uint8_t *miss
             continue;
         flush(loop->sent, fd, begun, i);
         begun = i + 1;
+        loop->sizes[i][0] = (uint32_t)size;
+        loop->sizes[i][1] = (uint32_t)out->msg_namelen;
+        loop->sizes[i][2] = (uint32_t)out->msg_controllen;
         missed[(*missed_count)++] = (uint8_t)i;
     }
     flush(loop->sent, fd, begun, count);
     return count;
 }
 
-/* The caller's own reply to query i of the last batch, which makes room for it; -1 if it is too
- * long. It leaves with `loop_send_late`. */
-int loop_answer_late(struct loop *loop, int i, const uint8_t *reply, size_t size)
+/* The caller's own replies to queries of the last batch, which he has written in their places:
+ * `late` has the numbers of the queries and how long each reply is. */
+void loop_send_late(struct loop *loop, int fd, const uint32_t (*late)[2], int count)
 {
-    if (size > SLOT || loop->late_count == BATCH)
-        return -1;
-    memcpy(loop->data[i], reply, size);
-    loop->out[i][0] = (struct iovec){loop->data[i], size};
-    loop->sent[i].msg_hdr.msg_iovlen = 1;
-    loop->late[loop->late_count++] = loop->sent[i];
-    return 0;
+    for (int n = 0; n < count && n < BATCH; n++) {
+        uint32_t i = late[n][0] % BATCH, size = late[n][1] < SLOT ? late[n][1] : SLOT;
+        loop->out[i][0] = (struct iovec){loop->data[i], size};
+        loop->sent[i].msg_hdr.msg_iovlen = 1;
+        loop->late[n] = loop->sent[i];
+    }
+    flush(loop->late, fd, 0, count < BATCH ? count : BATCH);
 }
 
-void loop_send_late(struct loop *loop, int fd)
+/* Where the queries of the last batch lie, and how far apart, with the names and control messages
+ * that they came with and the sizes of all three. */
+void loop_places(struct loop *loop, void *places[4], uint32_t steps[3])
 {
-    flush(loop->late, fd, 0, loop->late_count);
-    loop->late_count = 0;
-}
-
-/* What came as number i of the last batch. */
-const uint8_t *loop_query(struct loop *loop, int i, uint32_t *sizes, const uint8_t **name,
-                          const uint8_t **control)
-{
-    struct msghdr *header = &loop->received[i].msg_hdr;
-    sizes[0] = loop->received[i].msg_len;
-    sizes[1] = (uint32_t)header->msg_namelen;
-    sizes[2] = (uint32_t)header->msg_controllen;
-    *name = loop->names[i];
-    *control = loop->controls[i];
-    return loop->data[i];
+    places[0] = loop->data;
+    places[1] = loop->names;
+    places[2] = loop->controls;
+    places[3] = loop->sizes;
+    steps[0] = SLOT;
+    steps[1] = NAME;
+    steps[2] = CONTROL;
 }

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from sampan.dns import codes
+from sampan.dns import codes, names
 from sampan.dns.plugin import Family, Outcome
 from sampan.dns.rows import HEADER, Row
 
@@ -71,7 +72,24 @@ class Members:
     """A family with its models; all are of queries that are equal but for their names."""
 
     family: Family
+    tail: str
+    """What the names have in common, in lower case."""
     models: dict[Sort, Model] = field(default_factory=dict)
+
+    def name(self, label: str, front: bytes) -> str:
+        """A member's, in lower case; `front` is what stands before the label."""
+        return f"{_text(front)}{label}.{self.tail}"
+
+
+@lru_cache(maxsize=1 << 10)
+def _text(labels: bytes) -> str:
+    return names.read(labels + b"\0", 0)[0].lower() if labels else ""
+
+
+def tail_of(wire: bytes, labels: int) -> str:
+    """The last labels of the question's name, in lower case."""
+    name = names.read_question(wire)[0].lower()
+    return ".".join(names.split(name)[-labels:]) + "."
 
 
 def name_ends(wire: bytes) -> list[int]:

@@ -31,8 +31,9 @@ from sampan.dns.families import (
     name_ends,
     plain_label,
     sort_of,
+    tail_of,
 )
-from sampan.dns.plugin import FOREVER, Client, Family, Outcome, Validity
+from sampan.dns.plugin import FOREVER, Family, Outcome, Validity
 from sampan.dns.rows import ALWAYS, BROAD, HEADER, Count, Hears, Key, Rotation, Row
 from sampan.linux.base.datagrams import NewRow, Rows
 
@@ -96,43 +97,43 @@ class Memo:
             return wire[:2] + row.next(now)
         return wire[:2] + self._missing_turn(wire[2:], row, self.loop, now)
 
-    def find_heard(self, wire: bytes, client: Client, now: float) -> bytes | None:
+    def find_heard(self, wire: bytes, address: str, port: int, now: float) -> bytes | None:
         """The reply to a query that somebody wants to hear of, who is told."""
-        row = self.heard.get(wire[2:])
+        key = wire[2:]
+        row = self.heard.get(key)
         if row is None:
-            found = self._relative(wire, self.heard_families, now)
+            found = self._relative(wire, now)
             if found is None:
                 return None
-            row, reply = found
+            row, reply, name = found
         elif row.until < now or row.era not in (ALWAYS, self.era):
+            self._forget(Key(key, heard=True))
             return None
         else:
             row.hits += 1
-            reply = wire[:2] + row.next(now)
-        name = names.read_question(wire)[0].lower()
+            reply, name = wire[:2] + (row.first if row.plain else row.next(now)), row.name
+        ident = int.from_bytes(wire[:2])
         for hear in row.hears:
-            hear(client, int.from_bytes(wire[:2]), name)
+            hear(address, port, ident, name)
         return reply
 
-    def _relative(
-        self, wire: bytes, families: dict[bytes, Members], now: float
-    ) -> tuple[Row, bytes] | None:
-        """The reply to a name whose relatives somebody hears of, with the row that tells them."""
+    def _relative(self, wire: bytes, now: float) -> tuple[Row, bytes, str] | None:
+        """The reply to a name whose relatives somebody hears of, with the row that tells them, and
+        the name.
+        """
         ends = name_ends(wire)
         if not ends or ends[-1] + 4 > len(wire) or wire[4:6] != ONE_QUESTION:
             return None
-        end, before = ends[-1], HEADER
+        end, before, families = ends[-1], HEADER, self.heard_families
         head = key_head(wire, end)
         for pos in ends[:-2]:
             members = families.get(head + wire[pos:end])
             if members is not None:
-                label = plain_label(wire[before + 1 : pos])
-                found = self._modelled(members, label, wire[HEADER:before], now)
-                if found is None:
+                made = self._of_family(wire, members, (before, pos, end), now)
+                if made is None:
                     return None
-                model, outcome = found
-                answers = self._turned(model, outcome)
-                return model.row, model.reply(wire, end, answers, outcome.extras)
+                label = plain_label(wire[before + 1 : pos])
+                return *made, members.name(label, wire[HEADER:before])
             before = pos
         return None
 
@@ -184,15 +185,17 @@ class Memo:
                 return wire[:2] + reply
             members = families.get(key)
             if members is not None:
-                return self._of_family(wire, members, (before, pos, end), now)
+                made = self._of_family(wire, members, (before, pos, end), now)
+                return made[1] if made else None
             before = pos
         return None
 
     def _of_family(
         self, wire: bytes, members: Members, at: tuple[int, int, int], now: float
-    ) -> bytes | None:
-        """What the chain answered to another name with the same outcome, made to fit this one;
-        `at` is where the label that tells the names apart begins and ends, and the name's end.
+    ) -> tuple[Row, bytes] | None:
+        """What the chain answered to another name with the same outcome, made to fit this one, and
+        the row that counts it; `at` is where the label that tells the names apart begins and ends,
+        and the name's end.
         """
         start, stop, end = at
         label = plain_label(wire[start + 1 : stop])
@@ -202,7 +205,9 @@ class Memo:
         model, outcome = found
         answers, extras = self._turned(model, outcome), outcome.extras
         reply = model.reply(wire, end, answers, extras)
-        if (start > HEADER and outcome.rcode == codes.NXDOMAIN) or self._again(wire[2:]):
+        hears = model.row.hears
+        below = start > HEADER and outcome.rcode == codes.NXDOMAIN and not hears
+        if below or self._again(wire[2:]):
             rotation = None
             if model.turns:
                 rotation = (
@@ -212,8 +217,8 @@ class Memo:
                     )[2:],
                 )  # fmt: skip
             validity = self._validity(members.family, label, model.row)
-            self.keep(wire, reply, validity, model.row.counts, rotation)
-        return reply
+            self.keep(wire, reply, validity, model.row.counts, rotation, hears)
+        return model.row, reply
 
     def _again(self, key: bytes) -> bool:
         """Whether this was asked before, as far as that is remembered."""
@@ -283,7 +288,7 @@ class Memo:
         if model is None:
             return
         if members is None:
-            members = table[found] = Members(family)
+            members = table[found] = Members(family, tail_of(wire, family.labels))
             self._tag(family.tags(""), Key(found, heard=bool(hears), family=True))
         if old is not None:
             self._let_go(old.row)
@@ -301,7 +306,8 @@ class Memo:
     ) -> None:
         self._forget(key)
         row = self._row(reply, validity, counts, rotation)
-        row.hears = hears
+        if hears:
+            row.hears, row.name = hears, names.read_question(b"??" + key.bytes)[0].lower()
         self._table(key)[key.bytes] = row
         self.size += row.size
         if row.make is not None:

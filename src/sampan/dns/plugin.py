@@ -187,8 +187,9 @@ class Seal(NamedTuple):
     put: Callable[[bytes], bytes]
 
 
-Hear = Callable[[Client, int, str], None]
-"""Takes the client of a repeated reply, its ID, and the name asked for in lower case."""
+Hear = Callable[[str, int, int, str], None]
+"""Takes the address and port of a repeated reply's client, its ID, and the name asked for in lower
+case."""
 
 
 class Reply(NamedTuple):

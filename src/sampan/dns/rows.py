@@ -42,7 +42,7 @@ class Row:
 
     __slots__ = (
         "ages", "count", "counts", "era", "firm", "first", "hears", "hits", "ident", "lefts",
-        "make", "plain", "size", "turn", "turns", "until",
+        "make", "name", "plain", "size", "turn", "turns", "until",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +69,8 @@ class Row:
         self.era = ALWAYS
         self.counts = counts
         self.hears: Hears = ()
+        self.name = ""
+        """The name asked for, for those who hear of it."""
         self.hits = 0
         self.size = ROW_BYTES + len(first) + (RECORD_BYTES * self.count if rotation else 0)
 

@@ -38,6 +38,10 @@ class Log(Protocol):
 
     def debug(self, text: str) -> None: ...
 
+    def query(self, text: str) -> None:
+        """One more of the lines that come with every query: as `info`, but not at once."""
+        ...
+
 
 class Pages(Protocol):
     """HTTP pages by address; equal addresses share one socket, also across a reload."""

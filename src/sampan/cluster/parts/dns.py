@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import os
 import platform
@@ -69,7 +70,10 @@ def run(flags: Flags) -> int:
 
 
 def _world(flags: Flags, pages: Pages) -> World:
-    world = World(StandardOutput(), pages, feeds(flags.processes), environment=os.environ)
+    out = StandardOutput()
+    os.register_at_fork(before=out.flush)
+    atexit.register(out.flush)
+    world = World(out, pages, feeds(flags.processes), environment=os.environ)
     world.version = __version__
     world.addresses = local_addresses
     return world

@@ -12,8 +12,7 @@ from sampan.dns import codes, names
 from sampan.dns.classify import CLASSES, kind_of
 from sampan.dns.corefile import CorefileError
 from sampan.dns.finish import question_size, reply_size
-from sampan.dns.message import Message
-from sampan.dns.plugin import Client, Handler, Hear, Plugin, Query, Reply
+from sampan.dns.plugin import Handler, Hear, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
 
 COMMON = (
@@ -39,6 +38,8 @@ class Event(NamedTuple):
 
 
 Show = Callable[[Event], str]
+Say = Callable[[str, int, int, str], str]
+"""The line for a client's address and port, the query's ID and the name."""
 
 
 class Line(NamedTuple):
@@ -50,11 +51,13 @@ class Line(NamedTuple):
     def text(self, event: Event) -> str:
         return self.form % tuple([show(event) for show in self.shows])
 
-    def settled(self, event: Event) -> Line:
-        """The line of this question and reply with all told but what each client's query has."""
-        told = [_literal(show(event)) if show in SAME else "%s" for show in self.shows]
-        form = self.form.replace("%%", "%%%%") % tuple(told)
-        return Line(form, tuple([show for show in self.shows if show not in SAME]))
+    def repeated(self, event: Event) -> Say:
+        """The line of this question and reply for others who ask the same, or a name of the same
+        length. Metadata is told of no repeated reply: it keeps replies off the fast path.
+        """
+        told = [EACH.get(show) or _braced(show(event)) for show in self.shows]
+        form = (_braced(self.form) % tuple(told)).format
+        return lambda address, port, ident, name: form(_bracketed(address), port, ident, name)
 
 
 @lru_cache(maxsize=256)
@@ -81,14 +84,11 @@ LABELS: dict[str, Show] = {
     "{>rflags}": lambda e: _flags(e.reply.flags),
 }
 
-SAME = frozenset(
-    LABELS[place]
-    for place in (
-        "{type}", "{class}", "{proto}", "{size}", "{>opcode}", "{>do}", "{>bufsize}", "{rcode}",
-        "{rsize}", "{duration}", "{>rflags}",
-    )
-)  # fmt: skip
-"""What is told of a reply that is repeated without the chain is the same each time."""
+EACH = {
+    LABELS[place]: f"{{{number}}}"
+    for number, place in enumerate(("{remote}", "{port}", "{>id}", "{name}"))
+}
+"""What each client's query has of its own when a reply is repeated."""
 
 
 def _bracketed(address: str) -> str:
@@ -117,6 +117,10 @@ def compiled(template: str) -> Line:
 
 def _literal(text: str) -> str:
     return text.replace("%", "%%")
+
+
+def _braced(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _fact(label: str) -> Show:
@@ -164,24 +168,20 @@ class Log(Plugin):
             return reply
         if "all" in rule.classes or CLASSES[kind_of(query, reply)] in rule.classes:
             event = event_of(query, reply, seconds)
-            self.world.log.info(rule.line.text(event))
+            self.world.log.query(rule.line.text(event))
             if reply.validity is not None:
                 return reply.heard(self._again(rule.line, event))
         return reply
 
     def _again(self, line: Line, event: Event) -> Hear:
         """The line for the same question from another client, or for one of the same length."""
-        query, reply, size, answered, _ = event
-        info = self.world.log.info
-        repeated: list[Line] = []  # made for the first of them: most replies are given once
+        write, say = self.world.log.query, None  # most replies are given once, and told of there
 
-        def tell(client: Client, ident: int, name: str) -> None:
-            message = Message(ident, *query.message[1:])
-            asked = Query(message, name, query.type, query.cls, client, *query[5:])
-            again = Event(asked, reply, size, answered, 0.0)
-            if not repeated:
-                repeated.append(line.settled(again))
-            info(repeated[0].text(again))
+        def tell(address: str, port: int, ident: int, name: str) -> None:
+            nonlocal say
+            if say is None:
+                say = line.repeated(event._replace(seconds=0.0))
+            write(say(address, port, ident, name))
 
         return tell
 

@@ -57,14 +57,20 @@ class Answerer:
         """The reply when it is at hand."""
         return self.memo.find(wire, self.now)
 
+    def heard(self, wire: bytes, address: str, port: int) -> bytes | None:
+        """The reply when it is at hand and somebody hears of it, who is told then."""
+        memo = self.memo
+        if not memo.heard and not memo.heard_families:
+            return None
+        reply = memo.find_heard(wire, address, port, self.now)
+        if reply is not None and self.tap is not None:
+            self.tap(wire, address)
+        return reply
+
     async def full(self, wire: bytes, client: Client) -> list[bytes]:
         """The reply, through the chain: nothing, one message, or a zone transfer's many."""
         if self.tap is not None:
             self.tap(wire, client.address)
-        if client.proto == "udp" and (self.memo.heard or self.memo.heard_families):
-            known = self.memo.find_heard(wire, client, self.now)
-            if known is not None:
-                return [known]
         query = self._read(wire, client)
         if isinstance(query, bytes):
             return [query] if query else []

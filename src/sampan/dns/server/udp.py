@@ -60,8 +60,12 @@ class UdpListener:
         if len(self.pending) >= self.max_pending:
             self.shed += 1
             return None
-        client = Client(peer.address, peer.port, peer.local, peer.local_port, "udp")
+        address, port, local, local_port, _ = peer
         try:
+            known = self.answerer.heard(wire, address, port)
+            if known is not None:
+                return known
+            client = Client(address, port, local, local_port, "udp")
             begun = begin(self.answerer.full(wire, client))
         except Exception as bad:  # noqa: BLE001 - one query must not end the batch
             self.answerer.panic(bad)

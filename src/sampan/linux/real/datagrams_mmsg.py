@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 from array import array
+from functools import lru_cache
 
 from sampan.linux.base.datagrams import BATCH, NOTHING_AT_HAND, AtHand, Fast, Peer, Rows, Slow
 from sampan.linux.real.datagrams import IP_PKTINFO, PKTINFO, PKTINFO6, bind, plain_address
@@ -83,7 +84,7 @@ class MmsgDatagrams:
 
     def __init__(self, host: str, port: int) -> None:
         self._sock = bind(host, port)
-        self.port: int = self._sock.getsockname()[1]
+        self._host, self.port = bound_address(self._sock)
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._names = bytearray(BATCH * NAME)
         self._controls = bytearray(BATCH * CONTROL)
@@ -171,13 +172,14 @@ class MmsgDatagrams:
             start += max(done, 1)
 
     def _peer(self, i: int) -> Peer:
-        words = self._in.words
-        name = bytes(self._names[i * NAME : i * NAME + (words[_WORDS * i + 1] & 0xFFFFFFFF)])
-        size = words[_WORDS * i + 5]
-        control = bytes(self._controls[i * CONTROL : i * CONTROL + size])
+        words, at = self._in.words, _WORDS * i
+        place, size = i * NAME, words[at + 1] & 0xFFFFFFFF
+        name = bytes(self._names[place : place + size])
+        place, size = i * CONTROL, words[at + 5]
+        control = bytes(self._controls[place : place + size])
         address, port = sockaddr(name)
-        local = control_address(control) or self._sock.getsockname()[0]
-        return Peer(address, port, plain_address(local), self.port, (name, control))
+        local = control_address(control) or self._host
+        return Peer(address, port, local, self.port, (name, control))
 
     def send(self, wire: bytes, peer: Peer) -> None:
         send_back(self._sock, wire, peer)
@@ -194,20 +196,36 @@ def send_back(sock: socket.socket, wire: bytes, peer: Peer) -> None:
         sock.sendmsg((wire,), _items(control), 0, _destination(name))
 
 
+def bound_address(sock: socket.socket) -> tuple[str, int]:
+    host, port = sock.getsockname()[:2]
+    return plain_address(host), port
+
+
+@lru_cache(maxsize=256)
 def control_address(control: bytes) -> str:
+    """The address of ours that a datagram came to; empty when the kernel does not tell."""
     if len(control) < _CMSG.size:
         return ""
     _, _, kind = _CMSG.unpack_from(control)
     if kind == IP_PKTINFO:
         return socket.inet_ntop(socket.AF_INET, PKTINFO.unpack_from(control, _CMSG.size)[2])
-    return socket.inet_ntop(socket.AF_INET6, PKTINFO6.unpack_from(control, _CMSG.size)[0])
+    return _plain6(PKTINFO6.unpack_from(control, _CMSG.size)[0])
 
 
 def sockaddr(raw: bytes) -> tuple[str, int]:
-    family, port = int.from_bytes(raw[:2], sys.byteorder), int.from_bytes(raw[2:4])
-    if family == socket.AF_INET:
-        return socket.inet_ntop(socket.AF_INET, raw[4:8]), port
-    return plain_address(socket.inet_ntop(socket.AF_INET6, raw[8:24])), port
+    if len(raw) == _SIZES4[0]:
+        return _plain4(raw[4:8]), raw[2] << 8 | raw[3]
+    return _plain6(raw[8:24]), raw[2] << 8 | raw[3]
+
+
+@lru_cache(maxsize=4096)
+def _plain4(raw: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET, raw)
+
+
+@lru_cache(maxsize=4096)
+def _plain6(raw: bytes) -> str:
+    return plain_address(socket.inet_ntop(socket.AF_INET6, raw))
 
 
 def _destination(raw: bytes) -> tuple[str, int] | tuple[str, int, int, int]:

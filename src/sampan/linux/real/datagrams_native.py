@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sampan.linux.base.datagrams import BATCH, NOTHING_AT_HAND, AtHand, Fast, NewRow, Peer, Slow
-from sampan.linux.real.datagrams import bind, plain_address
-from sampan.linux.real.datagrams_mmsg import control_address, send_back, sockaddr
+from sampan.linux.real.datagrams import bind
+from sampan.linux.real.datagrams_mmsg import bound_address, control_address, send_back, sockaddr
 
 BUCKETS = 1 << 16
 HITS_ROOM = 4096
@@ -40,12 +40,8 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
         ctypes.c_int,
         (ctypes.c_int, ctypes.c_double, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p),
     ),
-    "answer_late": (ctypes.c_int, (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)),
-    "send_late": (None, (ctypes.c_int,)),
-    "query": (
-        ctypes.c_void_p,
-        (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p),
-    ),
+    "send_late": (None, (ctypes.c_int, ctypes.c_void_p, ctypes.c_int)),
+    "places": (None, (ctypes.c_void_p, ctypes.c_void_p)),
 }  # fmt: skip
 
 
@@ -108,6 +104,10 @@ class NativeRows:
         self._library.loop_free(self.handle)
 
 
+def _memory(place: int, size: int) -> memoryview:
+    return memoryview((ctypes.c_char * size).from_address(place)).cast("B")
+
+
 class NativeDatagrams:
     """Raises OSError where the address cannot be had, ImportError without the library."""
 
@@ -117,12 +117,18 @@ class NativeDatagrams:
             raise ImportError("sampan-native is not installed: pip install ./native")
         self._library = _loaded(path)
         self._sock = bind(host, port)
-        self.port: int = self._sock.getsockname()[1]
+        self._host, self.port = bound_address(self._sock)
         self.rows = NativeRows(self._library)
         self._missed = (ctypes.c_uint8 * BATCH)()
         self._missed_count = ctypes.c_int()
-        self._sizes = (ctypes.c_uint32 * 3)()
-        self._name, self._control = ctypes.c_void_p(), ctypes.c_void_p()
+        self._late = (ctypes.c_uint32 * (2 * BATCH))()
+        places, steps = (ctypes.c_void_p * 4)(), (ctypes.c_uint32 * 3)()
+        self._library.loop_places(self.rows.handle, places, steps)
+        self._slot, self._name, self._control = steps
+        self._data, self._names, self._controls = (
+            _memory(place or 0, BATCH * step) for place, step in zip(places, steps, strict=False)
+        )
+        self._sizes = _memory(places[3] or 0, BATCH * 3 * 4).cast("I")
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -134,36 +140,43 @@ class NativeDatagrams:
             self.rows.handle, self._sock.fileno(), now, not self.rows.closed, self._missed,
             ctypes.byref(self._missed_count),
         )  # fmt: skip
-        # The slots are read before anything else can fill them: `fast` and `slow` do not drain.
         missed = self._missed[: self._missed_count.value]
-        for i in missed:
-            wire = self._wire(i)
-            reply = fast(wire)
-            if reply is None:
-                reply = slow(wire, self._peer())
-            if reply is not None and self._library.loop_answer_late(
-                self.rows.handle, i, reply, len(reply)
-            ):
-                self.send(reply, self._peer())
         if missed:
-            self._library.loop_send_late(self.rows.handle, self._sock.fileno())
+            self._answer(missed, fast, slow)
         return max(count, 0)
 
-    def _wire(self, i: int) -> bytes:
-        """Query i of the batch, which is then the one that `_peer` tells of."""
-        at = self._library.loop_query(
-            self.rows.handle, i, self._sizes,
-            ctypes.byref(self._name), ctypes.byref(self._control),
-        )  # fmt: skip
-        return ctypes.string_at(at, self._sizes[0])
+    def _answer(self, missed: list[int], fast: Fast, slow: Slow) -> None:
+        """Those that the library could not: a reply takes its query's place."""
+        data, sizes, slot = self._data, self._sizes, self._slot
+        late: list[int | ctypes.c_uint32] = []
+        for i in missed:
+            at = i * slot
+            wire = data[at : at + sizes[3 * i]].tobytes()
+            reply = fast(wire)
+            if reply is None:
+                reply = slow(wire, self._peer(i))
+            if reply is None:
+                continue
+            size = len(reply)
+            if size > slot:
+                self.send(reply, self._peer(i))
+                continue
+            data[at : at + size] = reply
+            late += (i, size)
+        self._late[: len(late)] = late
+        self._library.loop_send_late(
+            self.rows.handle, self._sock.fileno(), self._late, len(late) // 2
+        )
 
-    def _peer(self) -> Peer:
-        _, name_size, control_size = self._sizes
-        name = ctypes.string_at(self._name.value or 0, name_size)
-        control = ctypes.string_at(self._control.value or 0, control_size)
+    def _peer(self, i: int) -> Peer:
+        _, name_size, control_size = self._sizes[3 * i : 3 * i + 3]
+        at = i * self._name
+        name = self._names[at : at + name_size].tobytes()
+        at = i * self._control
+        control = self._controls[at : at + control_size].tobytes()
         address, port = sockaddr(name)
-        local = control_address(control) or self._sock.getsockname()[0]
-        return Peer(address, port, plain_address(local), self.port, (name, control))
+        local = control_address(control) or self._host
+        return Peer(address, port, local, self.port, (name, control))
 
     def send(self, wire: bytes, peer: Peer) -> None:
         send_back(self._sock, wire, peer)
