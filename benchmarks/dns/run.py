@@ -138,9 +138,10 @@ def throughput(bench: Bench) -> None:
         queries = mixed(services)
         everyone = [*ours, *peers, *core, *commands.floors()]
         bench.compare("In-cluster mix: 60 % A, 20 % AAAA, 20 % searches", everyone, queries)
-        ours = [commands.sampan(loop, KUBERNETES, more=CHAIN) for loop in LOOPS[:2]]
-        core = commands.core(KUBERNETES, more=CHAIN)
-        bench.compare("The same with *rewrite* and *template*, no *cache*", ours + core, queries)
+        for title, more in {"*rewrite* and *template*": CHAIN, "*log*": "log"}.items():
+            ours = [commands.sampan(loop, KUBERNETES, more=more) for loop in LOOPS[:2]]
+            core = commands.core(KUBERNETES, more=more)
+            bench.compare(f"The same with {title}, no *cache*", ours + core, queries)
         ours = [commands.sampan(LOOPS[0], KUBERNETES, more=CHAIN)]
         core = commands.core(KUBERNETES, more=CHAIN)
         title = "Names that do not exist, each asked once: a denial for all of them at hand"
