@@ -110,6 +110,8 @@ class Supervisor:
         """Become the role; never returns."""
         code = 1
         try:
+            if not self._known(role):
+                os._exit(0)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             for running in self.running.values():
                 os.close(running.fd)
@@ -123,6 +125,15 @@ class Supervisor:
             sys.stderr.flush()
             os._exit(code)
 
+    def _known(self, role: Role) -> bool:
+        """Record this child from within as well: its parent may be killed before it comes to it,
+        and then nobody would know of it. False when all are to end.
+        """
+        if is_stopping(self.paths):
+            return False
+        processes.record(self.paths.processes, role.component, role.node, os.getpid())
+        return not is_stopping(self.paths)
+
     def _turn(self) -> None:
         """Wait for a death, a start that is due, or a corpse that somebody left to us."""
         fds = {running.fd: key for key, running in self.running.items()}
@@ -135,7 +146,7 @@ class Supervisor:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        if not self.stop and not (self.paths.run / STOPPING).exists():
+        if not self.stop and not is_stopping(self.paths):
             self._start_due()
 
     def _died(self, key: tuple[str, str]) -> None:
@@ -155,6 +166,13 @@ class Supervisor:
             if self.due.get(key, now + 1) <= now:
                 del self.due[key]
                 self._start(role)
+
+
+def is_stopping(paths: Paths) -> bool:
+    """Whether somebody takes the cluster down. Who records itself and asks then is either told, or
+    found by them: they say so first, and look for processes then.
+    """
+    return (paths.run / STOPPING).exists() or not paths.run.exists()
 
 
 def redirect(log: Path) -> None:
@@ -178,7 +196,8 @@ def main(
     try:
         with network.lock(paths.run / "supervisor.lock"):
             processes.record(paths.processes, SUPERVISOR, "", os.getpid())
-            Supervisor(config, paths, roles).run(warm_ups)
+            if not is_stopping(paths):
+                Supervisor(config, paths, roles).run(warm_ups)
     except network.Locked:
         return 0
     return 0
@@ -186,7 +205,7 @@ def main(
 
 def respawn(paths: Paths, name: str) -> None:
     """Make a new supervisor, from a process that must not simply fork (it has threads)."""
-    if (paths.run / STOPPING).exists():
+    if is_stopping(paths):
         return
     log = os.open(paths.log(SUPERVISOR), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:

@@ -30,12 +30,12 @@ def stop(name: str, paths: Paths) -> bool:
     if not paths.run.exists():
         return False
     (paths.run / supervisor.STOPPING).touch()
-    living = processes.living(paths.processes)
-    makers = [p for p in living if p.component == supervisor.SUPERVISOR]
+    makers = [p for p in processes.living(paths.processes) if p.component == supervisor.SUPERVISOR]
     processes.end(makers, grace_s=0)
+    # Looked for only now: until its end a supervisor starts others.
+    living = processes.living(paths.processes)
     control = [p for p in living if p.component == CONTROL_PLANE]
-    rest = [p for p in living if p not in makers and p not in control]
-    processes.end(rest, grace_s=0)
+    processes.end([p for p in living if p not in control], grace_s=0)
     kill_cgroups(name)
     processes.end(control, grace_s=STORE_CLOSES_S)
     for folder in (paths.run, paths.state):
@@ -44,7 +44,7 @@ def stop(name: str, paths: Paths) -> bool:
     egress.close_host(name)
     remove_cgroups(name)
     shutil.rmtree(paths.run, ignore_errors=True)
-    return bool(living)
+    return bool(makers or living)
 
 
 def delete(name: str, paths: Paths) -> bool:
