@@ -36,6 +36,8 @@ def stop(name: str, paths: Paths) -> bool:
     living = processes.living(paths.processes)
     control = [p for p in living if p.component == CONTROL_PLANE]
     processes.end([p for p in living if p not in control], grace_s=0)
+    for node in (paths.run / "nodes").glob("*"):
+        launcher.end(str(node))  # one that an agent made in its last moment is in no record
     kill_cgroups(name)
     processes.end(control, grace_s=STORE_CLOSES_S)
     for folder in (paths.run, paths.state):

@@ -58,9 +58,10 @@ def spawn(run_dir: str, *, cgroup: str = "", state_dir: str = "") -> int:
 
 def spawn_detached(run_dir: str, *, cgroup: str = "", state_dir: str = "") -> None:
     """The same from a process that is large or has threads: a fresh interpreter is the parent, and
-    is gone when this returns.
+    is gone when this returns. If we are killed before, nothing is left of it.
     """
-    argv = [sys.executable, "-m", "sampan.linux.real.launcher", run_dir, cgroup, state_dir]
+    me = str(os.getpid())
+    argv = [sys.executable, "-m", "sampan.linux.real.launcher", run_dir, cgroup, state_dir, me]
     pid = os.posix_spawn(sys.executable, argv, os.environ)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code:
@@ -75,16 +76,28 @@ def serving(run_dir: str) -> int:
     return int(facts["pid"])
 
 
+def end(run_dir: str) -> None:
+    """Kill the launcher that serves `run_dir`, if one does, and wait until it is gone."""
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        if pid := serving(run_dir):
+            os.kill(pid, signal.SIGKILL)
+        lock = os.open(f"{run_dir}/launcher.lock", os.O_RDWR | os.O_CLOEXEC)
+        deadline = time.monotonic() + STOP_PATIENCE_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.002)
+        os.close(lock)
+
+
 def cleanup(run_dir: str) -> None:
     """End and remove everything of a node, from what is on disk alone: launcher, processes,
     cgroups, mounts, files. Doing it twice, or without anything there, is fine.
     """
     records = Records(run_dir)
     facts = read_json(f"{run_dir}/launcher.json") or {}
-    launcher = serving(run_dir)
-    if launcher:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(launcher, signal.SIGKILL)
+    end(run_dir)
     cgroups = KernelCgroups()
     groups = {spec.cgroup for name in records.names("sandboxes") if (spec := records.sandbox(name))}
     for group in sorted(groups) + [facts[key] for key in ("cgroup",) if facts.get(key)]:
@@ -166,5 +179,14 @@ def _only_stdio(keep: int, log: str) -> int:
     return 3
 
 
+def main(run_dir: str, cgroup: str, state_dir: str, parent: str) -> int:
+    """Between a starter and its launcher, which ends if nobody is left to hear that it is ready."""
+    sc.prctl(sc.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        return 1  # it was gone before we could ask to go with it
+    spawn(run_dir, cgroup=cgroup, state_dir=state_dir)
+    return 0
+
+
 if __name__ == "__main__":
-    spawn(sys.argv[1], cgroup=sys.argv[2], state_dir=sys.argv[3])
+    sys.exit(main(*sys.argv[1:5]))
