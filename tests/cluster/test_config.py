@@ -35,6 +35,23 @@ def test_a_bad_value_names_its_flag(field: str, value: object, told: str) -> Non
     assert told in str(caught.value)
 
 
+def test_who_reads_while_it_is_saved_reads_a_whole_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, written = tmp_path / "cluster.json", Path.write_text
+    ClusterConfig(name="old").save(path)
+
+    def slowly(where: Path, text: str) -> int:
+        written(where, text[:10])
+        assert ClusterConfig.load(path).name == "old"
+        return written(where, text)
+
+    monkeypatch.setattr(Path, "write_text", slowly)
+    ClusterConfig(name="new").save(path)
+    assert ClusterConfig.load(path).name == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["cluster.json"]
+
+
 def test_a_config_survives_the_disk(tmp_path: Path) -> None:
     config = ClusterConfig(name="ci", nodes=3, egress="off")
     config.save(tmp_path / "cluster.json")

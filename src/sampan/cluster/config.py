@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,10 @@ class ClusterConfig:
         return f"sampan-{self.name}"
 
     def save(self, path: Path) -> None:
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        """Whole or not at all: others read it meanwhile, and a full disk or a kill may come."""
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        fresh.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> ClusterConfig:
