@@ -102,7 +102,7 @@ def row(obj: dict[str, Any]) -> Any:
     """What the watching half would send for an object."""
     kind, cut = ROWS[obj["kind"]]
     if obj["kind"] == "EndpointSlice" and objects.IMPORT_NAME in obj["metadata"].get("labels", {}):
-        kind = model.IMPORT_SLICE
+        kind, cut = model.IMPORT_SLICE, objects.import_slice_row
     return (kind, objects.plain(cut(obj)))
 
 

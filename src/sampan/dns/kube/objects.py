@@ -100,6 +100,15 @@ def service_row(obj: Json) -> Service:
 
 
 def slice_row(obj: Json) -> Slice:
+    return _slice(obj, SERVICE_NAME)
+
+
+def import_slice_row(obj: Json) -> Slice:
+    """The same slice may belong to a Service of this cluster, too, of any name."""
+    return _slice(obj, IMPORT_NAME)
+
+
+def _slice(obj: Json, owner: str) -> Slice:
     """Only ready endpoints; an unknown readiness counts as ready."""
     meta = obj["metadata"]
     labels = meta.get("labels") or {}
@@ -114,8 +123,8 @@ def slice_row(obj: Json) -> Slice:
     ports = tuple(_port(item, "") for item in obj.get("ports") or ())
     return Slice(
         sys.intern(meta["namespace"]), meta["name"],
-        labels.get(SERVICE_NAME) or labels.get(IMPORT_NAME) or "",
-        labels.get(SOURCE_CLUSTER) or "", endpoints, ports or (Port("", "", -1),),
+        labels.get(owner) or "", labels.get(SOURCE_CLUSTER) or "", endpoints,
+        ports or (Port("", "", -1),),
     )  # fmt: skip
 
 
@@ -144,11 +153,11 @@ def pod_row(obj: Json) -> Pod:
 
 
 def import_row(obj: Json) -> Import:
+    """Ports are taken as they are: without any, an import with addresses has no name."""
     meta, spec = obj["metadata"], obj.get("spec") or {}
-    ports = tuple(_port(item, "TCP") for item in spec.get("ports") or ())
     return Import(
         meta["namespace"], meta["name"], spec.get("type") or "ClusterSetIP",
-        tuple(spec.get("ips") or ()), ports or (Port("", "", -1),),
+        tuple(spec.get("ips") or ()), tuple(_port(item, "") for item in spec.get("ports") or ()),
     )  # fmt: skip
 
 

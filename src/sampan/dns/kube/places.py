@@ -59,7 +59,7 @@ def of_service(
         return at_endpoints(model.endpoints(key), front, options.label_of) or None
     if options.ignore_empty and not any(one.endpoints for one in model.endpoints(key)):
         return None
-    return at_addresses(service, front) or None
+    return at_addresses(service, front)
 
 
 def of_import(model: Model, service: Import, front: Front, options: Options) -> list[Place] | None:
@@ -69,11 +69,13 @@ def of_import(model: Model, service: Import, front: Front, options: Options) -> 
         return at_endpoints(slices, front, options.label_of, multi=True) or None
     if options.ignore_empty and not any(one.endpoints for one in slices):
         return None
-    return at_addresses(service, front) or None
+    return at_addresses(service, front)
 
 
-def at_addresses(service: Service | Import, front: Front) -> list[Place]:
-    return [("", ip, number) for number in front.numbers(service.ports) for ip in service.ips]
+def at_addresses(service: Service | Import, front: Front) -> list[Place] | None:
+    """The name stands by its ports: one that waits for its addresses is there, and empty."""
+    numbers = front.numbers(service.ports)
+    return [("", ip, number) for number in numbers for ip in service.ips] if numbers else None
 
 
 def at_endpoints(

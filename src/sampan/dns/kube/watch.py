@@ -123,18 +123,14 @@ class Watcher:
         if wanted.endpoints:
             found.append((model.SLICE, kinds.ENDPOINTSLICES, objects.slice_row, wanted.labels, ""))
         if wanted.pods:
-            found.append((model.POD, kinds.PODS, objects.pod_row, "", LIVING))
+            found.append((model.POD, kinds.PODS, objects.pod_row, wanted.labels, LIVING))
         if wanted.imports:
-            found.append((model.IMPORT, SERVICE_IMPORTS, objects.import_row, "", ""))
-            found.append(
-                (
-                    model.IMPORT_SLICE,
-                    kinds.ENDPOINTSLICES,
-                    objects.slice_row,
-                    objects.IMPORT_NAME,
-                    "",
-                )
-            )
+            # Upstream chooses imports by the labels that it wants of namespaces.
+            chosen = wanted.namespace_labels
+            found.append((model.IMPORT, SERVICE_IMPORTS, objects.import_row, chosen, ""))
+            labels = ",".join(filter(None, (wanted.labels, objects.IMPORT_NAME)))
+            row = objects.import_slice_row
+            found.append((model.IMPORT_SLICE, kinds.ENDPOINTSLICES, row, labels, ""))
         return found
 
     def _informer(
