@@ -115,16 +115,18 @@ class Families:
         pods = self.model.pod_ips
 
         def outcome(label: str, front: bytes) -> Outcome | None:
-            packed, text = address_in(label)
+            packed, _ = address_in(label)
             if not packed or front or kind not in (codes.A, codes.AAAA):
                 return None
+            text = spelled_in(label) if verified else ""
             if verified and not any(where == namespace for where, _ in pods.get(text, ())):
                 return None
             return one_answer(packed) if is_of(packed, kind) else EMPTY
 
         def tags(label: str) -> tuple[Hashable, ...]:
-            text = address_in(label)[1]
-            return (("ns", namespace), ("pod", text)) if verified else (("ns", namespace),)
+            if verified:
+                return ("ns", namespace), ("pod", spelled_in(label))
+            return (("ns", namespace),)
 
         return Family(labels, outcome, tags)
 
@@ -137,13 +139,25 @@ def is_of(packed: bytes, kind: int) -> bool:
     return (len(packed) == 4) == (kind == codes.A)
 
 
+MAPPED = b"\0" * 10 + b"\xff\xff"
+"""What an IPv6 address begins with that stands for an IPv4 one."""
+
+
 @lru_cache(maxsize=1 << 12)
 def address_in(label: str) -> tuple[bytes, str]:
     """`10-0-0-7` or `fd00--7` to an address, packed and as text; empty when it spells none."""
-    v4 = label.count("-") == 3 and "--" not in label
-    family = socket.AF_INET if v4 else socket.AF_INET6
+    text = spelled_in(label)
+    family = socket.AF_INET if "." in text else socket.AF_INET6
     try:
-        packed = socket.inet_pton(family, label.replace("-", "." if v4 else ":"))
+        packed = socket.inet_pton(family, text)
     except OSError:
         return b"", ""
+    if packed.startswith(MAPPED):
+        family, packed = socket.AF_INET, packed[len(MAPPED) :]
     return packed, socket.inet_ntop(family, packed)
+
+
+def spelled_in(label: str) -> str:
+    """The address as the label spells it: a pod is found only by the spelling that it has."""
+    v4 = label.count("-") == 3 and "--" not in label
+    return label.replace("-", "." if v4 else ":")

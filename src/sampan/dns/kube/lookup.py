@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sampan.dns import codes, names
 from sampan.dns.backend import Asked, Found, kind_of_host
-from sampan.dns.kube.families import Families, address_in
+from sampan.dns.kube.families import Families, address_in, spelled_in
 from sampan.dns.kube.model import Model
 from sampan.dns.kube.objects import Import, Service, Slice
 from sampan.dns.kube.options import Options
@@ -211,12 +211,13 @@ class Cluster:
         label = request.service
         if not label:
             return []
-        _, ip = address_in(label)
+        verified = self.options.pods == "verified"
+        ip = spelled_in(label) if verified else address_in(label)[1]
         if not ip:
             return None
         dot = "" if asked.zone == "." else asked.zone
         one = Found(ip, f"{label}.{request.namespace}.pod.{dot}", ttl=self.ttl)
-        if self.options.pods == "insecure":
+        if not verified:
             return [one]
         asked.tags.add(("pod", ip))
         keys = self.model.pod_ips.get(ip, ())

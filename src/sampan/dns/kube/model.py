@@ -180,7 +180,11 @@ class Model:
         yield "self"
 
     def _pod(self, row: tuple[Any, ...] | None, key: Name) -> Iterator[Hashable]:
-        old, new = self.pods.pop(key, None), Pod(*row) if row else None
+        """One that is going away keeps its name until it is gone, if it had one before."""
+        new = Pod(*row) if row else None
+        if new is not None and new.leaving:
+            return
+        old = self.pods.pop(key, None)
         if new is not None:
             self.pods[key] = new
         before = {old.ip} - {""} if old else set()

@@ -64,6 +64,7 @@ class Pod(NamedTuple):
     name: str
     ip: str
     labels: tuple[tuple[str, str], ...] = ()
+    leaving: bool = False
 
 
 class Import(NamedTuple):
@@ -144,12 +145,13 @@ def _port(item: Json, protocol: str) -> Port:
 
 
 def pod_row(obj: Json) -> Pod:
-    """A pod that is going away, or has no address, has an empty one."""
+    """A pod that is done, or has no address, has an empty one."""
     meta, status = obj["metadata"], obj.get("status") or {}
-    gone = meta.get("deletionTimestamp") or status.get("phase") in ("Succeeded", "Failed")
+    done = status.get("phase") in ("Succeeded", "Failed")
     labels = tuple(sorted((meta.get("labels") or {}).items()))
-    ip = "" if gone else status.get("podIP") or ""
-    return Pod(sys.intern(meta["namespace"]), meta["name"], ip, labels)
+    ip = "" if done else status.get("podIP") or ""
+    leaving = bool(meta.get("deletionTimestamp"))
+    return Pod(sys.intern(meta["namespace"]), meta["name"], ip, labels, leaving)
 
 
 def import_row(obj: Json) -> Import:
