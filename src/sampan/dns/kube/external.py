@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sampan.dns import codes, names
-from sampan.dns.backend import Asked, Found
+from sampan.dns.backend import Asked, Found, kind_of_host
 from sampan.dns.kube.lookup import Cluster, Request, Tags, base_of
 from sampan.dns.kube.objects import Service
 from sampan.dns.kube.places import Front
@@ -83,7 +83,7 @@ class External:
                 if self.headless and service.headless:
                     found += (endpoint.ip for endpoint in one.endpoints)
                 else:
-                    found += service.external_ips
+                    found += (ip for ip in service.external_ips if kind_of_host(ip) != codes.CNAME)
         return found if known else list(self.cluster.options.local_ips)
 
 

@@ -12,24 +12,33 @@ from sampan.dns.message import Record
 from sampan.dns.rdata import a_record, name_record, srv_record
 
 
-async def records_for(asked: Asked, services: list[Found]) -> tuple[list[Record], list[Record]]:
-    """Answer and additional records; a name as an external address is an alias."""
+async def records_for(
+    asked: Asked, services: list[Found], ttl: int
+) -> tuple[list[Record], list[Record]]:
+    """Answer and additional records; a name as an external address is an alias.
+
+    Addresses live for `ttl`, ports and aliases as long as those of *kubernetes*.
+    """
     if asked.type == codes.SRV:
-        return await _targets(asked, services)
+        return await _targets(asked, services, ttl)
     records: list[Record] = []
     if asked.type not in (codes.A, codes.AAAA):
         return records, []
-    for one in dict.fromkeys(found._replace(port=0) for found in services):
-        if one.type == codes.CNAME:
+    seen: set[str] = set()
+    for one in services:
+        if one.type == codes.CNAME:  # one for each port, as upstream has it
             target = names.fqdn(one.host)
             records.append(name_record(asked.qname, codes.CNAME, one.ttl, target))
             records += await backend.elsewhere(asked, target, asked.type)
-        elif one.type == asked.type:
-            records.append(a_record(asked.qname, one.ttl, one.host))
+        elif one.type == asked.type and one.host not in seen:
+            seen.add(one.host)
+            records.append(a_record(asked.qname, ttl, one.host))
     return records, []
 
 
-async def _targets(asked: Asked, services: list[Found]) -> tuple[list[Record], list[Record]]:
+async def _targets(
+    asked: Asked, services: list[Found], ttl: int
+) -> tuple[list[Record], list[Record]]:
     records: list[Record] = []
     extra: list[Record] = []
     weight = max(1, 100 // len(services))
@@ -42,7 +51,7 @@ async def _targets(asked: Asked, services: list[Found]) -> tuple[list[Record], l
         if record not in records:
             records.append(record)
         if not is_name:
-            address = a_record(target, one.ttl, one.host)
+            address = a_record(target, ttl, one.host)
             extra += [] if address in extra else [address]
         elif not any(other.name == target for other in extra):
             extra += await backend.elsewhere(asked, target, codes.A)
@@ -72,7 +81,7 @@ def zone_parts(view: External, zone: str, ttl: int) -> Iterator[tuple[Record, ..
 
 def _whole(one: Found, domain: str, ttl: int) -> Iterator[Record]:
     if one.type == codes.CNAME:
-        yield name_record(domain, codes.CNAME, ttl, names.fqdn(one.host))
+        yield name_record(domain, codes.CNAME, one.ttl, names.fqdn(one.host))
         return
     yield a_record(domain, ttl, one.host)
     if one.domain != domain:

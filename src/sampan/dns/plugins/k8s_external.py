@@ -45,14 +45,13 @@ class K8sExternal(Plugin):
         asked = Asked(query.name, query.qname, query.type, zone, query)
         if query.name == zone:
             return self._at_apex(asked)
-        if names.is_below(query.name, f"{self.apex}.{zone}"):
+        if names.is_below(query.name, f"{self.apex.lower()}.{zone}"):
             return self._below_apex(asked)
         services, rcode = self.view.find(asked)
         if not services:
             if rcode == codes.NXDOMAIN and self.fall.through(query.name):
                 return await following(query)
             return self._empty(asked, rcode)
-        services = [one._replace(ttl=self.ttl) for one in services]
         return await self._found(asked, services)
 
     async def _found(self, asked: Asked, services: list[Found]) -> Reply:
@@ -63,14 +62,12 @@ class K8sExternal(Plugin):
             ]
             extra: list[Record] = []
         else:
-            records, extra = await records_for(asked, services)
-            # Ports keep the time to live of *kubernetes*.
-            assert self.view is not None
-            ttl = self.view.cluster.ttl
-            records = [r._replace(ttl=ttl) if r.type == codes.SRV else r for r in records]
+            records, extra = await records_for(asked, services, self.ttl)
         if not records:
             return self._empty(asked, codes.NOERROR)
-        return reply_to(asked.query)._replace(
+        reply = reply_to(asked.query)
+        return reply._replace(
+            flags=reply.flags | (codes.TC if asked.truncated else 0),
             answer=tuple(records),
             additional=tuple(extra),
             validity=None if asked.outside else Validity(tuple(asked.tags)),
@@ -81,9 +78,8 @@ class K8sExternal(Plugin):
         if asked.type == codes.SOA:
             return self._kept(asked, reply._replace(answer=(self._soa(asked.zone),)))
         if asked.type == codes.NS:
-            host = self._server(asked.zone)
-            record = name_record(asked.zone, codes.NS, self.ttl, host)
-            extra = self._own(asked, host)
+            record = name_record(asked.zone, codes.NS, self.ttl, self._server(asked.zone))
+            extra = self._own(asked, self._server(asked.qname))
             return self._kept(asked, reply._replace(answer=(record,), additional=tuple(extra)))
         return self._empty(asked, codes.NOERROR)
 
