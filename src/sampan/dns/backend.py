@@ -18,7 +18,7 @@ from sampan.dns.message import Record
 from sampan.dns.plugin import Family, Query, Reply, Validity
 from sampan.dns.rdata import a_record, name_record, soa_record, srv_record, txt_record
 
-MAX_ALIASES = 8
+MAX_ALIASES = 10
 SOA_TIMES = (7200, 1800, 86400)
 SOA_TTL = 300
 FULL = 100
@@ -117,10 +117,11 @@ async def look_up(source: Source, asked: Asked) -> Answer:
         return Answer(await addresses(source, asked), [])
     if kind in (codes.SRV, codes.MX):
         return await _targets(source, asked)
-    if kind in (codes.SOA, codes.NS) and asked.name == asked.zone.lower():
-        if kind == codes.SOA:
-            asked.tags.add(SERIAL)
-            return Answer([soa(source, asked.zone)], [])
+    if kind == codes.SOA and len(asked.name) == len(asked.zone):
+        asked.tags.add(SERIAL)
+        return Answer([soa(source, asked.zone)], [])
+    if kind == codes.NS and asked.name == asked.zone:
+        # A zone in other letters has no name servers; upstream compares them as they came.
         return await _name_servers(source, asked)
     return Answer(await _plain_records(source, asked), [])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.dns import codes, names
 from sampan.dns.corefile import CorefileError
-from sampan.dns.plugin import Handler, Plugin, Query, Reply
+from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure
 from sampan.dns.rdata import name_record
 from sampan.dns.resolvconf import search_list
 from sampan.dns.setup import Args, Settings, World
@@ -37,6 +37,10 @@ class Autopath(Plugin):
         search = self._path(query)
         if not search or not names.is_below(query.name, search[0]):
             return await following(query)
+        if query.name == search[0]:
+            # Upstream finds no name in front of the domain, and gives up.
+            text = f"trimzone: overshot qname: {query.qname}for zone {search[0]}"
+            return failure(codes.SERVFAIL, text)
         base = query.qname[: len(query.qname) - len(search[0])].rstrip(".")
         return await self._walk(query, following, base, search)
 
