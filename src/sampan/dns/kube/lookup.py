@@ -97,7 +97,7 @@ class Cluster:
         base = base_of(asked.name, asked.zone)
         if asked.type == codes.TXT:
             return self._texts(asked, base)
-        if base == "ns.dns":
+        if base == "ns.dns" and self._is_server(asked):
             return self._own(asked)
         found = self.find(asked, base)
         if asked.type == codes.SRV and found:
@@ -248,6 +248,12 @@ class Cluster:
 
     def listed(self, namespace: str, tags: Tags) -> bool:
         return not self.options.namespaces or self.exposed(namespace, tags)
+
+    def _is_server(self, asked: Asked) -> bool:
+        """As upstream has it, the name server's own name stands only below a zone that is asked for
+        in lower case, and not below the root; the zone's NS record has its addresses always.
+        """
+        return asked.type == codes.NS or asked.zone == asked.zone.lower() != "."
 
     def _own(self, asked: Asked) -> list[Found]:
         """The addresses of this name server."""

@@ -157,9 +157,8 @@ class Kubernetes(Plugin):
         zone = names.longest_zone(query.name, options.zones)
         if not zone:
             return facts
-        multi = self.cluster.is_multi(zone)
-        base = base_of(query.name, zone)
-        request = parse(base, multicluster=multi, zonal=options.zonal)
+        # Upstream reads every name here as one of this cluster's: it tells no name of a cluster.
+        request = parse(base_of(query.name, zone), zonal=options.zonal)
         if request is None:
             facts["kubernetes/parse-error"] = lambda: "invalid query name"
             return facts
@@ -169,8 +168,6 @@ class Kubernetes(Plugin):
             "endpoint": front.endpoint, "service": request.service,
             "namespace": request.namespace, "kind": request.kind,
         }  # fmt: skip
-        if multi:
-            told["cluster"] = front.cluster
         if options.zonal:
             told["zone"] = front.zone
         for label, text in told.items():
