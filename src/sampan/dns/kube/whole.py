@@ -69,14 +69,19 @@ def _headless(
         weight = max(1, 100 // len(one.endpoints)) if one.endpoints else 1
         every = one._replace(ports=(Port("", "", -1),))
         for found in cluster.endpoints([every], NOTHING, domain, multi=multi):
-            yield a_record(domain, ttl, found.host)
-            yield a_record(found.domain, ttl, found.host)
+            target = found.domain
+            if found.type == codes.CNAME:
+                target = "."  # a name in an address' place has no record of its own
+            else:
+                yield a_record(domain, ttl, found.host)
+                yield a_record(target, ttl, found.host)
             for port in one.ports:
-                yield from _named(port, domain, ttl, weight, found.domain)
+                yield from _named(port, domain, ttl, weight, target)
 
 
 def _named(port: Port, domain: str, ttl: int, weight: int, target: str) -> Iterator[Record]:
     """Ports without a name have no record of their own."""
-    if port.name and port.number != -1:
+    if port.name:
         owner = f"_{port.name}._{port.protocol}.{domain}"
-        yield srv_record(owner, ttl, (0, weight, port.number), target)
+        number = port.number & 0xFFFF  # all ports are told as upstream tells them, as the last one
+        yield srv_record(owner, ttl, (0, weight, number), target)

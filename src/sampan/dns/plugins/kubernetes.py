@@ -92,7 +92,7 @@ class Kubernetes(Plugin):
         bound = [host for host in self.block.hosts if host]
         found = bound or [ip for _, ip in self.world.addresses()]
         self.cluster.options.local_ips = tuple(
-            ip for ip in found if not ip.startswith("127.") and ip != "::1" and "%" not in ip
+            ip.partition("%")[0] for ip in found if not ip.startswith("127.") and ip != "::1"
         )
 
     def _take_snapshot(self, path: str) -> None:
