@@ -110,4 +110,4 @@ def test_recorded_cases_of_etcd_pass(tmp_path: Path) -> None:
     ]  # fmt: skip
     with running(words, tmp_path / "etcd.log"):
         time.sleep(1)
-        assert failed(tmp_path, "--only", "plugins/etcd", "--etcd", url) == {}
+        assert failed(tmp_path, "--only", "plugins/etcd*", "--etcd", url) == {}

@@ -180,7 +180,7 @@ def denial(
 
 async def addresses(source: Source, asked: Asked) -> list[Record] | None:
     """A, AAAA or TXT records, aliases followed inside the zone and out of it."""
-    if len(asked.name) == len(asked.zone):
+    if len(asked.name) == len(asked.zone) and asked.type != codes.TXT:
         services = await _at_apex_or(source, asked)
     else:
         services = await source.services(asked)
@@ -207,8 +207,8 @@ def _record(name: str, one: Found, kind: int) -> Record:
 
 
 def _split(text: str) -> list[str]:
-    """A text in strings of at most 255 bytes."""
-    return [text[i : i + 255] for i in range(0, len(text), 255)] or [""]
+    """A text in strings of at most 255 bytes; behind full ones comes an empty one."""
+    return [text[i : i + 255] for i in range(0, len(text) + 1, 255)]
 
 
 async def _at_apex_or(source: Source, asked: Asked) -> list[Found] | None:
@@ -224,7 +224,7 @@ async def _followed(source: Source, asked: Asked, one: Found) -> list[Record]:
     """An alias and what it leads to; nothing for a loop or for a dead end inside the zone."""
     target = names.fqdn(one.host)
     folded = target.lower()
-    if names.is_below(asked.name, folded) or folded in asked.aliases:
+    if names.is_below(folded, asked.name) or folded in asked.aliases:
         return []
     if len(asked.aliases) > MAX_ALIASES:
         return []
@@ -253,11 +253,11 @@ async def _targets(source: Source, asked: Asked) -> Answer:
     services = await source.services(asked)
     if services is None:
         return Answer(None, [])
+    totals = _totals(services)
     services = [one for one in services if one.type != codes.TXT]
     mail = asked.type == codes.MX
     if mail:
         services = [one for one in services if one.mail]
-    totals = _totals(services)
     records: list[Record] = []
     extra: list[Record] = []
     seen: set[tuple[str, object]] = set()
@@ -268,7 +268,9 @@ async def _targets(source: Source, asked: Asked) -> Answer:
         target = names.fqdn(one.host) if is_name else one.domain
         record = _target_record(asked, one, target, totals)
         rank = one.priority if mail else one.port
-        if is_name or (target, rank) not in seen:
+        if is_name:
+            records.append(record)
+        elif (target, rank) not in seen:
             records.append(record)
             seen.add((target, rank))
         if is_name and (target, "") not in seen:

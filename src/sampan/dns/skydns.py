@@ -82,8 +82,7 @@ class SkyDns:
         ]
         chosen = _grouped([(entry.key, one) for entry, one in services])
         leases = {entry.key: entry.lease for entry, _ in services}
-        found = [await self._found(key, one, leases[key]) for key, one in chosen]
-        return list(dict.fromkeys(found))
+        return [await self._found(key, one, leases[key]) for key, one in chosen]
 
     async def _found(self, key: str, one: Service, lease: int) -> Found:
         strip = one.targetstrip
@@ -120,6 +119,8 @@ def service_in(entry: Entry) -> Service:
         found = json.loads(entry.value)
     except ValueError as bad:
         raise Failure(f"{entry.key}: {bad}") from bad
+    if found is None:
+        return Service()
     if not isinstance(found, dict):
         raise Failure(f"{entry.key}: not a service: {entry.value[:80]!r}")
     given: dict[str, Any] = {}
@@ -130,8 +131,13 @@ def service_in(entry: Entry) -> Service:
             continue
         if type(value) is not wanted or not _in_range(name, value):
             raise Failure(f"{entry.key}: {name}: {value!r} is no {_WORDS[wanted]}")
-        given[name] = value
+        given[name] = _told(name, value)
     return Service(**given)
+
+
+def _told(name: str, value: Any) -> Any:
+    """Upstream reads any number, and tells what fits; port -1 is none."""
+    return value & 0xFFFF if name in _CUT and value != -1 else value
 
 
 def _in_range(name: str, value: Any) -> bool:
@@ -141,8 +147,9 @@ def _in_range(name: str, value: Any) -> bool:
 _TYPES: dict[str, type] = {name: type(value) for name, value in Service()._asdict().items()}
 _WORDS = {str: "text", int: "number that fits", bool: "true or false"}
 _LARGEST = {
-    "port": 65535, "priority": 65535, "weight": 65535, "ttl": 2**32 - 1, "targetstrip": 127,
+    "weight": 65535, "ttl": 2**32 - 1, "targetstrip": 127,
 }  # fmt: skip
+_CUT = ("port", "priority")
 
 
 def _stripped(name: str, count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sampan.client.http import HttpTransport
 from sampan.dns import codes, names
 from sampan.dns.arguments import BadDuration, Fall, duration
-from sampan.dns.backend import Asked, denial, look_up, reply_from
+from sampan.dns.backend import Answer, Asked, denial, look_up, reply_from, soa
 from sampan.dns.corefile import CorefileError
 from sampan.dns.etcdclient import Etcd, Failure
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, in_task
@@ -45,6 +45,8 @@ class EtcdPlugin(Plugin):
             return await following(query)
         asked = Asked(query.name, query.qname, query.type, zone, query)
         asked.outside = True  # nobody tells us when a key changes
+        if query.type == codes.SOA:  # of every name, whether it is there or not
+            return reply_from(self.source, asked, Answer([soa(self.source, zone)], []))
         await in_task()
         try:
             found = await look_up(self.source, asked)
