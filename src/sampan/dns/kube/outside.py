@@ -87,4 +87,4 @@ def _whole(one: Found, domain: str, ttl: int) -> Iterator[Record]:
     if one.domain != domain:
         yield a_record(one.domain, ttl, one.host)
     if one.port != -1:
-        yield srv_record(domain, ttl, (0, 100, one.port), one.domain)
+        yield srv_record(domain, one.ttl, (0, 100, one.port), one.domain)
