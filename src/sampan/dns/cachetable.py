@@ -7,13 +7,12 @@ from typing import Any, Generic, TypeVar
 
 from sampan.dns import codes, names
 from sampan.dns.classify import META, NODATA, NXDOMAIN, OTHER, SUCCESS
-from sampan.dns.message import Record
+from sampan.dns.message import Record, read_names
 from sampan.dns.plugin import Query, Reply
 
 K = TypeVar("K", bound=Hashable)
 FAILSAFE_S = 5
 """How long a reply without any record is kept."""
-SIGNATURES = frozenset((codes.RRSIG, codes.NSEC, codes.NSEC3, codes.DNSKEY, codes.DS))
 
 
 class Item:
@@ -95,30 +94,45 @@ class Table(Generic[K]):
         has_soa = any(record.type == codes.SOA for record in reply.authority)
         if kind == NXDOMAIN and not has_soa:
             return False
-        if kind == SUCCESS and not has_soa and reply.answer and not _ends(query, reply):
+        if kind == SUCCESS and not has_soa and reply.answer and not answers(query, reply):
             return False
         return not names.longest_zone(query.name, self.excepted)
 
 
-def _ends(query: Query, reply: Reply) -> bool:
-    """Whether the chain of aliases ends at a record of the type: otherwise it is half an answer."""
-    if query.type in (codes.CNAME, codes.ANY):
-        return True
-    return any(record.type == query.type for record in reply.answer)
+def answers(query: Query, reply: Reply) -> bool:
+    """Whether the answer section holds the type at the end of its chain of aliases; a chain that
+    forks or goes round has no end.
+    """
+    if not reply.answer or reply.rcode:
+        return False
+    found = [record for record in reply.answer if query.cls in (record.cls, codes.CLASSES["ANY"])]
+    name, seen = query.name, set[str]()
+    if query.type == codes.ANY:
+        return any(record.name.lower() == name for record in found)
+    while name not in seen:
+        seen.add(name)
+        here = [record for record in found if record.name.lower() == name]
+        targets = {read_names(r)[0].lower() for r in here if r.type == codes.CNAME}
+        if len(targets) > 1:
+            return False
+        if query.type == codes.CNAME:
+            return bool(targets)
+        if not targets:
+            return any(record.type == query.type for record in here)
+        name = targets.pop()
+    return False
 
 
-def settle(reply: Reply, ttl: int, *, signed: bool) -> dict[str, Any]:
-    """The sections with one TTL for all records; signatures only for those who want them."""
+def settle(reply: Reply, ttl: int) -> dict[str, Any]:
+    """The sections with one TTL for all records."""
     return {
-        "answer": _settled(reply.answer, ttl, signed),
-        "authority": _settled(reply.authority, ttl, signed),
-        "additional": _settled(reply.additional, ttl, signed),
+        "answer": _settled(reply.answer, ttl),
+        "authority": _settled(reply.authority, ttl),
+        "additional": _settled(reply.additional, ttl),
     }
 
 
-def _settled(records: tuple[Record, ...], ttl: int, signed: bool) -> tuple[Record, ...]:
-    if signed and all(record.ttl == ttl for record in records):
+def _settled(records: tuple[Record, ...], ttl: int) -> tuple[Record, ...]:
+    if all(record.ttl == ttl for record in records):
         return records
-    return tuple(
-        record._replace(ttl=ttl) for record in records if signed or record.type not in SIGNATURES
-    )
+    return tuple(record._replace(ttl=ttl) for record in records)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 
 from sampan.dns import codes, names
 from sampan.dns.arguments import ONCE, BadDuration, duration
-from sampan.dns.cachetable import Item, Table, settle
+from sampan.dns.cachetable import Item, Table, answers, settle
 from sampan.dns.classify import NODATA, NXDOMAIN, SERVER_ERROR, kind_of
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Ages, Handler, Plugin, Query, Reply, Validity, reply_to
@@ -109,9 +109,7 @@ class Cache(Plugin):
         flags = reply_to(query).flags | item.flags & (codes.RA | codes.AD)
         if not query.do and not query.message.flags & codes.AD:
             flags &= ~codes.AD
-        return item.reply._replace(
-            rcode=item.rcode, flags=flags, **settle(item.reply, ttl, signed=query.do)
-        )
+        return item.reply._replace(rcode=item.rcode, flags=flags, **settle(item.reply, ttl))
 
     # Asking
 
@@ -133,7 +131,7 @@ class Cache(Plugin):
         if not query.do and not query.message.flags & codes.AD:
             flags &= ~codes.AD
         # The OPT record of the server that was asked goes; the client gets one of its own.
-        capped = reply._replace(flags=flags, edns=None, **settle(reply, ttl, signed=True))
+        capped = reply._replace(flags=flags, edns=None, **settle(reply, ttl))
         # What says itself how long it holds is not copied: a copy could only be older.
         if reply.validity is not None:
             return capped._replace(counts=(*reply.counts, self._hit_counter(query, kind)))
@@ -223,7 +221,7 @@ class Cache(Plugin):
                 return task.result()
         labels = (query.server.name, ",".join(self.zones), query.view)
         self.world.counters.cache_stale.labels(*labels).inc()
-        ttl = item.ttl if self.keep_ttl else self.stale_ttl_s
+        ttl = self.stale_ttl_s or (item.ttl if self.keep_ttl else 0)
         return self._from_item(item, query, self.world.clock.monotonic(), ttl)
 
 
@@ -236,22 +234,6 @@ def _good(reply: Reply) -> bool:
 def key_of(query: Query) -> Key:
     checking = bool(query.message.flags & codes.CD)
     return query.name, query.type, query.cls, query.do, checking
-
-
-def answers(query: Query, reply: Reply) -> bool:
-    """Whether the answer section holds the type at the end of its chain of aliases."""
-    if not reply.answer or reply.rcode:
-        return False
-    name, seen = query.name, set[str]()
-    if query.type == codes.ANY:
-        return any(record.name.lower() == name for record in reply.answer)
-    aliases = {r.name.lower(): r for r in reply.answer if r.type == codes.CNAME}
-    if query.type == codes.CNAME:
-        return name in aliases
-    while name in aliases and name not in seen:
-        seen.add(name)
-        name = names.read(aliases[name].rdata, 0)[0].lower()
-    return any(r.type == query.type and r.name.lower() == name for r in reply.answer)
 
 
 def setup(args: Args) -> Plugin:
