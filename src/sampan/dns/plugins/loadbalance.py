@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from random import Random
 
 from sampan.dns import codes
 from sampan.dns.corefile import CorefileError
@@ -13,6 +14,7 @@ from sampan.dns.setup import Args
 from sampan.dns.weights import Weights
 
 Network = IPv4Network | IPv6Network
+_MOVING = frozenset((codes.A, codes.AAAA, codes.MX))
 
 
 class LoadBalance(Plugin):
@@ -20,7 +22,8 @@ class LoadBalance(Plugin):
     itself.
     """
 
-    def __init__(self, weights: Weights | None, preferred: list[Network]) -> None:
+    def __init__(self, weights: Weights | None, preferred: list[Network], chance: Random) -> None:
+        self.chance = chance
         self.weights = weights
         self.preferred = preferred
         self.static = weights is None
@@ -29,20 +32,26 @@ class LoadBalance(Plugin):
 
     async def answer(self, query: Query, following: Handler) -> Reply:
         reply = await following(query)
+        if self.preferred and self.weights is None and not reply.rcode and not reply.stream:
+            answer, additional = map(self._nearest_first, (reply.answer, reply.additional))
+            return reply._replace(answer=answer, additional=additional, validity=None)
         if len(reply.answer) < 2:
             return reply
         if self.weights is not None:
             return reply._replace(answer=self.weights.ordered(query.name, reply.answer))
-        if self.preferred:
-            return reply._replace(answer=self._nearest_first(reply.answer), validity=None)
         return reply._replace(rotates=True)
 
-    def _nearest_first(self, answer: tuple[Record, ...]) -> tuple[Record, ...]:
-        return tuple(sorted(answer, key=self._rank))
+    def _nearest_first(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+        """Aliases, addresses from the nearest on, mail exchangers, the rest; equals by chance."""
+        moving = [record for record in records if record.type in _MOVING]
+        fixed = [record for record in records if record.type not in _MOVING]
+        return tuple(sorted(fixed + self.chance.sample(moving, len(moving)), key=self._rank))
 
     def _rank(self, record: Record) -> int:
-        if record.type not in (codes.A, codes.AAAA):
+        if record.type == codes.CNAME:
             return -1
+        if record.type not in (codes.A, codes.AAAA):
+            return len(self.preferred) + (1 if record.type == codes.MX else 2)
         address = ip_address(text(record))
         for number, network in enumerate(self.preferred):
             if address in network:
@@ -75,7 +84,7 @@ def setup(args: Args) -> Plugin:
             if field != "prefer":
                 raise args.unknown()
             preferred += [_network(args, word) for word in args.rest()]
-    return LoadBalance(weights, preferred)
+    return LoadBalance(weights, preferred, args.world.chance)
 
 
 def _network(args: Args, word: str) -> Network:
