@@ -13,6 +13,9 @@ from sampan.dns.setup import Args, World
 
 ADDRESSES = {codes.A: "192.0.2.53", codes.AAAA: "2001:db8::53"}
 LARGE = 30
+TIMES = (2018050825, 7200, 3600, 1209600, 3600)
+SERVERS = {"a": "2001:bd8::53", "b": "2001:500::54"}
+"""Of the zone that it hands out."""
 
 
 @dataclass(slots=True)
@@ -55,13 +58,11 @@ class Erratic(Plugin):
 def _transfer(query: Query, truncated: bool) -> Reply:
     """A zone of its own making; cut, it lacks its end."""
     zone = query.qname
-    soa = soa_record(zone, 60, f"ns.{zone}", f"hostmaster.{zone}", (1, 2, 3, 4, 5))
-    middle = (
-        name_record(zone, codes.NS, 60, f"ns.{zone}"),
-        a_record(f"ns.{zone}", 60, ADDRESSES[codes.A]),
-    )
-    parts = ((soa, *middle),) if truncated else ((soa, *middle), (soa,))
-    return reply_to(query)._replace(stream=parts)
+    soa = soa_record(zone, 0, "sns.dns.icann.org.", "noc.dns.icann.org.", TIMES)
+    names = [name_record(zone, codes.NS, 0, f"{host}.{zone}") for host in SERVERS]
+    addresses = [a_record(f"{host}.{zone}", 0, address) for host, address in SERVERS.items()]
+    end = [] if truncated else [soa]
+    return reply_to(query)._replace(stream=((soa, *names, *addresses, *end),))
 
 
 def setup(args: Args) -> Plugin:
