@@ -44,7 +44,9 @@ def bad_version(message: Message) -> Message:
 def finish(query: Query, reply: Reply) -> bytes:
     """The reply to the question as it was asked, within the size that the client takes."""
     message = query.message
-    edns = answer_edns(message.edns, reply)
+    # What a rule of *rewrite* made of the OPT record is what the client is said to have sent.
+    asked = (reply.asked or query).edns
+    edns = answer_edns(asked, reply)
     flags = reply.flags
     if not reply.made:
         flags = codes.QR | message.flags & (codes.RD | codes.CD)
@@ -57,7 +59,7 @@ def finish(query: Query, reply: Reply) -> bytes:
         return reply.seal.put(render(whole, limit - reply.seal.size))
     if query.client.proto != "udp":
         return render(whole, MAX_SIZE)
-    limit = max(512, edns.size) if edns and message.edns else 512
+    limit = max(512, edns.size) if edns and asked else 512
     six = query.client.family == 2
     return render(whole, limit, squeeze_over=SQUEEZED_FOR_SIX if six else SQUEEZED_FOR_FOUR)
 
@@ -73,13 +75,17 @@ def reply_size(query: Query, reply: Reply) -> int:
     """The length of the reply as the plugins made it: before an OPT record is put in for the
     client, before compression, before anything is cut. Logs and counters tell it.
     """
-    size = 12 + len(names.wire(query.qname)) + 4
-    for section in (reply.answer, reply.authority, reply.additional):
-        for record in section:
-            size += len(names.wire(record.name)) + 10 + len(record.rdata)
+    head = 12 + len(names.wire(query.qname)) + 4
+    if reply.stream:
+        return sum(head + _records_size(part) for part in reply.stream)
+    size = head + sum(map(_records_size, (reply.answer, reply.authority, reply.additional)))
     if reply.edns is not None:
         size += 11 + sum(4 + len(data) for _, data in reply.edns.options)
     return size
+
+
+def _records_size(records: Sequence[Record]) -> int:
+    return sum(len(names.wire(record.name)) + 10 + len(record.rdata) for record in records)
 
 
 def answer_edns(asked: Edns | None, reply: Reply) -> Edns | None:

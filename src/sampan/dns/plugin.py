@@ -68,7 +68,8 @@ class Query(NamedTuple):
     view: str = ""
     depth: int = 0
     """How many look-ups led to this one; a limit ends CNAME loops."""
-    metadata: Mapping[str, Callable[[], str]] | None = None
+    metadata: dict[str, Callable[[], str]] | None = None
+    """Facts by `plugin/label`; plugins on the way add theirs. None without *metadata*."""
     wire: bytes = b""
     """As it came, for signatures."""
     span: Span | None = None
@@ -95,6 +96,12 @@ class Query(NamedTuple):
         if self.client.proto == "tcp":
             return 65535
         return max(512, self.message.edns.size) if self.message.edns else 512
+
+    @property
+    def bound(self) -> str:
+        """The address that the socket is bound to, which is not the one asked on a wildcard."""
+        host = self.server.name.split("://", 1)[-1].rpartition(":")[0].strip("[]")
+        return host or ("::" if self.client.proto == "udp" else self.client.local)
 
     def at(self, zone: str, view: str) -> Query:
         """The same, taken by a server block; without facts, which are each block's own."""
@@ -224,6 +231,8 @@ class Reply(NamedTuple):
     stream: tuple[tuple[Record, ...], ...] = ()
     """A zone transfer: the answer sections of its messages."""
     seal: Seal | None = None
+    asked: Query | None = None
+    """The query as *rewrite* handed it on, where it changed it: logs tell of that one."""
 
     # These are on every query's way: `_replace` takes three times as long.
 

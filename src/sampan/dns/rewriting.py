@@ -151,7 +151,7 @@ def _normal(name: str) -> str:
 
 def _suffix(suffix: str, replacement: str) -> Text:
     def change(text: str) -> str:
-        if text.lower().endswith(suffix):
+        if text.endswith(suffix):
             return text[: len(text) - len(suffix)] + replacement
         return text
 
@@ -159,12 +159,12 @@ def _suffix(suffix: str, replacement: str) -> Text:
 
 
 def _remap(source: str, target: str) -> Text:
-    """A name and those below it to another."""
+    """A name and those below it to another; in this spelling only, as upstream has it."""
 
     def change(text: str) -> str:
-        if text.lower() == source.lower():
+        if text == source:
             return target
-        if text.lower().endswith("." + source.lower()):
+        if text.endswith("." + source):
             return text[: len(text) - len(source)] + target
         return text
 
@@ -352,17 +352,17 @@ def _cname_rule(words: list[str]) -> Rewrite:
     async def follow(query: Query, reply: Reply) -> Reply:
         kept: list[Record] = []
         for record in reply.answer:
-            new = change(read_names(record)[0].lower()) if record.type == codes.CNAME else None
+            new = change(read_names(record)[0]) if record.type == codes.CNAME else None
             if new is None:
                 kept.append(record)
                 continue
             kept.append(with_names(record, [names.fqdn(new)]))
-            asked = query.asking(names.fqdn(new))._replace(depth=query.depth + 1)
-            found = await query.server.resolve(asked)
+            asked = (reply.asked or query).asking(names.fqdn(new))
+            found = await query.server.resolve(asked._replace(depth=query.depth + 1))
             flags = reply.flags & ~codes.TC | found.flags & codes.TC
             aliases = [one for one in kept if one.type == codes.CNAME]
             answer = (*aliases, *found.answer)
-            return reply._replace(answer=answer, flags=flags, validity=None)
+            return reply._replace(answer=answer, flags=flags, validity=None, asked=asked)
         return reply
 
     return lambda query: Rewritten(query, (Undo(reply=follow),))

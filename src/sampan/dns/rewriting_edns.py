@@ -26,13 +26,18 @@ def rule(words: list[str]) -> Rewrite:
     code, data = _option(kind, action, rest)
     # A rule for local options does not see those that have a meaning of their own.
     unseen = kind == "local" and code in _KNOWN_OPTIONS and action != "unset"
+    # Of these there may be one alone.
+    single = kind == "subnet" or (kind == "local" and rest[-1][:1] == "{" and rest[-1][-1:] == "}")
 
     def rewrite(query: Query) -> Rewritten | None:
         value = data(query)
         edns = query.edns or Edns(4096)
         at = [n for n, (number, _) in enumerate(edns.options) if number == code and not unseen]
-        if value is None or (action == "replace" and not at):
+        if value is None:
             return None
+        if (action == "replace" and not at) or (action == "append" and at and single):
+            with_edns = query.message._replace(edns=edns)
+            return Rewritten(query._replace(message=with_edns), done=False)
         options = list(edns.options)
         if action == "unset":
             options = [option for n, option in enumerate(options) if n not in at]
@@ -137,7 +142,7 @@ def _variable(name: str) -> Data:
         "client_ip": lambda q: _packed(q.client.address),
         "client_port": lambda q: q.client.port.to_bytes(2),
         "protocol": lambda q: q.client.proto.encode(),
-        "server_ip": lambda q: _packed(q.client.local),
+        "server_ip": _server_ip,
         "server_port": lambda q: q.client.local_port.to_bytes(2),
     }
     if name in known:
@@ -150,6 +155,12 @@ def _variable(name: str) -> Data:
         return facts[name]().encode() or None if name in facts else None
 
     return fact
+
+
+def _server_ip(query: Query) -> bytes | None:
+    """Of the socket: a wildcard one is no address of the client's family, if that is IPv4."""
+    packed = _packed(query.bound)
+    return packed if len(packed) == 4 or query.client.family == 2 else None
 
 
 def _packed(address: str) -> bytes:

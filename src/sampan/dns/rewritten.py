@@ -20,6 +20,8 @@ class Undo(NamedTuple):
 class Rewritten(NamedTuple):
     query: Query
     undo: tuple[Undo, ...] = ()
+    done: bool = True
+    """False for a rule that did not apply, and yet left an OPT record in the query."""
 
 
 Rewrite = Callable[[Query], Rewritten | None]

@@ -75,8 +75,10 @@ class Errors(Plugin):
                     return
                 say = pattern.say
                 break
-        kind = codes.type_name(query.type)
-        say(f"plugin/errors: {reply.rcode} {query.name} {kind}: {reply.error}")
+        asked = reply.asked or query
+        # Who wrote a message returns no code with the error.
+        rcode = codes.NOERROR if reply.made else reply.rcode
+        say(f"plugin/errors: {rcode} {asked.name} {codes.type_name(asked.type)}: {reply.error}")
 
     async def stop(self) -> None:
         for pattern in self.patterns:

@@ -9,12 +9,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from sampan.dns import codes, names
-from sampan.dns.classify import CLASSES, kind_of
+from sampan.dns.classify import CLASSES, OTHER, kind_of
 from sampan.dns.corefile import CorefileError
-from sampan.dns.finish import question_size, reply_size
+from sampan.dns.finish import finish, question_size, reply_size
 from sampan.dns.plugin import Handler, Hear, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
 
+MOST_EDNS = 64
+"""What an OPT record adds to a reply, at most; more is rare."""
 COMMON = (
     '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" '
     "{rcode} {>rflags} {rsize} {duration}"
@@ -28,9 +30,10 @@ _PLACE = re.compile(r"\{[^{}]*\}")
 
 
 class Event(NamedTuple):
-    """One answered query."""
+    """One answered query; `asked` is what *rewrite* made of it."""
 
     query: Query
+    asked: Query
     reply: Reply
     size: int
     reply_size: int
@@ -60,28 +63,32 @@ class Line(NamedTuple):
         return lambda address, port, ident, name: form(_bracketed(address), port, ident, name)
 
 
+def _rcode(reply: Reply) -> str:
+    return "-" if reply.dropped else codes.RCODE_NAMES.get(reply.rcode, str(reply.rcode))
+
+
 @lru_cache(maxsize=256)
 def _flags(bits: int) -> str:
     return ",".join(name for bit, name in FLAGS if bits & bit)
 
 
 LABELS: dict[str, Show] = {
-    "{type}": lambda e: codes.type_name(e.query.type),
+    "{type}": lambda e: codes.type_name(e.asked.type),
     "{name}": lambda e: e.query.name,
-    "{class}": lambda e: codes.class_name(e.query.cls),
+    "{class}": lambda e: codes.class_name(e.asked.cls),
     "{proto}": lambda e: e.query.client.proto,
     "{size}": lambda e: str(e.size),
     "{remote}": lambda e: _bracketed(e.query.client.address),
     "{port}": lambda e: str(e.query.client.port),
-    "{local}": lambda e: _bracketed(_listening(e.query)),
+    "{local}": lambda e: _bracketed(e.query.bound),
     "{>id}": lambda e: str(e.query.message.id),
     "{>opcode}": lambda e: str(e.query.message.opcode),
-    "{>do}": lambda e: "true" if e.query.do else "false",
-    "{>bufsize}": lambda e: str(e.query.size),
-    "{rcode}": lambda e: codes.RCODE_NAMES.get(e.reply.rcode, str(e.reply.rcode)),
+    "{>do}": lambda e: "true" if e.asked.do else "false",
+    "{>bufsize}": lambda e: str(e.asked.size),
+    "{rcode}": lambda e: _rcode(e.reply),
     "{rsize}": lambda e: str(e.reply_size),
     "{duration}": lambda e: f"{e.seconds:.9f}s",
-    "{>rflags}": lambda e: _flags(e.reply.flags),
+    "{>rflags}": lambda e: "-" if e.reply.dropped else _flags(e.reply.flags),
 }
 
 EACH = {
@@ -93,12 +100,6 @@ EACH = {
 
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
-
-
-def _listening(query: Query) -> str:
-    """The address that the socket is bound to, which is not the one asked on a wildcard."""
-    host = query.server.name.split("://", 1)[-1].rpartition(":")[0].strip("[]")
-    return host or ("::" if query.client.proto == "udp" else query.client.local)
 
 
 def compiled(template: str) -> Line:
@@ -164,9 +165,11 @@ class Log(Plugin):
         began = self.world.clock.monotonic()
         reply = await following(query)
         seconds = self.world.clock.monotonic() - began
-        if reply.dropped:
-            return reply
-        if "all" in rule.classes or CLASSES[kind_of(query, reply)] in rule.classes:
+        kind = OTHER if reply.dropped else kind_of(query, reply)
+        if query.metadata is not None:
+            query.metadata["log/type"] = lambda: kind
+            query.metadata["log/class"] = lambda: CLASSES[kind]
+        if "all" in rule.classes or CLASSES[kind] in rule.classes:
             event = event_of(query, reply, seconds)
             self.world.log.query(rule.line.text(event))
             if reply.validity is not None:
@@ -187,10 +190,16 @@ class Log(Plugin):
 
 
 def event_of(query: Query, reply: Reply, seconds: float) -> Event:
-    """A reply that nobody made shows the flags that it will have."""
+    """A reply that nobody made shows the flags that it will have, and one that will be cut that."""
+    asked = reply.asked or query
+    if reply.dropped:
+        return Event(query, asked, reply, question_size(asked), 0, seconds)
     if not reply.made:
         reply = reply._replace(flags=codes.QR | query.message.flags & (codes.RD | codes.CD))
-    return Event(query, reply, question_size(query), reply_size(query, reply), seconds)
+    size = reply_size(query, reply)
+    if query.client.proto == "udp" and size + MOST_EDNS > asked.size and not reply.stream:
+        reply = reply._replace(flags=reply.flags | finish(query, reply)[2] << 8 & codes.TC)
+    return Event(query, asked, reply, question_size(asked), size, seconds)
 
 
 def setup(args: Args) -> Plugin:

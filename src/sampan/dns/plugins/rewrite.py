@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.dns import codes, names
 from sampan.dns.finish import answer_edns
-from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure
+from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure, reply_to
 from sampan.dns.rewriting import Rule, rule
 from sampan.dns.rewritten import Undo
 from sampan.dns.setup import Args
@@ -21,21 +21,37 @@ class Rewrite(Plugin):
         return all(one.only and not names.is_below(one.only, end) for one in self.rules)
 
     async def answer(self, query: Query, following: Handler) -> Reply:
-        asked, undo = query, list[Undo]()
+        asked, undo, stopped = query, list[Undo](), False
         for one in self.rules:
             found = one.rewrite(asked)
             if found is None:
                 continue
             asked = found.query
+            if not found.done:
+                continue
             try:
                 names.wire(asked.name)
             except names.BadName:
                 return failure(codes.SERVFAIL, f"invalid name after rewrite: {asked.qname}")
             undo += found.undo
             if one.stops:
+                stopped = True
                 break
         reply = await following(asked)
+        if asked is not query:
+            reply = reply._replace(asked=asked)
+        if stopped or undo:
+            reply = _written(asked, reply)
         return await _undone(query, asked, reply, undo) if undo else reply
+
+
+def _written(asked: Query, reply: Reply) -> Reply:
+    """A message in any case: the server's own would have escaped the rules."""
+    if reply.made or reply.dropped:
+        return reply
+    written = reply_to(asked, aa=False, rcode=reply.rcode)
+    edns = answer_edns(asked.edns, reply)
+    return written._replace(error=reply.error, plugin=reply.plugin, edns=edns, asked=reply.asked)
 
 
 async def _undone(query: Query, asked: Query, reply: Reply, undo: list[Undo]) -> Reply:
