@@ -6,6 +6,7 @@ import ipaddress
 
 from sampan.dns import codes
 from sampan.dns.corefile import CorefileError
+from sampan.dns.finish import answer_edns
 from sampan.dns.message import Record
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, reply_to
 from sampan.dns.setup import Args, World
@@ -47,6 +48,8 @@ class Dns64(Plugin):
             answer=answer,
             authority=found.authority,
             additional=found.additional,
+            edns=answer_edns(query.edns, found),
+            asked=reply.asked,
             flags=made.flags | found.flags & codes.TC,
         )
 
@@ -76,6 +79,7 @@ def setup(args: Args) -> Plugin:
             raise args.wrong_count()
         if words:
             dns64.prefix = _prefix(args, words[0])
+            _skip_block(dns64, args)
         for name in args.properties():
             if name == "prefix":
                 dns64.prefix = _prefix(args, args.one())
@@ -86,6 +90,16 @@ def setup(args: Args) -> Plugin:
             else:
                 raise args.unknown()
     return dns64
+
+
+def _skip_block(dns64: Dns64, args: Args) -> None:
+    """Upstream reads a block behind a prefix as so many more `dns64` lines."""
+    for _ in args.properties():
+        words = args.rest()
+        if len(words) > 1:
+            raise args.wrong_count()
+        if words:
+            dns64.prefix = _prefix(args, words[0])
 
 
 def _prefix(args: Args, word: str) -> ipaddress.IPv6Network:

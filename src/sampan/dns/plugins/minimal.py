@@ -16,7 +16,7 @@ class Minimal(Plugin):
         reply = await following(query)
         if not reply.made or reply.error or kind_of(query, reply) != SUCCESS:
             return reply
-        return reply._replace(authority=(), additional=())
+        return reply._replace(authority=(), additional=(), edns=None)
 
 
 def setup(args: Args) -> Plugin:
