@@ -139,6 +139,8 @@ class Settings:
     filter: Callable[[Query], bool] | None = None
     tsig_keys: dict[str, bytes] = field(default_factory=dict)
     paths: tuple[str, ...] = ("/dns-query",)
+    facts: tuple[str, ...] = ()
+    """The zones of *metadata*."""
     plugins: dict[str, list[Plugin]] = field(default_factory=dict)
     """By name, complete when `start` is called."""
 

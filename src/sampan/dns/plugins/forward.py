@@ -61,8 +61,9 @@ class Forward(Plugin):
     async def _shared(self, query: Query) -> Reply:
         """Equal questions that are under way together are asked once."""
         message = query.message
-        if query.type == codes.HINFO:
-            return await self._ask(query)  # *loop* counts its probe's round trips
+        # *loop* counts its probe's round trips; metadata tells each query who was asked for it.
+        if query.type == codes.HINFO or query.metadata is not None:
+            return await self._ask(query)
         key = (message.question, message.flags, message.edns, query.client.proto)
         task = self._pending.get(key)
         if task is None:
@@ -84,6 +85,8 @@ class Forward(Plugin):
             upstream = next(turns, None)
             if upstream is None:
                 break
+            if query.metadata is not None:
+                query.metadata["forward/upstream"] = upstream.target.__str__
             try:
                 found = await self._from(upstream, query)
             except Failed as bad:

@@ -9,16 +9,13 @@ from sampan.dns.setup import Args
 class Metadata(Plugin):
     """The facts are collected where a query meets its block; here they are only wished for."""
 
-    def __init__(self, zones: tuple[str, ...]) -> None:
-        self.zones = zones
-
     async def answer(self, query: Query, following: Handler) -> Reply:
         return await following(query)
 
 
 def setup(args: Args) -> Plugin:
     args.next()
-    zones = args.zones(args.rest())
+    args.block.facts = args.zones(args.rest())
     if args.in_block() or args.next():
         raise args.wrong_count()
-    return Metadata(zones)
+    return Metadata()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from sampan.dns.arguments import ONCE
 from sampan.dns.corefile import CorefileError
 from sampan.dns.expression import BadExpression, Evaluate, compiled
@@ -12,10 +14,14 @@ from sampan.dns.setup import Args
 
 class View(Plugin):
     def __init__(self) -> None:
+        self.view = ""
         self.conditions: list[Evaluate] = []
 
     async def answer(self, query: Query, following: Handler) -> Reply:
         return await following(query)
+
+    def metadata(self, query: Query) -> Mapping[str, Callable[[], str]]:
+        return {"view/name": lambda: self.view}
 
     def accepts(self, query: Query) -> bool:
         """Whether all expressions are true; one that cannot be evaluated is not."""
@@ -33,7 +39,7 @@ def setup(args: Args) -> Plugin:
             raise CorefileError(ONCE)
         if len(words) != 1:
             raise args.wrong_count()
-        args.block.view = words[0]
+        args.block.view = view.view = words[0]
         args.block.filter = view.accepts
         for name in args.properties():
             if name != "expr":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
-from sampan.dns import codes
+from sampan.dns import codes, names
 from sampan.dns.chain import Site
 from sampan.dns.plugin import Query, Reply, failure
 
@@ -86,8 +86,11 @@ def refusal() -> Reply:
     return failure(codes.REFUSED)._replace(plugin="dropped")
 
 
-def _metadata(site: Site, query: Query) -> Mapping[str, Callable[[], str]]:
+def _metadata(site: Site, query: Query) -> dict[str, Callable[[], str]]:
+    """What plugins know beforehand, of names in the zones that *metadata* has."""
     facts: dict[str, Callable[[], str]] = {}
+    if not names.longest_zone(query.name, site.settings.facts):
+        return facts
     for plugin in site.settings.all_plugins():
         for part in plugin.parts():
             facts.update(part.metadata(query))
