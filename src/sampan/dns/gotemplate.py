@@ -1,271 +1,236 @@
-"""Go's text templates, as far as *template* needs them.
+"""Go's text templates, as *template* needs them: text to a function that fills it in.
+
+text --split--> literals and actions --body--> one closure per node, run with a dot and variables
 
 Fields and methods of a value are items of a mapping: `.Name` is `data["Name"]`, a callable item
-takes the words behind it. Known: if, else, range, with, end, variables, pipes, and the functions
-below.
+takes the words behind it. What stands in an action is in `gotemplate_values`, the functions that
+it may call in `gotemplate_functions`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Scope = dict[str, Any]
-Render = Callable[[Any, Scope], str]
-Value = Callable[[Any, Scope], Any]
-
-
-class BadTemplate(ValueError):
-    """The text is no template, or asks for what is not there."""
-
-
-_ACTION = re.compile(r"\{\{(-\s)?(.*?)(\s-)?\}\}", re.DOTALL)
-_WORD = re.compile(
-    r"\s*(?:(?P<string>\"(?:[^\"\\]|\\.)*\"|`[^`]*`)|(?P<number>-?\d+(?:\.\d+)?)|(?P<rune>'(?:[^'\\]|\\.)')"
-    r"|(?P<path>\$?\w*(?:\.\w+)+|\.|\$\w*)|(?P<name>\w+)|(?P<op>:=|[|()=]))"
+from sampan.dns.gotemplate_functions import truth
+from sampan.dns.gotemplate_text import Thing, shown
+from sampan.dns.gotemplate_values import (
+    Fault,
+    Place,
+    Render,
+    State,
+    Tree,
+    Value,
+    constant,
+    pipeline,
 )
+from sampan.dns.gotemplate_words import BadTemplate, Part, Words, split, words_of
+
+__all__ = ["BadTemplate", "compiled"]
 
 
-def _printf(form: str, *values: Any) -> str:
-    return re.sub("%v", "%s", form) % values
+class Leave(Exception):
+    """`break`, or `continue` where `on`."""
+
+    def __init__(self, on: bool) -> None:
+        self.on = on
 
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "printf": _printf,
-    "print": lambda *v: "".join(map(str, v)),
-    "println": lambda *v: " ".join(map(str, v)) + "\n",
-    "len": len,
-    "index": lambda value, *keys: _indexed(value, keys),
-    "slice": lambda value, *ends: value[slice(*ends)],
-    "eq": lambda a, *bs: any(a == b for b in bs),
-    "ne": lambda a, b: a != b,
-    "lt": lambda a, b: a < b,
-    "le": lambda a, b: a <= b,
-    "gt": lambda a, b: a > b,
-    "ge": lambda a, b: a >= b,
-    "not": lambda a: not a,
-    "and": lambda *v: next((x for x in v if not x), v[-1]),
-    "or": lambda *v: next((x for x in v if x), v[-1]),
-    "parseInt": lambda text, base, bits: int(text, base),
-    "urlquery": str,
-    "html": str,
-}
-
-
-def _indexed(value: Any, keys: tuple[Any, ...]) -> Any:
-    for key in keys:
-        value = value[key]
-    return value
-
-
-def compiled(text: str) -> Callable[[Mapping[str, Any]], str]:
+def compiled(text: str, name: str = "answer") -> Callable[[Mapping[str, Any]], str]:
     """What fills the template in. Raises BadTemplate; so does filling in what is not there."""
-    parts = _split(text)
-    body, end = _body(parts)
+    tree = Tree(name, text, running=name)
+    body, end = _body(tree, split(text))
     if end:
         raise BadTemplate(f"unexpected {{{{{end}}}}}")
 
     def fill(data: Mapping[str, Any]) -> str:
         try:
-            return body(data, {"": data})
-        except (LookupError, TypeError, ValueError, AttributeError) as bad:
+            return body(State(data, [("$", data)]))
+        except (LookupError, TypeError, ArithmeticError, AttributeError, RecursionError) as bad:
             raise BadTemplate(f"cannot fill in {text!r}: {bad}") from bad
 
     return fill
 
 
-def _split(text: str) -> list[tuple[str, str]]:
-    """Literals and actions, with white space trimmed where `{{-` asks for it; last first."""
-    parts: list[tuple[str, str]] = []
-    end, trims = 0, False
-    for found in _ACTION.finditer(text):
-        literal = text[end : found.start()]
-        if trims:
-            literal = literal.lstrip()
-        if found[1]:
-            literal = literal.rstrip()
-        parts += [("text", literal), ("action", found[2].strip())]
-        end, trims = found.end(), bool(found[3])
-    rest = text[end:]
-    parts.append(("text", rest.lstrip() if trims else rest))
-    if "{{" in "".join(part for kind, part in parts if kind == "text"):
-        raise BadTemplate("unclosed action")
-    return parts[::-1]
-
-
-def _body(parts: list[tuple[str, str]]) -> tuple[Render, str]:
+def _body(tree: Tree, parts: list[Part]) -> tuple[Render, str]:
     """Everything up to `end` or `else`, and which of them it was."""
     pieces: list[Render] = []
-    ended = ""
+    ended, mark = "", len(tree.seen)
     while parts and not ended:
-        kind, part = parts.pop()
-        word = part.split()[0] if kind == "action" and part.split() else ""
-        if kind == "text":
-            pieces.append(_literal(part))
+        part = parts.pop()
+        word = part.text.split()[0] if part.action and part.text.split() else ""
+        if not part.action:
+            pieces.append(_literal(part.text))
         elif word in ("end", "else"):
-            ended = part
-        elif word in ("if", "range", "with"):
-            pieces.append(_block(word, part[len(word) :], parts))
-        elif not part.startswith("/*"):
-            pieces.append(_action(part))
-    return _joined(pieces), ended
-
-
-def _joined(pieces: list[Render]) -> Render:
-    return lambda dot, scope: "".join(piece(dot, scope) for piece in pieces)
+            ended = part.text
+        elif word in _KEYWORDS:
+            pieces.append(_KEYWORDS[word](tree, word, part, parts))
+        elif not part.text.startswith("/*"):
+            pieces.append(_action(tree, words_of(part.text, part.pos)))
+    del tree.seen[mark:]
+    return lambda state: "".join([piece(state) for piece in pieces]), ended
 
 
 def _literal(text: str) -> Render:
-    return lambda dot, scope: text
+    return lambda state: text
 
 
-def _block(word: str, condition: str, parts: list[tuple[str, str]]) -> Render:
-    if not condition.strip():
+# Actions
+
+
+def _action(tree: Tree, words: Words) -> Render:
+    names = words.declared()
+    value = pipeline(tree, words)
+    if not names:
+        return lambda state: shown(value(state))
+    name, fresh = names[0], words.fresh
+    if fresh:
+        tree.seen.append(name)
+    elif name not in tree.seen:
+        raise BadTemplate(f'undefined variable "{name}"')
+
+    def assign(state: State) -> str:
+        found = value(state)
+        if fresh:
+            state.variables.append((name, found))
+        else:
+            state.variables[state.find(name)] = (name, found)
+        return ""
+
+    return assign
+
+
+def _block(tree: Tree, word: str, part: Part, parts: list[Part]) -> Render:
+    words = words_of(part.text[len(word) :], part.pos + len(word))
+    if words.done():
         raise BadTemplate(f"missing value for {word}")
-    value = _pipeline(_words(condition))
-    yes, end = _body(parts)
-    no: Render = _literal("")
-    if end.startswith("else if"):
-        no = _block("if", end.removeprefix("else if"), parts)
-    elif end == "else":
-        no, end = _body(parts)
-        if end != "end":
-            raise BadTemplate("unexpected EOF")
-    elif end != "end":
-        raise BadTemplate("unexpected EOF")
+    mark = len(tree.seen)
+    names = words.declared()
+    if len(names) > (2 if word == "range" else 1):
+        raise BadTemplate(f"too many declarations in {word}")
+    place = tree.place(*words.rest())
+    value = pipeline(tree, words)
+    tree.seen += names
+    tree.loops += word == "range"
+    yes, end = _body(tree, parts)
+    tree.loops -= word == "range"
+    no = _otherwise(tree, word, end, part, parts)
+    del tree.seen[mark:]
+    if word == "range":
+        return _range(value, names, yes, no, place)
 
-    def render(dot: Any, scope: Scope) -> str:
-        found = value(dot, scope)
-        if not found:
-            return no(dot, scope)
-        if word == "range":
-            return "".join(yes(item, dict(scope)) for item in found)
-        return yes(found if word == "with" else dot, dict(scope))
+    def render(state: State) -> str:
+        with state.scope():
+            found = value(state)
+            state.variables += ((name, found) for name in names[:1])
+            if not truth(found):
+                return no(state)
+            return yes(state.at(found) if word == "with" else state)
 
     return render
 
 
-def _action(text: str) -> Render:
-    words = _words(text)
-    if len(words) > 2 and words[1] in (("op", ":="), ("op", "=")):
-        name, value = words[0][1], _pipeline(words[2:])
-
-        def assign(dot: Any, scope: Scope) -> str:
-            scope[name[1:]] = value(dot, scope)
-            return ""
-
-        return assign
-    shown = _pipeline(words)
-    return lambda dot, scope: _shown(shown(dot, scope))
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "<no value>" if value is None else str(value)
+def _otherwise(tree: Tree, word: str, end: str, part: Part, parts: list[Part]) -> Render:
+    """What stands behind `else`, up to `end`."""
+    if end == "end":
+        return _literal("")
+    rest = end.removeprefix("else").strip()
+    other = rest.split()[0] if rest else ""
+    if other in ("if", "with"):
+        if (other == "with") != (word == "with"):
+            raise BadTemplate(f"unexpected <{other}> in input")
+        return _block(tree, other, Part(rest, part.pos, True), parts)
+    if end != "else":
+        raise BadTemplate("unexpected EOF")
+    no, end = _body(tree, parts)
+    if end != "end":
+        raise BadTemplate(f"expected end; found {{{{{end}}}}}" if end else "unexpected EOF")
+    return no
 
 
-def _words(text: str) -> list[tuple[str, str]]:
-    found, pos = [], 0
-    text = text.strip()
-    while pos < len(text):
-        match = _WORD.match(text, pos)
-        if match is None:
-            raise BadTemplate(f"cannot read {text[pos:]!r}")
-        kind = match.lastgroup or ""
-        found.append((kind, match[kind]))
-        pos = match.end()
-    return found
+def _range(value: Value, names: list[str], body: Render, empty: Render, place: Place) -> Render:
+    def render(state: State) -> str:
+        found, out = value(state), list[str]()
+        pairs = _pairs(found)
+        if pairs is None:
+            raise place(Fault(f"range can't iterate over {shown(found)}"))
+        for key, item in pairs:
+            with state.scope():
+                told = (item,) if len(names) == 1 else (key, item)
+                state.variables += zip(names, told, strict=False)
+                try:
+                    out.append(body(state.at(item)))
+                except Leave as left:
+                    if not left.on:
+                        break
+        return "".join(out) if pairs else empty(state)
+
+    return render
 
 
-def _pipeline(words: list[tuple[str, str]]) -> Value:
-    """Commands, each given the value of the one before as its last argument."""
-    commands: list[list[tuple[str, str]]] = [[]]
-    depth = 0
-    for word in words:
-        depth += (word == ("op", "(")) - (word == ("op", ")"))
-        if word == ("op", "|") and depth == 0:
-            commands.append([])
-        else:
-            commands[-1].append(word)
-    stages = [_command(command, len(commands) > 1) for command in commands]
-
-    def evaluate(dot: Any, scope: Scope) -> Any:
-        carried: tuple[Any, ...] = ()
-        for stage in stages:
-            carried = (stage(dot, scope, carried),)
-        return carried[0]
-
-    return evaluate
+def _pairs(value: Any) -> list[tuple[Any, Any]] | None:
+    if value is None:
+        return []
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [(number, number) for number in range(value)]
+    if isinstance(value, Mapping) and not isinstance(value, Thing):
+        return sorted(value.items())
+    if isinstance(value, (list, tuple)):
+        return list(enumerate(value))
+    return None
 
 
-Stage = Callable[[Any, Scope, tuple[Any, ...]], Any]
+def _leave(tree: Tree, word: str, part: Part, parts: list[Part]) -> Render:
+    if not tree.loops:
+        raise BadTemplate(f"{{{{{word}}}}} outside {{{{range}}}}")
+
+    def leave(state: State) -> str:
+        raise Leave(word == "continue")
+
+    return leave
 
 
-def _command(words: list[tuple[str, str]], piped: bool = False) -> Stage:
-    if not words and piped:
-        raise BadTemplate('unexpected "|" in command')
-    if not words:
-        raise BadTemplate("missing value for command")
-    operands = _operands(words)
-    head, arguments = operands[0], operands[1:]
-
-    def run(dot: Any, scope: Scope, carried: tuple[Any, ...]) -> Any:
-        value = head(dot, scope)
-        values = (*(argument(dot, scope) for argument in arguments), *carried)
-        return value(*values) if callable(value) else value
-
-    return run
+# Templates within the text
 
 
-def _operands(words: list[tuple[str, str]]) -> list[Value]:
-    found: list[Value] = []
-    rest = list(words)
-    while rest:
-        kind, text = rest.pop(0)
-        if (kind, text) == ("op", "("):
-            depth, inner = 1, []
-            while rest and depth:
-                word = rest.pop(0)
-                depth += (word == ("op", "(")) - (word == ("op", ")"))
-                if depth:
-                    inner.append(word)
-            found.append(_pipeline(inner))
-        else:
-            found.append(_operand(kind, text))
-    return found
+def _define(tree: Tree, word: str, part: Part, parts: list[Part]) -> Render:
+    """`define "name"`, and `block "name" value`, which is used where it stands."""
+    words = words_of(part.text[len(word) :], part.pos + len(word))
+    name = words.quoted(f"{word} clause")
+    value = None if word == "define" else pipeline(tree, words)
+    outer = tree.running, tree.seen, tree.loops
+    tree.running, tree.seen, tree.loops = name, ["$"], 0
+    body, end = _body(tree, parts)
+    tree.running, tree.seen, tree.loops = outer
+    if end != "end":
+        raise BadTemplate(f"unexpected {{{{{end}}}}}" if end else "unexpected EOF")
+    tree.templates[name] = body
+    return _literal("") if value is None else _used(tree, name, value, part.pos)
 
 
-def _operand(kind: str, text: str) -> Value:
-    if kind == "string":
-        content = text[1:-1] if text[0] == "`" else re.sub(r"\\(.)", r"\1", text[1:-1])
-        return lambda dot, scope: content
-    if kind == "rune":
-        code = ord(text[-2])
-        return lambda dot, scope: code
-    if kind == "number":
-        number = float(text) if "." in text else int(text)
-        return lambda dot, scope: number
-    if kind == "path":
-        return _path(text)
-    if text in ("true", "false", "nil"):
-        constant = {"true": True, "false": False, "nil": None}[text]
-        return lambda dot, scope: constant
-    if kind == "name" and text in FUNCTIONS:
-        function = FUNCTIONS[text]
-        return lambda dot, scope: function
-    raise BadTemplate(f'function "{text}" not defined')
+def _template(tree: Tree, word: str, part: Part, parts: list[Part]) -> Render:
+    words = words_of(part.text[len(word) :], part.pos + len(word))
+    pos, _ = words.rest()
+    name = words.quoted("template clause")
+    _, rest = words.rest()
+    value = pipeline(tree, words) if rest else constant(None)
+    return _used(tree, name, value, pos, rest)
 
 
-def _path(text: str) -> Value:
-    start, *names = text.split(".")
-    names = [name for name in names if name]
+def _used(tree: Tree, name: str, value: Value, pos: int, rest: str = "") -> Render:
+    place = tree.place(pos, f'{{{{template "{name}"{rest and " " + rest}}}}}')
 
-    def find(dot: Any, scope: Scope) -> Any:
-        value = scope[start[1:]] if start.startswith("$") else dot
-        for name in names:
-            value = value[name] if isinstance(value, Mapping) else getattr(value, name)
-        return value
+    def render(state: State) -> str:
+        body = tree.templates.get(name)
+        if body is None:
+            raise place(Fault(f'template "{name}" not defined'))
+        data = value(state)
+        return body(State(data, [("$", data)]))
 
-    return find
+    return render
+
+
+_KEYWORDS: dict[str, Callable[[Tree, str, Part, list[Part]], Render]] = {
+    "if": _block, "with": _block, "range": _block, "break": _leave, "continue": _leave,
+    "define": _define, "block": _define, "template": _template,
+}  # fmt: skip

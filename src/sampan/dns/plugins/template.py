@@ -11,6 +11,8 @@ from sampan.dns import codes, gotemplate, names
 from sampan.dns.arguments import Fall, go_uint
 from sampan.dns.expression import BadExpression, Evaluate, Node, compiled, is_reserved
 from sampan.dns.expression_functions import ASKED, environment
+from sampan.dns.gotemplate_query import message_of, question_of
+from sampan.dns.gotemplate_text import Thing
 from sampan.dns.message import Edns, Record, read_names
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, Validity, failure, reply_to
 from sampan.dns.setup import Args, World
@@ -130,7 +132,8 @@ def data_for(pattern: Pattern, query: Query) -> Data | None:
         match = regex.search(query.name)
         if match is None:
             continue
-        data = _data(pattern, query, zone, match) | {"Regex": written}
+        data = _data(pattern, query, zone, match)
+        data["Regex"] = written
         if not _true(pattern, query, data):
             break
         return data
@@ -152,20 +155,21 @@ def _data(pattern: Pattern, query: Query, zone: str, match: re.Match[str]) -> Da
     cls = pattern.cls if query.cls == any_class else query.cls
     kind = pattern.type if query.type == codes.ANY else query.type
     facts = query.metadata or {}
-    question = {"Name": query.qname, "Qtype": query.type, "Qclass": query.cls}
-    return {
+    question = question_of(query)
+    told = {
         "Zone": zone,
         "Name": query.name,
         "Match": found,
         "Group": groups,
         "Class": codes.class_name(cls),
         "Type": codes.type_name(kind),
-        "Message": {"Id": query.message.id, "Question": [question]},
+        "Message": message_of(query, question),
         "Question": question,
         "Remote": query.client.address,
         "Meta": lambda label: facts[label]() if label in facts else "",
         "Var": {},
     }
+    return Thing("*template.templateData", "", told)
 
 
 def _true(pattern: Pattern, query: Query, data: Data) -> bool:
@@ -247,7 +251,7 @@ def _regex(args: Args, text: str) -> re.Pattern[str]:
 
 def _fill(args: Args, section: str, text: str) -> Fill:
     try:
-        return gotemplate.compiled(text)
+        return gotemplate.compiled(text, section)
     except gotemplate.BadTemplate as bad:
         why = f"template: {section}:{1 + text.count(chr(10))}: {bad}"
         raise args.error(f"could not compile template: {args.word}, {why}") from bad
