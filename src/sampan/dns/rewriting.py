@@ -18,7 +18,10 @@ from sampan.std import goregexp
 
 MAX_PATTERN = 10000
 KINDS = ("exact", "prefix", "suffix", "substring", "regex")
-FIRST_NAME_ONLY = frozenset((codes.SOA,))
+POINTING = frozenset(
+    (codes.NS, codes.CNAME, codes.SOA, codes.PTR, codes.MX, codes.SRV, codes.DNAME)
+)
+"""Records whose first name is their value."""
 Text = Callable[[str], str]
 
 
@@ -189,13 +192,23 @@ def _of_owner(change: Text) -> Undo:
 
 def _of_value(change: Text) -> Undo:
     def value(record: Record) -> Record:
-        inside = read_names(record)
+        if record.type == codes.NAPTR and record.rdata:
+            return _replacement(record, change)
+        inside = read_names(record) if record.type in POINTING else []
         if not inside:
             return record
         new = [change(inside[0]), *inside[1:]]
         return record if new == inside else with_names(record, new)
 
     return Undo(value)
+
+
+def _replacement(record: Record, change: Text) -> Record:
+    """A NAPTR record's name stands behind three strings."""
+    data, at = record.rdata, 4
+    for _ in range(3):
+        at += 1 + data[at]
+    return record._replace(rdata=data[:at] + names.wire(change(names.read(data, at)[0])))
 
 
 def _answer_rules(kind: str, words: list[str]) -> tuple[bool, tuple[Undo, ...]]:
