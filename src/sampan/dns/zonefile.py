@@ -162,6 +162,7 @@ def _data(kind: int, rest: Sequence[Word], last: Word, state: _State) -> bytes:
         return from_words(kind, [word.text for word in rest], state.origin)
     except BadData as bad:
         place = rest[0] if rest else last
+        place = replace(place, column=place.column + (len(rest) > 1))  # the blank counts, too
         raise _bad(state, place, str(bad).partition(': "')[0], at_end=True) from bad
 
 
