@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
 from sampan.dns import codes, names
@@ -18,7 +18,7 @@ FAILSAFE_S = 5
 class Item:
     """One kept reply; times are the monotonic clock's."""
 
-    __slots__ = ("first_seen", "hits", "positive", "reply", "stored", "ttl")
+    __slots__ = ("first_seen", "hits", "positive", "reply", "stored", "ttl", "wildcard")
 
     def __init__(self, reply: Reply, ttl: int, now: float, positive: bool) -> None:
         self.reply = reply
@@ -27,6 +27,8 @@ class Item:
         self.positive = positive
         self.hits = 0
         self.first_seen = now
+        self.wildcard: Callable[[], str] | None = None
+        """What *file* told *metadata* of it."""
 
     @property
     def rcode(self) -> int:

@@ -75,6 +75,8 @@ class Cache(Plugin):
             hits.value += number
             counters.cache_requests.labels(*labels).value += number
 
+        if query.metadata is not None and item.wildcard is not None:
+            query.metadata["zone/wildcard"] = item.wildcard
         reply = self._from_item(item, query, now)
         if self.prefetch or self.keep_ttl:
             return reply
@@ -162,6 +164,7 @@ class Cache(Plugin):
     def _keep(self, table: Table[Key], key: Key, reply: Reply, ttl: int, query: Query) -> None:
         counters, server = self.world.counters, query.server.name
         item = Item(reply, ttl, self.world.clock.monotonic(), table is self.success)
+        item.wildcard = (query.metadata or {}).get("zone/wildcard")
         zones, view = ",".join(self.zones), query.view
         replaced = table.get(key)
         evicted = table.put(key, item)

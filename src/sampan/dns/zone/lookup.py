@@ -70,6 +70,8 @@ async def _missing(zone: Zone, query: Query, name: str, wildcard: str) -> Outcom
     node = zone.nodes.get(wildcard)
     if node is None:
         return Outcome(NO_DATA, (), zone.apex(codes.SOA, signed=query.do))
+    if query.metadata is not None:
+        query.metadata["zone/wildcard"] = lambda: wildcard
     return await _at(zone, query, node, name)
 
 
