@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from sampan.dns import codes, names
 from sampan.dns.arguments import ONCE, BadDuration, duration
 from sampan.dns.cachetable import Item, Table, answers, settle
-from sampan.dns.classify import NODATA, NXDOMAIN, SERVER_ERROR, kind_of
+from sampan.dns.classify import META, NODATA, NXDOMAIN, OTHER, SERVER_ERROR, SUCCESS, kind_of
 from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Ages, Handler, Plugin, Query, Reply, Validity, reply_to
 from sampan.dns.setup import Args, Settings, World
@@ -49,6 +49,7 @@ class Cache(Plugin):
         self.prefer_positive = False
         self._refreshing: dict[Key, asyncio.Task[Reply]] = {}
         self._retry_after: dict[Key, float] = {}
+        self._asked: set[asyncio.Task[Reply]] = set()
 
     async def answer(self, query: Query, following: Handler) -> Reply:
         if not names.longest_zone(query.name, self.zones):
@@ -68,7 +69,7 @@ class Cache(Plugin):
         if left <= 0:
             return await self._stale(query, following, key, item)
         if self._wants_prefetch(item, left, now):
-            self._refresh(query, following, key)
+            self._refresh(query, following, key, item)
             counters.cache_prefetches.labels(*labels).inc()
 
         def count(number: int, seconds: float) -> None:
@@ -116,9 +117,11 @@ class Cache(Plugin):
     # Asking
 
     async def _fetched(self, query: Query, following: Handler, key: Key) -> Reply:
+        return self._taken(await self._asked_for(query, following), query, key)
+
+    async def _asked_for(self, query: Query, following: Handler) -> Reply:
         flags = query.message.flags | codes.AD
-        asked = query._replace(message=query.message._replace(flags=flags))
-        return self._taken(await following(asked), query, key)
+        return await following(query._replace(message=query.message._replace(flags=flags)))
 
     def _taken(self, reply: Reply, query: Query, key: Key) -> Reply:
         """Keep the reply where that is right; what the client gets has the capped TTL."""
@@ -193,45 +196,97 @@ class Cache(Plugin):
         threshold = math.ceil(self.prefetch_percent / 100 * item.ttl)
         return item.hits >= self.prefetch and left <= threshold
 
-    def _refresh(self, query: Query, following: Handler, key: Key) -> asyncio.Task[Reply] | None:
+    def _refresh(self, query: Query, following: Handler, key: Key, item: Item) -> None:
         """Ask again in the background, once at a time per name."""
-        if key in self._refreshing:
-            return self._refreshing[key]
-        if self._retry_after.get(key, 0.0) > self.world.clock.monotonic():
-            return None
+        stale = item.left(self.world.clock.monotonic()) <= 0
+        if not self._may_refresh(key, recheck=stale):
+            return
         # No client waits: nothing may be cut to a datagram's size.
         asked = query._replace(client=query.client._replace(proto="tcp"))
-        task = asyncio.get_running_loop().create_task(self._fetched(asked, following, key))
+        task = self._asking(asked, following, key, stale=stale)
         self._refreshing[key] = task
-        task.add_done_callback(lambda done: self._refreshed(key, done))
+        task.add_done_callback(lambda done: self._refreshed(key, done, stale=stale, hits=item.hits))
+
+    def _may_refresh(self, key: Key, *, recheck: bool) -> bool:
+        if key in self._refreshing:
+            return False
+        return not recheck or self._retry_after.get(key, 0.0) <= self.world.clock.monotonic()
+
+    def _asking(
+        self, query: Query, following: Handler, key: Key, *, stale: bool
+    ) -> asyncio.Task[Reply]:
+        task = asyncio.get_running_loop().create_task(
+            self._asked_anew(query, following, key, stale=stale)
+        )
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
         return task
 
-    def _refreshed(self, key: Key, done: asyncio.Task[Reply]) -> None:
+    async def _asked_anew(
+        self, query: Query, following: Handler, key: Key, *, stale: bool
+    ) -> Reply:
+        """What is no better than the stale reply is not kept, unless it may stand beside it."""
+        reply = await self._asked_for(query, following)
+        if stale and not self.prefer_positive and not self._good(query, reply):
+            return reply
+        return self._taken(reply, query, key)
+
+    def _refreshed(
+        self, key: Key, done: asyncio.Task[Reply], *, stale: bool, hits: int = 0
+    ) -> None:
         self._refreshing.pop(key, None)
-        failed = done.cancelled() or done.exception() is not None or not _good(done.result())
-        if failed and self.stale_recheck_s:
+        failed = done.cancelled() or done.exception() is not None
+        if not failed and stale:
+            failed = done.result().rcode not in (codes.NOERROR, codes.NXDOMAIN)
+        if failed and stale and self.stale_recheck_s:
             self._retry_after[key] = self.world.clock.monotonic() + self.stale_recheck_s
-        else:
-            self._retry_after.pop(key, None)
+            return
+        self._retry_after.pop(key, None)
+        fresh = self.denial.get(key) or self.success.get(key)
+        if fresh is not None and hits:
+            fresh.hits, fresh.first_seen = hits, self.world.clock.monotonic()
 
     async def _stale(self, query: Query, following: Handler, key: Key, item: Item) -> Reply:
         """An expired reply: verify it first, or send it and ask behind the client's back."""
-        task = self._refresh(query, following, key)
-        if self.stale_verify and task is not None:
-            timeout_s = self.stale_timeout_s or None
-            done, _ = await asyncio.wait([task], timeout=timeout_s)
-            if done and _good(task.result()):
-                return task.result()
+        if self.stale_verify:
+            fresh = await self._verified(query, following, key)
+            if fresh is not None:
+                return fresh
+        else:
+            self._refresh(query, following, key, item)
         labels = (query.server.name, ",".join(self.zones), query.view)
         self.world.counters.cache_stale.labels(*labels).inc()
         ttl = self.stale_ttl_s or (item.ttl if self.keep_ttl else 0)
         return self._from_item(item, query, self.world.clock.monotonic(), ttl)
 
+    async def _verified(self, query: Query, following: Handler, key: Key) -> Reply | None:
+        """What takes the stale reply's place, if it comes in time."""
+        tracked = self.stale_recheck_s > 0
+        if tracked and not self._may_refresh(key, recheck=True):
+            return None
+        task = self._asking(query, following, key, stale=True)
+        if tracked:
+            self._refreshing[key] = task
+            task.add_done_callback(lambda done: self._refreshed(key, done, stale=True))
+        done, _ = await asyncio.wait([task], timeout=self.stale_timeout_s or None)
+        if not done or not self._good(query, task.result()):
+            return None
+        if not self.stale_timeout_s:
+            return task.result()
+        now = self.world.clock.monotonic()
+        kept = self._find(key, now)
+        fresh = kept is not None and kept.left(now) > 0
+        return self._from_item(kept, query, now) if kept and fresh else task.result()
 
-def _good(reply: Reply) -> bool:
-    """Whether a refresh brought something to replace the old reply with."""
-    fine = reply.rcode in (codes.NOERROR, codes.NXDOMAIN)
-    return reply.made and fine and not reply.flags & codes.TC
+    def _good(self, query: Query, reply: Reply) -> bool:
+        """Whether a refresh brought something to replace the old reply with."""
+        if not reply.made or reply.flags & codes.TC:
+            return False
+        kind = self._kind(query, reply)
+        if self.prefer_positive:
+            return kind == SUCCESS and answers(query, reply)
+        fine = reply.rcode in (codes.NOERROR, codes.NXDOMAIN)
+        return fine and kind not in (OTHER, META)
 
 
 def key_of(query: Query) -> Key:
