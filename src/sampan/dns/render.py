@@ -2,7 +2,7 @@
 
 Upstream's habit, which clients can see in sizes: a reply that fits is sent uncompressed; one that
 does not is compressed, then cut at whole records, answer before authority before additional, and
-TC is set when an answer is missing.
+TC is set when anything is missing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,13 @@ _RECORD = struct.Struct("!HHIH")
 _TYPE = struct.Struct("!HH")
 _OPT = struct.Struct("!BHHIH")
 _POINTER_REACH = 0x4000
+
+_PLAIN = {
+    17: 0, 18: 2, 21: 2, codes.SRV: 6, codes.NAPTR: 4, 36: 2, codes.DNAME: 0, codes.RRSIG: 18,
+    codes.NSEC: 0, 64: 2, 65: 2,
+}  # fmt: skip
+"""Types whose data has a name that must not be a pointer (RFC 2782, RFC 3597), with the bytes before
+it: later names may still point into it."""
 
 Offsets = dict[str, int]
 
@@ -85,7 +92,7 @@ def _squeezed(message: Message, limit: int) -> bytes:
                 break
             out += packed
             counts[number] += 1
-    cut = codes.TC if counts[0] < len(message.answer) else 0
+    cut = codes.TC if sum(counts) < sum(map(len, message[5:8])) else 0
     out[:12] = _header(message, tuple(counts), cut)
     return bytes(out) + tail
 
@@ -99,9 +106,9 @@ def _record(record: Record, at: int, offsets: Offsets) -> bytes:
 
 def _rdata(record: Record, at: int, offsets: Offsets) -> bytes:
     shape = COMPRESSED.get(record.type)
-    if record.type == codes.SRV:
-        # RFC 2782 forbids a pointer here, but later names may point into it.
-        _name(names.read(record.rdata, 6)[0], at + 6, offsets, False)
+    if record.type in _PLAIN and record.rdata:
+        pos = _name_at(record)
+        _name(names.read(record.rdata, pos)[0], at + pos, offsets, False)
         return record.rdata
     if shape is None or not record.rdata:
         return record.rdata
@@ -111,6 +118,15 @@ def _rdata(record: Record, at: int, offsets: Offsets) -> bytes:
         name, pos = names.read(record.rdata, pos)
         out += _name(name, at + len(out), offsets, True)
     return out + record.rdata[pos:]
+
+
+def _name_at(record: Record) -> int:
+    """Where in the data the name stands that is written in full."""
+    pos = _PLAIN[record.type]
+    if record.type == codes.NAPTR:
+        for _ in range(3):
+            pos += 1 + record.rdata[pos]
+    return pos
 
 
 def _name(name: str, at: int, offsets: Offsets, compress: bool) -> bytes:

@@ -115,18 +115,27 @@ def _rsa(number: Any) -> Any:
     return numbers.private_key()
 
 
-def sign(records: Sequence[Record], key: Key, signer: str, period: tuple[int, int]) -> Record:
-    """The RRSIG of a set of records; `period` is when it begins and ends to hold."""
+def sign(
+    records: Sequence[Record],
+    key: Key,
+    signer: str,
+    period: tuple[int, int],
+    original_ttl: int | None = None,
+) -> Record:
+    """The RRSIG of a set of records; `period` is when it begins and ends to hold, `original_ttl`
+    what it signs as the records' TTL.
+    """
     first, (since, until) = records[0], period
+    ttl = first.ttl if original_ttl is None else original_ttl
     labels = len([label for label in names.split(first.name) if label != "*"])
     head = struct.pack(
-        "!HBBIIIH", first.type, key.algorithm, labels, first.ttl, until, since, key.tag
+        "!HBBIIIH", first.type, key.algorithm, labels, ttl, until, since, key.tag
     ) + names.wire(signer.lower())
-    signature = _signature(key, head + _canonical(records))
+    signature = _signature(key, head + _canonical(records, ttl))
     return Record(first.name, codes.RRSIG, first.cls, first.ttl, head + signature)
 
 
-def _canonical(records: Sequence[Record]) -> bytes:
+def _canonical(records: Sequence[Record], ttl: int) -> bytes:
     """The set in canonical form and order (RFC 4034 section 6)."""
     owner = names.wire(records[0].name.lower())
     data = []
@@ -136,7 +145,7 @@ def _canonical(records: Sequence[Record]) -> bytes:
             record = with_names(record, inside) if inside else record
         data.append(record.rdata)
     first = records[0]
-    head = owner + struct.pack("!HHI", first.type, first.cls, first.ttl)
+    head = owner + struct.pack("!HHI", first.type, first.cls, ttl)
     return b"".join(head + struct.pack("!H", len(one)) + one for one in sorted(set(data)))
 
 

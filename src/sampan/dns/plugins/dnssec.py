@@ -16,7 +16,8 @@ from sampan.dns.signing import BadKey, Key, load, sets, sign
 
 DAY_S = 86400
 EARLY_S, VALID_S, RENEW_S = 3 * 3600, 8 * DAY_S, 2 * DAY_S
-KEY_TTL = 3600
+ORIGINAL_TTL = 3600
+"""What signatures name as their records' TTL, whatever that is, as upstream's do."""
 CUT = (1, 2, 13, 16, 28, 29, 33, 37, 44, 46, 47, 52, 55, 61, 99)
 PLAIN = tuple(kind for kind in CUT if kind != codes.NS)
 APEX = (1, 2, 6, 13, 15, 16, 28, 29, 33, 37, 44, 46, 47, 48, 52, 55, 61, 99)
@@ -41,9 +42,10 @@ class Dnssec(Plugin):
         return self._sign(query, reply, zone) if query.do and reply.made else reply
 
     def _own_keys(self, query: Query, zone: str) -> Reply:
-        records = tuple(key.record._replace(name=query.qname, ttl=KEY_TTL) for key in self.keys)
+        records = tuple(key.record._replace(name=query.name) for key in self.keys)
         if query.do:
-            records += self._signatures(list(records), zone)
+            signed = self._signatures(list(records), zone)
+            records += tuple(one._replace(ttl=ORIGINAL_TTL) for one in signed)
         return reply_to(query)._replace(answer=records)
 
     def _sign(self, query: Query, reply: Reply, zone: str) -> Reply:
@@ -85,7 +87,8 @@ class Dnssec(Plugin):
             types = tuple(kind for kind in types if kind != query.type)
         nsec = self._nsec(query, zone, soa.ttl, types)
         if query.type == codes.NSEC:
-            return reply._replace(rcode=codes.NOERROR, answer=nsec, authority=())
+            # Of several keys' signatures the last one, as upstream.
+            return reply._replace(rcode=codes.NOERROR, answer=nsec[-2:], authority=())
         authority = (soa, *self._signatures([soa], zone), *nsec)
         return reply._replace(rcode=codes.NOERROR, authority=authority)
 
@@ -110,7 +113,7 @@ class Dnssec(Plugin):
             return found
         period = (int(now - EARLY_S), int(now + VALID_S))
         chosen = self._keys_for(group[0].type)
-        found = tuple(sign(group, one, signer, period) for one in chosen)
+        found = tuple(sign(group, one, signer, period, ORIGINAL_TTL) for one in chosen)
         if len(self._signed) >= self.capacity:
             self._signed.clear()
         self._signed[key] = (now + VALID_S, found)

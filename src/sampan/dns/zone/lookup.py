@@ -214,11 +214,14 @@ def _referral(zone: Zone, cut: Node, *, signed: bool) -> Outcome:
 
 
 def glue(zone: Zone, servers: tuple[Record, ...], *, signed: bool) -> tuple[Record, ...]:
-    """The addresses of name servers that the zone knows."""
+    """The addresses of name servers that stand below the zone they serve, as far as they are known
+    here: others can be found without that zone.
+    """
     found: tuple[Record, ...] = ()
     for record in servers:
-        if record.type == codes.NS:
-            node = zone.nodes.get(read_names(record)[0].lower(), {})
+        target = read_names(record)[0].lower() if record.type == codes.NS else ""
+        if target and names.is_below(target, record.name):
+            node = zone.nodes.get(target, {})
             found += _of(node, codes.A, None, signed=signed)
             found += _of(node, codes.AAAA, None, signed=signed)
     return found

@@ -12,6 +12,7 @@ from sampan.dns.message import Record, read_names, with_names
 
 Node = dict[int, tuple[Record, ...]]
 FOLDED = frozenset((codes.NS, codes.SOA, codes.CNAME, codes.MX))
+SERVICES = frozenset((64, 65))  # SVCB and HTTPS: their one name stands behind a number
 """Types whose names inside are folded to lower case; SRV keeps its own."""
 
 
@@ -121,4 +122,8 @@ def _folded(record: Record) -> Record:
         record = record._replace(name=record.name.lower())
     if record.type in FOLDED:
         record = with_names(record, [name.lower() for name in read_names(record)])
+    elif record.type in SERVICES and record.rdata:
+        target, end = names.read(record.rdata, 2)
+        data = record.rdata[:2] + names.wire(target.lower()) + record.rdata[end:]
+        record = record._replace(rdata=data)
     return record
