@@ -122,7 +122,7 @@ def character_string(word: str) -> bytes:
     raw = word[1:-1] if len(word) > 1 and word[0] == word[-1] == '"' else word
     out, pos = bytearray(), 0
     while pos < len(raw):
-        if raw[pos] == "\\" and raw[pos + 1 : pos + 4].isdigit():
+        if raw[pos] == "\\" and pos + 3 < len(raw) and raw[pos + 1 : pos + 4].isdigit():
             out.append(int(raw[pos + 1 : pos + 4]) & 255)
             pos += 4
             continue

@@ -23,8 +23,8 @@ _PLAIN = {
     17: 0, 18: 2, 21: 2, codes.SRV: 6, codes.NAPTR: 4, 36: 2, codes.DNAME: 0, codes.RRSIG: 18,
     codes.NSEC: 0, 64: 2, 65: 2,
 }  # fmt: skip
-"""Types whose data has a name that must not be a pointer (RFC 2782, RFC 3597), with the bytes before
-it: later names may still point into it."""
+"""Types whose data has a name that must not be a pointer (RFC 2782, RFC 3597), with the bytes
+before it: later names may still point into it."""
 
 Offsets = dict[str, int]
 

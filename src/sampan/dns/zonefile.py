@@ -7,232 +7,282 @@ search for them.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from sampan.dns import codes, names
 from sampan.dns.message import Record
-from sampan.dns.rdata import BadData, absolute, from_words, seconds
+from sampan.dns.rdata import absolute
+from sampan.dns.zonedata import BadField, lenient_ttl, read_data, skip_rest
+from sampan.dns.zonegenerate import BadPlace, Generated, steps
+from sampan.dns.zonetokens import Kind, Token, Tokens
 
 DEFAULT_TTL = 3600
-MAX_INCLUDES = 8
+MAX_INCLUDES = 7
 
 
 class BadZone(ValueError):
     """What is wrong, with the place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    text: str
-    line: int
-    column: int
-    starts_line: bool = False
-    """No white space before it: an owner name."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _State:
+    """What lines leave behind for those that follow."""
+
     origin: str
-    ttl: int | None
-    owner: str
     file: str
+    owner: str = ""
+    ttl: int = 0
+    default: int | None = None
+    """The TTL of records that name none: $TTL's, or the last one that was named."""
+    directed: bool = False
+    """The default is $TTL's, which no record's own TTL changes."""
     depth: int = 0
+    generated: bool = False
+
+
+@dataclass(slots=True)
+class _Head:
+    """What stands before a record's data."""
+
+    kind: int = 0
+    cls: int = codes.IN
+    seen: set[str] = field(default_factory=set)
 
 
 def read(content: str, origin: str, file: str) -> Iterator[Record]:
     """All records. Raises BadZone."""
-    state = _State(names.fqdn(origin), None, names.fqdn(origin), file)
-    yield from _records(content, state)
+    yield from _records(content, _State(names.fqdn(origin), file))
 
 
 def record(line: str, origin: str = ".") -> Record:
     """One record on a line of its own, which may leave out the TTL. Raises BadZone."""
-    for found in _records(line, _State(names.fqdn(origin), DEFAULT_TTL, names.fqdn(origin), "")):
+    for found in _records(line, _State(names.fqdn(origin), "", default=DEFAULT_TTL)):
         return found
     raise BadZone("no record")
 
 
-def _records(content: str, state: _State) -> Iterator[Record]:
-    last_ttl: int | None = None
-    for words in _lines(content, state.file):
-        first = words[0].text.upper()
-        if first.startswith("$"):
-            if first == "$INCLUDE":
-                yield from _included(words, state)
-            elif first == "$GENERATE":
-                yield from _generated(words, state)
+def _records(content: Iterable[str], state: _State) -> Iterator[Record]:
+    tokens = Tokens(content)
+    try:
+        while (token := _start(tokens)).kind is not Kind.END:
+            directive = token.text.upper() if token.kind is Kind.OWNER else ""
+            if directive == "$INCLUDE":
+                yield from _included(tokens, state)
+            elif directive == "$GENERATE":
+                yield from _generated(tokens, state)
+            elif directive in ("$TTL", "$ORIGIN"):
+                _directed(directive, tokens, state)
             else:
-                state = _directed(first, words, state)
-            continue
-        found = _record(words, state, last_ttl)
-        state = replace(state, owner=found.name)
-        if found.ttl or last_ttl is not None:
-            last_ttl = found.ttl
-        yield found
+                yield _record(token, tokens, state)
+    except BadField as bad:
+        raise _bad(state, bad.token, bad.text) from bad
+    except BadPlace as bad:
+        raise _bad(state, bad.token, bad.text) from bad
 
 
-def _directed(first: str, words: Sequence[Word], state: _State) -> _State:
-    if len(words) != 2:
-        raise _bad(state, words[-1], f"expecting {first} value, not this...")
-    if first == "$ORIGIN":
-        return replace(state, origin=absolute(words[1].text, state.origin))
-    if first == "$TTL":
-        try:
-            return replace(state, ttl=seconds(words[1].text))
-        except ValueError:
-            raise _bad(state, words[1], "expecting $TTL value, not this...") from None
-    raise _bad(state, words[0], f"unknown directive {first}")
+def _start(tokens: Tokens) -> Token:
+    """The first token of a line that is more than white space."""
+    token = tokens.next()
+    while token.kind in (Kind.NEWLINE, Kind.BLANK):
+        token = tokens.next()
+    if token.kind is Kind.WRONG:
+        raise BadField(token.text, token)
+    if token.kind is Kind.QUOTE:
+        raise BadField("syntax error at beginning", token)
+    return token
 
 
-def _included(words: Sequence[Word], state: _State) -> Iterator[Record]:
+# Directives
+
+
+def _directed(name: str, tokens: Tokens, state: _State) -> None:
+    value = _value(name, tokens)
+    skip_rest(tokens)
+    if name == "$ORIGIN":
+        state.origin = _name(value, state.origin, "bad origin name")
+        return
+    ttl = lenient_ttl(value.text)
+    if ttl is None:
+        raise BadField("expecting $TTL value, not this...", value)
+    state.default, state.directed = ttl, True
+
+
+def _value(name: str, tokens: Tokens) -> Token:
+    """What stands behind a directive."""
+    blank = tokens.next()
+    if blank.kind is not Kind.BLANK:
+        raise BadField(f"no blank after {name}-directive", blank)
+    value = tokens.next()
+    if not _is_plain(value):
+        raise BadField(f"expecting {name} value, not this...", value)
+    return value
+
+
+def _is_plain(token: Token) -> bool:
+    """A word that is no type and no class."""
+    return token.kind is Kind.WORD and _type(token) is None and _class(token) is None
+
+
+def _included(tokens: Tokens, state: _State) -> Iterator[Record]:
+    value, origin = _value("$INCLUDE", tokens), state.origin
+    after = tokens.next()
+    if after.kind is Kind.BLANK:
+        given = tokens.next()
+        if _is_plain(given):
+            origin = _name(given, origin, "bad origin name")
+    elif after.kind not in (Kind.NEWLINE, Kind.END):
+        raise BadField("garbage after $INCLUDE", after)
     if state.depth >= MAX_INCLUDES:
-        raise _bad(state, words[0], "too deeply nested $INCLUDE")
-    if len(words) < 2:
-        raise _bad(state, words[0], "expecting $INCLUDE value, not this...")
-    path = os.path.join(os.path.dirname(state.file), words[1].text)
-    origin = absolute(words[2].text, state.origin) if len(words) > 2 else state.origin
+        raise BadField("too deeply nested $INCLUDE", value)
+    path = os.path.normpath(os.path.join(os.path.dirname(state.file), value.text))
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             content = file.read()
-    except (OSError, ValueError) as bad:
-        why = bad.strerror if isinstance(bad, OSError) else str(bad)
-        text = f"failed to open `{words[1].text}': {why}"
-        raise _bad(state, words[1], text) from bad
-    yield from _records(content, _State(origin, state.ttl, origin, path, state.depth + 1))
+    except OSError as bad:
+        shown = f" as `{path}'" if path != value.text else ""
+        why = f"open {path}: {(bad.strerror or '').lower()}"
+        raise BadField(f"failed to open `{value.text}'{shown}: {why}", value) from bad
+    inner = _State(
+        origin, path, default=state.default, directed=state.directed, depth=state.depth + 1
+    )
+    yield from _records(content, inner)
 
 
-_STEPS = re.compile(r"(\d+)-(\d+)(?:/(\d+))?$")
-_PLACE = re.compile(r"\$(?:\{(-?\d+)(?:,(\d+)(?:,([doxX]))?)?\})?")
+def _generated(tokens: Tokens, state: _State) -> Iterator[Record]:
+    """`$GENERATE 1-9/2 host$ A 10.0.0.$`: the rest of the line, with each number put in."""
+    blank = tokens.next()
+    if blank.kind is not Kind.BLANK:
+        raise BadField("no blank after $GENERATE-directive", blank)
+    given = tokens.next()
+    if state.generated:
+        raise BadField("nested $GENERATE directive not allowed", given)
+    if given.kind is not Kind.WORD:
+        raise BadField("expecting $GENERATE value, not this...", given)
+    numbers = steps(given)
+    blank = tokens.next()
+    if blank.kind is not Kind.BLANK:
+        raise BadField("garbage after $GENERATE range", blank)
+    line = ""
+    while (token := tokens.next()).kind not in (Kind.NEWLINE, Kind.END):
+        if token.kind is Kind.WRONG:
+            raise BadField("bad data in $GENERATE directive", token)
+        line += token.text
+    inner = _State(state.origin, state.file, default=DEFAULT_TTL, depth=state.depth)
+    inner.generated = True
+    yield from _records(Generated(line, numbers, blank), inner)
 
 
-def _generated(words: Sequence[Word], state: _State) -> Iterator[Record]:
-    """`$GENERATE 1-9/2 host$ A 10.0.0.$`."""
-    steps = _STEPS.match(words[1].text) if len(words) > 3 else None
-    if steps is None:
-        raise _bad(state, words[0], "bad range in $GENERATE range")
-    start, stop, step = int(steps[1]), int(steps[2]), int(steps[3] or 1)
-    if stop < start or step < 1 or stop - start > 65535:
-        raise _bad(state, words[1], "bad range in $GENERATE range")
-    line = " ".join(word.text for word in words[2:])
-    for number in range(start, stop + 1, step):
-        yield from _records(_filled(line, number), replace(state, depth=state.depth + 1))
+# Records
 
 
-def _filled(line: str, number: int) -> str:
-    def place(found: re.Match[str]) -> str:
-        value = number + int(found[1] or 0)
-        return format(value, f"0{found[2] or 0}{found[3] or 'd'}")
-
-    return _PLACE.sub(place, line)
-
-
-def _record(words: Sequence[Word], state: _State, last_ttl: int | None) -> Record:
-    rest = list(words)
-    owner = state.owner
-    if rest[0].starts_line:
-        owner = _checked(absolute(rest.pop(0).text, state.origin), words[0], state)
-    ttl, cls, kind, classed = None, codes.IN, None, False
-    while rest and kind is None:
-        word = rest.pop(0)
-        if ttl is None and word.text[:1].isdigit():
-            ttl = _ttl(word, state)
-        elif word.text.upper() in codes.CLASSES and word.text.upper() != "ANY":
-            cls, classed = codes.CLASSES[word.text.upper()], True
-        else:
-            kind = codes.type_number(word.text)
-            if kind is None:
-                raise _bad(state, word, f'expecting RR type or TTL, not this...: "{word.text}"')
-    if kind is None:
-        raise _bad(state, words[-1], "no RR type")
-    chosen = next((t for t in (ttl, state.ttl, last_ttl) if t is not None), None)
-    if chosen is None and classed:
-        chosen = 0  # upstream's reading: only a type right behind the owner asks for a TTL
-    if chosen is None:
-        place = words[len(words) - len(rest) - 1]
-        # A blank behind the word counts, the end of the line does not.
-        place = replace(place, column=place.column + bool(rest))
-        raise _bad(state, place, "missing TTL with no previous value", at_end=True)
-    return Record(owner, kind, cls, chosen, _data(kind, rest, words[-1], state))
+def _record(token: Token, tokens: Tokens, state: _State) -> Record:
+    if state.default is not None:
+        state.ttl = state.default
+    head = _Head()
+    if token.kind is Kind.OWNER:
+        state.owner = _owner(token, state.origin)
+        blank = tokens.next()
+        if blank.kind is not Kind.BLANK:
+            raise BadField("no blank after owner", blank)
+        token = tokens.next()
+        _check_first(token, head, state)
+    while not _taken(token, head, state):
+        place = "class" if "class" in head.seen and "ttl" not in head.seen else "TTL"
+        place = "RR type" if len(head.seen) > 1 else place
+        blank = tokens.next()
+        if blank.kind is not Kind.BLANK:
+            raise BadField(f"no blank before {place}", blank)
+        token = tokens.next()
+    rdata = read_data(head.kind, tokens, state.origin)
+    return Record(state.owner, head.kind, head.cls, state.ttl, rdata)
 
 
-def _data(kind: int, rest: Sequence[Word], last: Word, state: _State) -> bytes:
-    try:
-        return from_words(kind, [word.text for word in rest], state.origin)
-    except BadData as bad:
-        place = rest[0] if rest else last
-        place = replace(place, column=place.column + (len(rest) > 1))  # the blank counts, too
-        raise _bad(state, place, str(bad).partition(': "')[0], at_end=True) from bad
+def _check_first(token: Token, head: _Head, state: _State) -> None:
+    """A type right behind the owner needs a TTL from somewhere; behind a class it gets zero."""
+    if token.kind is not Kind.WORD:
+        raise BadField("expecting RR type, TTL or class, not this...", token)
+    if state.default is None and _type(token) is not None and _class(token) is None:
+        raise BadField("missing TTL with no previous value", token)
 
 
-def _ttl(word: Word, state: _State) -> int:
-    try:
-        return seconds(word.text)
-    except ValueError:
-        raise _bad(state, word, "expecting RR type or TTL, not this...") from None
+def _taken(token: Token, head: _Head, state: _State) -> bool:
+    """Take a TTL, a class or the type; whether it was the type."""
+    if token.kind is Kind.WRONG:
+        raise BadField(token.text, token)
+    word = token.kind is Kind.WORD
+    cls, kind = (_class(token), _type(token)) if word else (None, None)
+    if len(head.seen) == 2:
+        if kind is None or cls is not None:
+            raise BadField("unknown RR type", token)
+    elif cls is not None and "class" not in head.seen:
+        head.cls = cls
+        head.seen.add("class")
+        return False
+    elif kind is None or cls is not None:
+        _take_ttl(token, head, state, plain=word and cls is None)
+        return False
+    head.kind = kind
+    return True
 
 
-def _checked(name: str, word: Word, state: _State) -> str:
+def _take_ttl(token: Token, head: _Head, state: _State, *, plain: bool) -> None:
+    if "ttl" in head.seen:
+        raise BadField("expecting RR type or class, not this...", token)
+    if not plain:
+        raise BadField("expecting RR type or TTL, not this...", token)
+    ttl = lenient_ttl(token.text)
+    if ttl is None:
+        raise BadField("not a TTL", token)
+    state.ttl = ttl
+    if not state.directed:
+        state.default = ttl
+    head.seen.add("ttl")
+
+
+def _class(token: Token) -> int | None:
+    """A class is known by the blank behind it."""
+    if token.stop != " ":
+        return None
+    word = token.text.upper()
+    if word.startswith("CLASS"):
+        return _numbered(token, word[5:], "unknown class")
+    return codes.CLASSES.get(word)
+
+
+def _type(token: Token) -> int | None:
+    """A type has a blank or the end of the line behind it."""
+    word = token.text.upper()
+    if token.stop not in (" ", "\n"):
+        return None
+    if word.startswith("TYPE") and token.stop == " ":
+        return _numbered(token, word[4:], "unknown RR type")
+    return codes.TYPES.get(word)
+
+
+def _numbered(token: Token, digits: str, wrong: str) -> int:
+    if not (digits.isascii() and digits.isdigit() and int(digits) < 1 << 16):
+        raise BadField(wrong, token._replace(text=wrong))
+    return int(digits)
+
+
+def _owner(token: Token, origin: str) -> str:
     """The name with its escapes as they are written elsewhere."""
+    name = _name(token, origin, "bad owner name")
+    plain = name.isascii() and name.isprintable() and "\\" not in name
+    return name if plain else names.read(names.wire(name), 0)[0]
+
+
+def _name(token: Token, origin: str, wrong: str) -> str:
+    name = absolute(token.text, origin)
     try:
-        wire = names.wire(name)
-        return names.read(wire, 0)[0] if "\\" in name else name
+        names.wire(name)
     except names.BadName:
-        raise _bad(state, word, "bad owner name") from None
+        raise BadField(wrong, token) from None
+    return name
 
 
-def _bad(state: _State, word: Word, text: str, *, at_end: bool = False) -> BadZone:
+def _bad(state: _State, token: Token, text: str) -> BadZone:
     where = f"{state.file}: " if state.file else ""
-    column = word.column + len(word.text) if at_end else word.column
-    return BadZone(f'{where}dns: {text}: "{word.text}" at line: {word.line}:{column}')
-
-
-def _lines(content: str, file: str) -> Iterator[list[Word]]:
-    """Logical lines: parentheses join them, semicolons start comments."""
-    words: list[Word] = []
-    depth = 0
-    for number, line in enumerate(content.splitlines(), 1):
-        for word in _line_words(line, number, fresh=not words):
-            if word.text in "()" and len(word.text) == 1:
-                depth += 1 if word.text == "(" else -1
-            else:
-                words.append(word)
-            if depth < 0:
-                raise BadZone(f"{file}: dns: extra closing brace at line: {number}")
-        if depth == 0 and words:
-            yield words
-            words = []
-    if depth:
-        raise BadZone(f"{file}: dns: unbalanced brace")
-    if words:
-        yield words
-
-
-def _line_words(line: str, number: int, *, fresh: bool) -> Iterator[Word]:
-    pos = 0
-    while pos < len(line):
-        char = line[pos]
-        if char == ";":
-            return
-        if char.isspace():
-            pos += 1
-            continue
-        if char in "()":
-            yield Word(char, number, pos)
-            pos += 1
-            continue
-        end = _word_end(line, pos)
-        yield Word(line[pos:end], number, pos, starts_line=fresh and pos == 0)
-        pos = end
-
-
-def _word_end(line: str, pos: int) -> int:
-    if line[pos] == '"':
-        pos += 1
-        while pos < len(line) and line[pos] != '"':
-            pos += 2 if line[pos] == "\\" else 1
-        return min(pos + 1, len(line))
-    while pos < len(line) and not line[pos].isspace() and line[pos] not in ';()"':
-        pos += 2 if line[pos] == "\\" else 1
-    return min(pos, len(line))
+    shown = token.text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return BadZone(f'{where}dns: {text}: "{shown}" at line: {token.line}:{token.column}')

@@ -11,7 +11,7 @@ from sampan.dns.corefile import CorefileError
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
 from sampan.dns.zone import serving
-from sampan.dns.zone.loading import load
+from sampan.dns.zone.loading import Unchanged, load
 from sampan.dns.zone.serving import Part
 from sampan.dns.zone.zone import BadZone, Zone
 
@@ -60,15 +60,17 @@ class File(Plugin):
             mtime = os.stat(source.path).st_mtime
             if source.by_mtime and mtime <= source.mtime:
                 return
-            new = load(source.path, origin)
+            known = 0 if source.by_mtime else -1 if old is None else old.serial
+            new = load(source.path, origin, known)
         except OSError as bad:
-            why = f"open {source.path}: {(bad.strerror or '').lower()}"
-            log.error(f'plugin/file: Failed to open zone "{origin}" in "{source.path}": {why}')
+            did = "stat" if source.by_mtime else "open"
+            why = f"{did} {source.path}: {(bad.strerror or '').lower()}"
+            log.error(f'plugin/file: Failed to {did} zone "{origin}" in "{source.path}": {why}')
+            return
+        except Unchanged:
             return
         except BadZone as bad:
             log.error(f'plugin/file: Parsing zone "{origin}": {bad}')
-            return
-        if not source.by_mtime and old is not None and old.serial == new.serial:
             return
         source.mtime = mtime
         self.zones[origin] = new

@@ -120,7 +120,7 @@ def signatures(node: Node, kind: int) -> tuple[Record, ...]:
 def _folded(record: Record) -> Record:
     if record.type != codes.SRV:
         record = record._replace(name=record.name.lower())
-    if record.type in FOLDED:
+    if record.type in FOLDED and record.rdata:
         record = with_names(record, [name.lower() for name in read_names(record)])
     elif record.type in SERVICES and record.rdata:
         target, end = names.read(record.rdata, 2)
