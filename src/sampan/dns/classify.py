@@ -22,6 +22,8 @@ CLASSES = {
 
 def kind_of(query: Query, reply: Reply) -> str:
     """One of the constants above."""
+    if reply.dropped:
+        return OTHER
     if query.message.opcode == codes.NOTIFY or query.type in (codes.AXFR, codes.IXFR):
         return META
     if reply.answer:

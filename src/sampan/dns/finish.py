@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sampan.dns import codes, names
 from sampan.dns.message import HEADER, Edns, Message, Question, Record
-from sampan.dns.plugin import Query, Reply
+from sampan.dns.plugin import Query, Reply, reply_flags
 from sampan.dns.render import MAX_SIZE, render
 
 # Options that are handed back as they came: NSID, EDNS expire, cookie, keepalive, padding.
@@ -32,7 +32,7 @@ def screen(wire: bytes) -> bytes | None:
 def bare(wire: bytes, rcode: int, opcode: int = 0, question: Question | None = None) -> bytes:
     """No more than a header, and the question where there is one: for what could not be read."""
     ident, bits = int.from_bytes(wire[:2]), int.from_bytes(wire[2:4])
-    kept = bits & (codes.RD | codes.CD | codes.AD)
+    kept = bits & (codes.TC | codes.RD | codes.RA | codes.CD | codes.AD)
     return render(Message(ident, codes.QR | kept, opcode, rcode, question))
 
 
@@ -49,7 +49,7 @@ def finish(query: Query, reply: Reply) -> bytes:
     edns = answer_edns(asked, reply)
     flags = reply.flags
     if not reply.made:
-        flags = codes.QR | message.flags & (codes.RD | codes.CD)
+        flags = reply_flags(message)
     whole = Message(
         message.id, flags, message.opcode, reply.rcode, message.question,
         reply.answer, reply.authority, reply.additional, edns,
@@ -65,10 +65,11 @@ def finish(query: Query, reply: Reply) -> bytes:
 
 
 def question_size(query: Query) -> int:
-    """The length of the query as a message."""
-    edns = query.edns
-    options = sum(4 + len(data) for _, data in edns.options) if edns else 0
-    return 12 + len(names.wire(query.qname)) + 4 + (11 + options if edns else 0)
+    """The length of the query as a message, without the options that are not looked at."""
+    edns, message = query.edns, query.message
+    options = sum(4 + len(data) for code, data in edns.options if code in ECHOED) if edns else 0
+    size = 12 + len(names.wire(query.qname)) + 4 + (11 + options if edns else 0)
+    return size + _length((*message.answer, *message.authority, *message.additional))
 
 
 def reply_size(query: Query, reply: Reply) -> int:

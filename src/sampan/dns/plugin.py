@@ -252,8 +252,12 @@ DROP = Reply(dropped=True, made=False)
 
 def reply_to(query: Query, *, aa: bool = True, rcode: int = codes.NOERROR) -> Reply:
     """An empty reply with the flags that every answer copies from its query."""
-    keep = query.message.flags & (codes.RD | codes.CD)
-    return Reply(rcode, flags=codes.QR | keep | (codes.AA if aa else 0))
+    return Reply(rcode, flags=reply_flags(query.message) | (codes.AA if aa else 0))
+
+
+def reply_flags(asked: Message) -> int:
+    """QR, and what is copied from the header of a plain query."""
+    return codes.QR | (asked.flags & (codes.RD | codes.CD) if asked.opcode == codes.QUERY else 0)
 
 
 def failure(rcode: int, error: str = "") -> Reply:

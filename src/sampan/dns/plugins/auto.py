@@ -14,6 +14,7 @@ from sampan.dns.plugin import Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
 from sampan.dns.zone import serving
 from sampan.dns.zone.loading import load
+from sampan.dns.zone.rereading import Source, read_again
 from sampan.dns.zone.serving import Part
 from sampan.dns.zone.zone import BadZone, Zone
 from sampan.std import goregexp
@@ -33,12 +34,12 @@ class Auto(Plugin):
         self.template = "{1}"
         self.reload_s = 60.0
         self.zones: dict[str, Zone | None] = {}
-        self.mtimes: dict[str, tuple[str, float]] = {}
+        self.sources: dict[str, Source] = {}
 
     async def answer(self, query: Query, following: Handler) -> Reply:
         if not names.longest_zone(query.name, self.origins):
             return await following(query)
-        return await serving.answer(self.zones, Fall(), query, following)
+        return await serving.answer(self.zones, Fall(), query, following, aliases_count=False)
 
     def transfer(self, zone: str, serial: int) -> list[Part] | None:
         return serving.transfer(self.zones, zone, serial)
@@ -49,6 +50,8 @@ class Auto(Plugin):
     async def run(self) -> None:
         while self.reload_s > 0:
             await self.world.clock.sleep(self.reload_s)
+            for origin, source in self.sources.items():
+                read_again(self.world, self.zones, origin, source)
             self.walk()
 
     def walk(self) -> None:
@@ -56,7 +59,7 @@ class Auto(Plugin):
         found = self._found()
         for origin in [origin for origin in self.zones if origin not in found]:
             del self.zones[origin]
-            self.mtimes.pop(origin, None)
+            del self.sources[origin]
             self.world.log.info(f"plugin/auto: Deleting zone `{origin}'")
             self.world.changed((("zone", origin),))
         for origin, path in found.items():
@@ -96,21 +99,20 @@ class Auto(Plugin):
             yield from self._files(name if path == "." else os.path.join(path, name))
 
     def _take(self, origin: str, path: str) -> None:
-        log, old = self.world.log, self.zones.get(origin)
+        log = self.world.log
+        if origin in self.sources:
+            self.sources[origin].path = path
+            return
         try:
-            stamp = (path, os.stat(path).st_mtime)
-            if self.mtimes.get(origin) == stamp:
-                return
             new = load(path, origin)
         except OSError as bad:
-            log.warning(f"plugin/auto: Opening {path} failed: {bad.strerror}")
+            why = (bad.strerror or "").lower()
+            log.warning(f"plugin/auto: Opening {path} failed: open {path}: {why}")
             return
         except BadZone as bad:
             log.warning(f"plugin/auto: Parse zone `{origin}': {bad}")
             return
-        self.mtimes[origin] = stamp
-        if old is not None and old.serial == new.serial:
-            return
+        self.sources[origin] = Source(path)
         self.zones[origin] = new
         self.world.changed((("zone", origin),))
         self.world.zone_changed(origin)

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
 
+from sampan.dns import codes, names
 from sampan.dns.arguments import BadDuration, Fall, duration, shown
 from sampan.dns.corefile import CorefileError
-from sampan.dns.plugin import Handler, Plugin, Query, Reply
+from sampan.dns.plugin import DROP, Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
 from sampan.dns.zone import serving
-from sampan.dns.zone.loading import Unchanged, load
+from sampan.dns.zone.loading import load
+from sampan.dns.zone.rereading import Source, read_again
 from sampan.dns.zone.serving import Part
 from sampan.dns.zone.zone import BadZone, Zone
-
-
-@dataclass(slots=True)
-class Source:
-    """Where a zone comes from, and when it is read again."""
-
-    path: str
-    reload_s: float = 60.0
-    by_mtime: bool = False
-    mtime: float = 0.0
 
 
 class File(Plugin):
@@ -36,7 +27,18 @@ class File(Plugin):
         self.sources: dict[str, Source] = {}
         self.fall = Fall()
 
+    @property
+    def told_of_at_start(self) -> tuple[str, ...]:
+        """The zones whose secondaries hear of them as soon as we serve."""
+        return tuple(self.zones)
+
     async def answer(self, query: Query, following: Handler) -> Reply:
+        if query.message.opcode == codes.NOTIFY:
+            origin = names.longest_zone(query.name, tuple(self.zones))
+            if origin:  # we are nobody's secondary
+                whom = query.client.address
+                self.world.log.info(f"plugin/file: Dropping notify from {whom} for {origin}")
+                return DROP
         return await serving.answer(self.zones, self.fall, query, following)
 
     def transfer(self, zone: str, serial: int) -> list[Part] | None:
@@ -51,35 +53,7 @@ class File(Plugin):
     async def _keep_current(self, origin: str, source: Source) -> None:
         while True:
             await self.world.clock.sleep(source.reload_s)
-            self.read_again(origin, source)
-
-    def read_again(self, origin: str, source: Source) -> None:
-        """Take the file when its serial (or its time, if that was wished) changed."""
-        log, old = self.world.log, self.zones.get(origin)
-        try:
-            mtime = os.stat(source.path).st_mtime
-            if source.by_mtime and mtime <= source.mtime:
-                return
-            known = 0 if source.by_mtime else -1 if old is None else old.serial
-            new = load(source.path, origin, known)
-        except OSError as bad:
-            did = "stat" if source.by_mtime else "open"
-            why = f"{did} {source.path}: {(bad.strerror or '').lower()}"
-            log.error(f'plugin/file: Failed to {did} zone "{origin}" in "{source.path}": {why}')
-            return
-        except Unchanged:
-            return
-        except BadZone as bad:
-            log.error(f'plugin/file: Parsing zone "{origin}": {bad}')
-            return
-        source.mtime = mtime
-        self.zones[origin] = new
-        self.world.changed((("zone", origin),))
-        self.world.zone_changed(origin)
-        log.info(
-            f'plugin/file: Successfully reloaded zone "{origin}" in "{source.path}" '
-            f"with {new.serial} SOA serial"
-        )
+            read_again(self.world, self.zones, origin, source)
 
 
 def setup(args: Args) -> Plugin:

@@ -12,7 +12,7 @@ from sampan.dns import codes, names
 from sampan.dns.classify import CLASSES, OTHER, kind_of
 from sampan.dns.corefile import CorefileError
 from sampan.dns.finish import finish, question_size, reply_size
-from sampan.dns.plugin import Handler, Hear, Plugin, Query, Reply
+from sampan.dns.plugin import Handler, Hear, Plugin, Query, Reply, reply_flags
 from sampan.dns.setup import Args, World
 
 MOST_EDNS = 64
@@ -96,6 +96,11 @@ EACH = {
     for number, place in enumerate(("{remote}", "{port}", "{>id}", "{name}"))
 }
 """What each client's query has of its own when a reply is repeated."""
+
+
+def _rcode(reply: Reply) -> str:
+    """A query that gets no reply has a dash for it."""
+    return "-" if reply.dropped else codes.RCODE_NAMES.get(reply.rcode, str(reply.rcode))
 
 
 def _bracketed(address: str) -> str:
@@ -195,7 +200,7 @@ def event_of(query: Query, reply: Reply, seconds: float) -> Event:
     if reply.dropped:
         return Event(query, asked, reply, question_size(asked), 0, seconds)
     if not reply.made:
-        reply = reply._replace(flags=codes.QR | query.message.flags & (codes.RD | codes.CD))
+        reply = reply._replace(flags=reply_flags(query.message))
     size = reply_size(query, reply)
     if query.client.proto == "udp" and size + MOST_EDNS > asked.size and not reply.stream:
         reply = reply._replace(flags=reply.flags | finish(query, reply)[2] << 8 & codes.TC)

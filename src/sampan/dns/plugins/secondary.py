@@ -35,6 +35,8 @@ class Secondary(Plugin):
         """The catalog zones, with what their members must be below; empty for anything."""
         self.catalogs = Catalogs()
         self._nudges: dict[str, asyncio.Event] = {}
+        self._told: dict[str, str] = {}
+        """Who said last that a zone changed, until that was looked at."""
         self._keeping: dict[str, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
 
@@ -57,6 +59,7 @@ class Secondary(Plugin):
             self.world.log.info(f"plugin/file: Dropping notify from {whom} for {origin}")
             return DROP
         self.world.log.info(f"plugin/file: Notify from {whom} for {origin}: checking transfer")
+        self._told[origin] = whom
         self._nudge(origin).set()
         return reply_to(query)
 
@@ -113,7 +116,12 @@ class Secondary(Plugin):
             serial = await serial_at(primary, origin, self.world.chance)
             if serial is None:
                 continue
+            whom = self._told.pop(origin, "")
             if zone is not None and not _older(zone.serial, serial):
+                if whom:
+                    self.world.log.info(
+                        f"plugin/file: Notify from {whom} for {origin}: no SOA serial increase seen"
+                    )
                 return True
             return not await self._fetched(origin)
         return False
@@ -129,8 +137,7 @@ class Secondary(Plugin):
                 self.zones[origin] = Zone(origin, records)
             except (OSError, TimeoutError, ValueError, BadZone) as bad:
                 why = _why(bad, where)
-                did = "setup transfer" if why.startswith("dial") else "parse transfer"
-                log.error(f"plugin/file: Failed to {did} `{origin}' with `\"{where}\"': {why}")
+                log.error(f"plugin/file: Failed to {_what(bad, why, origin, where)}: {why}")
                 continue
             self.world.changed((("zone", origin),))
             self.world.zone_changed(origin)
@@ -177,6 +184,14 @@ class Secondary(Plugin):
         self.expired.discard(zone)
         self._nudges.pop(zone, None)
         self.world.changed((("zone", zone),))
+
+
+def _what(bad: Exception, why: str, origin: str, where: str) -> str:
+    if why.startswith("dial"):
+        return f"setup transfer `{origin}' with `\"{where}\"'"
+    if isinstance(bad, BadZone):
+        return f'parse transfer `{origin}\' from: "{where}"'
+    return f'transfer `{origin}\' from "{where}"'
 
 
 def _why(bad: Exception, where: str) -> str:

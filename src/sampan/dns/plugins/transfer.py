@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sampan.dns import codes, names
@@ -14,6 +15,8 @@ from sampan.dns.plugin import Handler, Plugin, Query, Reply, Transferer, failure
 from sampan.dns.setup import Args, Settings, World
 
 TRIES = 3
+BATCH_BYTES = 63000
+"""Of records in one message of a transfer, which leaves room for its header and question."""
 EVERYONE = "*"
 
 
@@ -64,17 +67,19 @@ class Transfer(Plugin):
 
     def _reply(self, query: Query, parts: list[tuple[Record, ...]]) -> Reply:
         count = sum(map(len, parts))
-        whom, zone = query.client.address, query.qname
+        serial = serial_in(parts[0][0]) if count else 0
+        whom, tail = query.client.address, f"for {serial} SOA serial"
         if count == 1:
             self.world.log.info(
                 "plugin/transfer: Outgoing noop, incremental transfer for up to date zone "
-                f'"{zone}" to {whom}'
+                f'"{query.qname}" to {whom} {tail}'
             )
             return reply_to(query, aa=False)._replace(answer=parts[0])
         self.world.log.info(
-            f'plugin/transfer: Outgoing transfer of {count} records of zone "{zone}" to {whom}'
+            f"plugin/transfer: Outgoing transfer of {count} records of zone "
+            f'"{query.qname}" to {whom} {tail}'
         )
-        return reply_to(query)._replace(stream=tuple(parts))
+        return reply_to(query)._replace(stream=tuple(_batches(parts)))
 
     def _rule(self, name: str) -> Rule | None:
         best: tuple[int, Rule] | None = None
@@ -92,20 +97,22 @@ class Transfer(Plugin):
 
     async def start(self) -> None:
         self.world.zone_changed = self.notify
-        for rule in self.rules:
-            for zone in rule.zones:
-                self.notify(zone)
+        for source in self._sources():
+            for zone in getattr(source, "told_of_at_start", ()):
+                self.notify(zone, quiet=True)
 
-    def notify(self, zone: str) -> None:
+    def notify(self, zone: str, *, quiet: bool = False) -> None:
         """Tell those who have the zone that it changed; in the background."""
         rule = self._rule(zone)
         for host, port in rule.to if rule else ():
             if host != EVERYONE:
-                task = asyncio.get_running_loop().create_task(self._tell(zone, host, port))
+                task = asyncio.get_running_loop().create_task(
+                    self._tell(zone, host, port, quiet=quiet)
+                )
                 self._notifying.add(task)
                 task.add_done_callback(self._notifying.discard)
 
-    async def _tell(self, zone: str, host: str, port: int) -> None:
+    async def _tell(self, zone: str, host: str, port: int, *, quiet: bool) -> None:
         message = Message(
             self.world.chance.getrandbits(16), codes.AA, codes.NOTIFY,
             question=Question(zone, codes.SOA),
@@ -120,8 +127,10 @@ class Transfer(Plugin):
             if reply.rcode == codes.NOERROR:
                 return
             why = f'rcode was "{codes.rcode_name(reply.rcode)}"'
+        if quiet:
+            return
         self.world.log.warning(
-            "plugin/transfer: Failed sending notifies: notify for zone "
+            "plugin/file: Failed sending notifies: notify for zone "
             f'"{zone}" was not accepted by "{host}:{port}": {why}'
         )
 
@@ -135,8 +144,25 @@ def _serial(query: Query) -> int | None:
     authority = query.message.authority
     if len(authority) != 1 or authority[0].type != codes.SOA:
         return None
-    raw = authority[0].rdata
-    return int.from_bytes(raw[len(raw) - 20 : len(raw) - 16])
+    return serial_in(authority[0])
+
+
+def serial_in(soa: Record) -> int:
+    return int.from_bytes(soa.rdata[-20:-16]) if soa.type == codes.SOA else 0
+
+
+def _batches(parts: list[tuple[Record, ...]]) -> Iterator[tuple[Record, ...]]:
+    """The records in messages as full as they may be."""
+    batch, size = list[Record](), 0
+    for record in (one for part in parts for one in part):
+        length = len(names.wire(record.name)) + 10 + len(record.rdata)
+        if batch and size + length > BATCH_BYTES:
+            yield tuple(batch)
+            batch, size = [], 0
+        batch.append(record)
+        size += length
+    if batch:
+        yield tuple(batch)
 
 
 def setup(args: Args) -> Plugin:

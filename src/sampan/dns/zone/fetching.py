@@ -44,9 +44,9 @@ async def fetch(server: Address, origin: str, chance: Random) -> list[Record]:
             async with asyncio.timeout(TIMEOUT_S):
                 message = await _receive(reader)
             if message.rcode:
-                raise BadMessage(f"bad xfr rcode: {message.rcode}")
+                raise BadMessage(f"dns: bad xfr rcode: {message.rcode}")
             if not message.answer or (not records and message.answer[0].type != codes.SOA):
-                raise BadMessage("no SOA")
+                raise BadMessage("dns: no SOA")
             records += message.answer
     except asyncio.IncompleteReadError as bad:
         raise BadMessage("connection closed within the transfer") from bad

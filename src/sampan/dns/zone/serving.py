@@ -8,7 +8,6 @@ from sampan.dns import codes, names
 from sampan.dns.arguments import Fall
 from sampan.dns.message import Record
 from sampan.dns.plugin import (
-    DROP,
     Handler,
     Query,
     Reply,
@@ -25,15 +24,20 @@ MESSAGE_RECORDS = 500
 
 
 async def answer(
-    zones: Mapping[str, Zone | None], fall: Fall, query: Query, following: Handler
+    zones: Mapping[str, Zone | None],
+    fall: Fall,
+    query: Query,
+    following: Handler,
+    *,
+    aliases_count: bool = True,
 ) -> Reply:
-    """The reply from the longest zone; None stands for one that is not there yet."""
+    """The reply from the longest zone; None stands for one that is not there yet. An alias in
+    front of a referral makes the reply authoritative only where `aliases_count`.
+    """
     origin = names.longest_zone(query.name, tuple(zones))
     if not origin:
         # Where nobody else can be asked, an authority refuses what is not its own.
         return failure(codes.REFUSED) if following is nobody else await following(query)
-    if query.message.opcode == codes.NOTIFY:
-        return DROP
     if query.type in (codes.AXFR, codes.IXFR):
         return failure(codes.REFUSED)
     zone = zones[origin]
@@ -43,7 +47,10 @@ async def answer(
     negative = not found.answer and found.kind in (lookup.NAME_ERROR, lookup.SUCCESS)
     if negative and fall.through(query.name):
         return await following(query)
-    return made(query, origin, found)
+    reply = made(query, origin, found)
+    if found.kind == lookup.DELEGATION and not aliases_count:
+        return reply._replace(flags=reply.flags & ~codes.AA)
+    return reply
 
 
 def made(query: Query, origin: str, found: lookup.Outcome) -> Reply:
