@@ -116,7 +116,7 @@ def link(plugin: Plugin, following: Handler) -> Handler:
         if not reply.plugin:
             return reply.made_by(name)
         if reply.error == NO_NEXT:
-            return reply._replace(error=f"plugin/{name}: {NO_NEXT}")
+            return reply._replace(error=f"plugin/{plugin.blamed or name}: {NO_NEXT}")
         validity = reply.validity
         if not nameless and validity is not None and (validity.below_labels or validity.family):
             # It came from further on, and this plugin may treat another name otherwise.

@@ -17,6 +17,7 @@ TYPES: dict[str, int] = {
     "UID": 101, "GID": 102, "UNSPEC": 103, "NID": 104, "L32": 105, "L64": 106, "LP": 107,
     "EUI48": 108, "EUI64": 109, "TKEY": 249, "TSIG": 250, "IXFR": 251, "AXFR": 252, "MAILB": 253,
     "MAILA": 254, "ANY": 255, "URI": 256, "CAA": 257, "AVC": 258, "TA": 32768, "DLV": 32769,
+    "Reserved": 65535,
 }  # fmt: skip
 TYPE_NAMES = {number: name for name, number in TYPES.items()}
 

@@ -161,6 +161,12 @@ def _read_question(wire: bytes, count: int) -> tuple[Question | None, int]:
 
 
 _Opt = tuple[int, Edns]
+SUBNET = 8
+_SIZES = {
+    1: range(18, 1 << 16), 2: (4, 8), SUBNET: range(4, 1 << 16), 9: (0, 4), 11: (0, 2),
+    15: range(2, 1 << 16),
+}  # fmt: skip
+"""Lengths that options may have: LLQ, UL, client subnet, expire, keepalive, extended error."""
 
 
 def _read_records(wire: bytes, pos: int, count: int) -> tuple[tuple[Record, ...], _Opt | None, int]:
@@ -188,9 +194,21 @@ def _read_edns(size: int, ttl: int, rest: bytes) -> _Opt:
         code, length = _OPTION.unpack_from(rest, pos)
         if pos + 4 + length > len(rest):
             raise BadMessage("EDNS option runs past its record")
-        options.append((code, rest[pos + 4 : pos + 4 + length]))
+        data = rest[pos + 4 : pos + 4 + length]
+        fits = length in _SIZES[code] if code in _SIZES else True
+        if not fits or (code == SUBNET and not _is_subnet(data)):
+            raise BadMessage(f"EDNS option {code} is malformed")
+        options.append((code, data))
         pos += 4 + length
     return ttl >> 24, Edns(size, ttl & 0xFFFF, ttl >> 16 & 255, tuple(options))
+
+
+def _is_subnet(data: bytes) -> bool:
+    """A family, a prefix length that fits it, and an address, of which bytes may be missing."""
+    if len(data) < 4:
+        return False
+    longest = {0: 0, 1: 32, 2: 128}.get(int.from_bytes(data[:2]))
+    return longest is not None and data[2] <= longest and (not longest or data[3] <= longest)
 
 
 def _read_rdata(wire: bytes, kind: int, pos: int, end: int) -> bytes:

@@ -299,6 +299,8 @@ class Plugin:
     """
 
     name = ""
+    blamed = ""
+    """The name in its errors, where that is another plugin's."""
     static = False
     nameless = False
     """What it does is the same for every name of its zone."""

@@ -24,6 +24,7 @@ HALF = 1 << 31
 class Secondary(Plugin):
     static = True
     has_work = True
+    blamed = "file"
 
     def __init__(self, world: World) -> None:
         self.world = world
