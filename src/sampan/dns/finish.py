@@ -64,12 +64,16 @@ def finish(query: Query, reply: Reply) -> bytes:
     return render(whole, limit, squeeze_over=SQUEEZED_FOR_SIX if six else SQUEEZED_FOR_FOUR)
 
 
-def question_size(query: Query) -> int:
-    """The length of the query as a message, without the options that are not looked at."""
+def question_size(query: Query, reply: Reply) -> int:
+    """The length of the query as a message; options that nobody looks at do not count once its OPT
+    record was taken for that of the reply.
+    """
     edns, message = query.edns, query.message
-    options = sum(4 + len(data) for code, data in edns.options if code in ECHOED) if edns else 0
+    whole = reply.dropped or reply.edns is not None
+    counted = [data for code, data in edns.options if whole or code in ECHOED] if edns else []
+    options = sum(4 + len(data) for data in counted)
     size = 12 + len(names.wire(query.qname)) + 4 + (11 + options if edns else 0)
-    return size + _length((*message.answer, *message.authority, *message.additional))
+    return size + _records_size((*message.answer, *message.authority, *message.additional))
 
 
 def reply_size(query: Query, reply: Reply) -> int:

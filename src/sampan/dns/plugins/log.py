@@ -63,10 +63,6 @@ class Line(NamedTuple):
         return lambda address, port, ident, name: form(_bracketed(address), port, ident, name)
 
 
-def _rcode(reply: Reply) -> str:
-    return "-" if reply.dropped else codes.RCODE_NAMES.get(reply.rcode, str(reply.rcode))
-
-
 @lru_cache(maxsize=256)
 def _flags(bits: int) -> str:
     return ",".join(name for bit, name in FLAGS if bits & bit)
@@ -198,13 +194,13 @@ def event_of(query: Query, reply: Reply, seconds: float) -> Event:
     """A reply that nobody made shows the flags that it will have, and one that will be cut that."""
     asked = reply.asked or query
     if reply.dropped:
-        return Event(query, asked, reply, question_size(asked), 0, seconds)
+        return Event(query, asked, reply, question_size(asked, reply), 0, seconds)
     if not reply.made:
         reply = reply._replace(flags=reply_flags(query.message))
     size = reply_size(query, reply)
     if query.client.proto == "udp" and size + MOST_EDNS > asked.size and not reply.stream:
         reply = reply._replace(flags=reply.flags | finish(query, reply)[2] << 8 & codes.TC)
-    return Event(query, asked, reply, question_size(asked), size, seconds)
+    return Event(query, asked, reply, question_size(asked, reply), size, seconds)
 
 
 def setup(args: Args) -> Plugin:

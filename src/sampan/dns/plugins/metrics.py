@@ -50,7 +50,7 @@ class Metrics(Plugin):
 
     def _count(self, query: Query, reply: Reply) -> Count:
         """What counts this sort of query and reply; kept, since looking it up costs more."""
-        size, answered = question_size(query), reply_size(query, reply)
+        size, answered = question_size(query, reply), reply_size(query, reply)
         zone = names.longest_zone(query.name, self.block.keys) or "."
         site = (query.server.name, zone, query.view)
         sort = (
