@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from sampan.cluster.paths import write_whole
 
 PROXY_MODES = ("nftables", "iptables", "ipvs", "ebpf", "userspace")
 EGRESS = ("auto", "on", "off")
@@ -104,10 +105,7 @@ class ClusterConfig:
         return f"sampan-{self.name}"
 
     def save(self, path: Path) -> None:
-        """Whole or not at all: others read it meanwhile, and a full disk or a kill may come."""
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
-        fresh.replace(path)
+        write_whole(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> ClusterConfig:

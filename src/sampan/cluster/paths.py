@@ -10,6 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Whole or not at all: others read it meanwhile, and a full disk or a kill may come."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
     """The places of one cluster."""

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sampan.cluster.paths import write_whole
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -52,10 +54,7 @@ def record(folder: Path, component: str, node: str, pid: int) -> Process:
     """Write down a process that has just been started."""
     folder.mkdir(parents=True, exist_ok=True)
     process = Process(component, node, pid, start_time(pid))
-    path = _file(folder, component, node)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(asdict(process)))
-    fresh.replace(path)
+    write_whole(_file(folder, component, node), json.dumps(asdict(process)))
     return process
 
 

@@ -43,6 +43,14 @@ def duration(text: str) -> float:
     return sign * total
 
 
+def whole_number(word: str) -> int:
+    """Raises CorefileError, in Go's words."""
+    try:
+        return int(word)
+    except ValueError:
+        raise CorefileError(f'strconv.Atoi: parsing "{word}": invalid syntax') from None
+
+
 def go_int(word: str) -> int:
     """A number as Go's Atoi reads it. Raises ValueError in its words."""
     if not re.fullmatch(r"[+-]?\d+", word, re.ASCII):

@@ -132,8 +132,8 @@ class Memo:
                 made = self._of_family(wire, members, (before, pos, end), now)
                 if made is None:
                     return None
-                label = plain_label(wire[before + 1 : pos])
-                return *made, members.name(label, wire[HEADER:before])
+                row, reply, label = made
+                return row, reply, members.name(label, wire[HEADER:before])
             before = pos
         return None
 
@@ -192,10 +192,10 @@ class Memo:
 
     def _of_family(
         self, wire: bytes, members: Members, at: tuple[int, int, int], now: float
-    ) -> tuple[Row, bytes] | None:
-        """What the chain answered to another name with the same outcome, made to fit this one, and
-        the row that counts it; `at` is where the label that tells the names apart begins and ends,
-        and the name's end.
+    ) -> tuple[Row, bytes, str] | None:
+        """What the chain answered to another name with the same outcome, made to fit this one, with
+        the row that counts it and the label that tells the names apart; `at` is where that label
+        begins and ends, and the name's end.
         """
         start, stop, end = at
         label = plain_label(wire[start + 1 : stop])
@@ -218,7 +218,7 @@ class Memo:
                 )  # fmt: skip
             validity = self._validity(members.family, label, model.row)
             self.keep(wire, reply, validity, model.row.counts, rotation, hears)
-        return model.row, reply
+        return model.row, reply, label
 
     def _again(self, key: bytes) -> bool:
         """Whether this was asked before, as far as that is remembered."""

@@ -237,6 +237,14 @@ def read_names(record: Record) -> list[str]:
     return found
 
 
+def naptr_name_at(rdata: bytes) -> int:
+    """Where the name of a NAPTR record's data begins: behind two numbers and three strings."""
+    pos = 4
+    for _ in range(3):
+        pos += 1 + rdata[pos]
+    return pos
+
+
 def with_names(record: Record, new: list[str]) -> Record:
     """The record with the names inside its data replaced, in order."""
     fixed, count = _MAY_BE_COMPRESSED[record.type]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 
 from sampan.dns import codes, names
-from sampan.dns.message import COMPRESSED, HEADER, Edns, Message, Record
+from sampan.dns.message import COMPRESSED, HEADER, Edns, Message, Record, naptr_name_at
 
 MAX_SIZE = 65535
 _TAIL = struct.Struct("!HHI")
@@ -107,7 +107,8 @@ def _record(record: Record, at: int, offsets: Offsets) -> bytes:
 def _rdata(record: Record, at: int, offsets: Offsets) -> bytes:
     shape = COMPRESSED.get(record.type)
     if record.type in _PLAIN and record.rdata:
-        pos = _name_at(record)
+        naptr = record.type == codes.NAPTR
+        pos = naptr_name_at(record.rdata) if naptr else _PLAIN[record.type]
         _name(names.read(record.rdata, pos)[0], at + pos, offsets, False)
         return record.rdata
     if shape is None or not record.rdata:
@@ -118,15 +119,6 @@ def _rdata(record: Record, at: int, offsets: Offsets) -> bytes:
         name, pos = names.read(record.rdata, pos)
         out += _name(name, at + len(out), offsets, True)
     return out + record.rdata[pos:]
-
-
-def _name_at(record: Record) -> int:
-    """Where in the data the name stands that is written in full."""
-    pos = _PLAIN[record.type]
-    if record.type == codes.NAPTR:
-        for _ in range(3):
-            pos += 1 + record.rdata[pos]
-    return pos
 
 
 def _name(name: str, at: int, offsets: Offsets, compress: bool) -> bytes:

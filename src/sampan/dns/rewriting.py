@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sampan.dns import codes, names, rewriting_edns
 from sampan.dns.corefile import CorefileError
-from sampan.dns.message import Record, read_names, with_names
+from sampan.dns.message import Record, naptr_name_at, read_names, with_names
 from sampan.dns.plugin import Query, Reply
 from sampan.dns.rewritten import Rewrite, Rewritten, Undo
 from sampan.std import goregexp
@@ -204,10 +204,8 @@ def _of_value(change: Text) -> Undo:
 
 
 def _replacement(record: Record, change: Text) -> Record:
-    """A NAPTR record's name stands behind three strings."""
-    data, at = record.rdata, 4
-    for _ in range(3):
-        at += 1 + data[at]
+    """A NAPTR record with another name."""
+    data, at = record.rdata, naptr_name_at(record.rdata)
     return record._replace(rdata=data[:at] + names.wire(change(names.read(data, at)[0])))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sampan.api import selectors
 from sampan.client.kubeconfig import BadKubeconfig, Connection, load
-from sampan.dns.arguments import BadDuration, Fall, duration, go_int
+from sampan.dns.arguments import BadDuration, Fall, duration, go_int, whole_number
 from sampan.dns.corefile import CorefileError
 from sampan.dns.kube.options import Options
 from sampan.dns.kube.watch import Wanted
@@ -113,10 +113,7 @@ class Reader:
 
     def _on_ttl(self) -> None:
         word = self.args.some()[0]
-        try:
-            ttl = int(word)
-        except ValueError:
-            raise CorefileError(f'strconv.Atoi: parsing "{word}": invalid syntax') from None
+        ttl = whole_number(word)
         if not 0 <= ttl <= 3600:
             raise self.args.error(f"ttl must be in range [0, 3600]: {ttl}")
         self.options.ttl = ttl

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Hashable
 
 from sampan.dns import codes, names
-from sampan.dns.arguments import ONCE, BadDuration, duration
+from sampan.dns.arguments import ONCE, BadDuration, duration, whole_number
 from sampan.dns.cachetable import Item, Table, answers, settle
 from sampan.dns.classify import META, NODATA, NXDOMAIN, OTHER, SERVER_ERROR, SUCCESS, kind_of
 from sampan.dns.corefile import CorefileError
@@ -314,15 +314,8 @@ def setup(args: Args) -> Plugin:
     return cache
 
 
-def _number(word: str) -> int:
-    try:
-        return int(word)
-    except ValueError:
-        raise CorefileError(f'strconv.Atoi: parsing "{word}": invalid syntax') from None
-
-
 def _positive(word: str) -> int:
-    ttl = _number(word)
+    ttl = whole_number(word)
     if ttl <= 0:
         raise CorefileError(f"cache TTL can not be zero or negative: {ttl}")
     return ttl
@@ -348,11 +341,11 @@ class _Reader:
 
     def _limits(self, table: Table[Key]) -> None:
         words = self.args.some()
-        table.capacity = max(1, _number(words[0]))
+        table.capacity = max(1, whole_number(words[0]))
         if len(words) > 1:
             table.max_s = _positive(words[1])
         if len(words) > 2:
-            table.min_s = _number(words[2])
+            table.min_s = whole_number(words[2])
             if table.min_s < 0:
                 raise CorefileError(f"cache min TTL can not be negative: {table.min_s}")
 
@@ -360,7 +353,7 @@ class _Reader:
         words, cache = self.args.some(), self.cache
         if len(words) > 3:
             raise self.args.wrong_count()
-        cache.prefetch = _number(words[0])
+        cache.prefetch = whole_number(words[0])
         if cache.prefetch < 0:
             raise CorefileError(f"prefetch amount should be positive: {cache.prefetch}")
         if len(words) > 1:
@@ -370,7 +363,7 @@ class _Reader:
                 raise CorefileError(
                     f"last character of percentage should be `%`, but is: '{words[2][-1]}'"
                 )
-            cache.prefetch_percent = _number(words[2][:-1])
+            cache.prefetch_percent = whole_number(words[2][:-1])
             if not 10 <= cache.prefetch_percent <= 90:
                 raise CorefileError(
                     f"percentage should fall in range [10, 90]: {cache.prefetch_percent}"

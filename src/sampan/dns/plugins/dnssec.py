@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from sampan.dns import codes, names
-from sampan.dns.arguments import ONCE
+from sampan.dns.arguments import ONCE, whole_number
 from sampan.dns.classify import DELEGATION, NODATA, NXDOMAIN, kind_of
 from sampan.dns.corefile import CorefileError
 from sampan.dns.message import Record
@@ -138,7 +138,7 @@ def setup(args: Args) -> Plugin:
             if name == "key":
                 dnssec.keys += _keys(args)
             elif name == "cache_capacity":
-                dnssec.capacity = _capacity(args.one())
+                dnssec.capacity = whole_number(args.one())
             else:
                 raise args.unknown()
     for key in dnssec.keys:
@@ -157,10 +157,3 @@ def _keys(args: Args) -> list[Key]:
         raise CorefileError(f"open {bad.filename}: {(bad.strerror or '').lower()}") from bad
     except (BadKey, struct.error) as bad:
         raise CorefileError(str(bad)) from bad
-
-
-def _capacity(word: str) -> int:
-    try:
-        return int(word)
-    except ValueError:
-        raise CorefileError(f'strconv.Atoi: parsing "{word}": invalid syntax') from None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sampan.dns import codes, names
-from sampan.dns.arguments import BadDuration, duration, go_uint, shown
+from sampan.dns.arguments import BadDuration, duration, go_uint, shown, whole_number
 from sampan.dns.corefile import CorefileError
 from sampan.dns.exchange import ask_blocking
 from sampan.dns.message import query as question
@@ -230,7 +230,7 @@ class Line:
 
     def _do_max_idle_conns(self) -> None:
         word = self.args.taken()  # our connections are few in any case
-        if _number(word) < 0:
+        if whole_number(word) < 0:
             raise CorefileError(f"max_idle_conns can't be negative: {word}")
 
     def _do_read_timeout(self) -> None:
@@ -257,7 +257,7 @@ class Line:
 
     def _do_max_concurrent(self) -> None:
         word = self.args.taken()
-        self.rules.max_concurrent = _number(word)
+        self.rules.max_concurrent = whole_number(word)
         if self.rules.max_concurrent < 0:
             raise CorefileError(f"max_concurrent can't be negative: {word}")
 
@@ -306,13 +306,6 @@ class Line:
             told = int(seconds * 1e9) if name == "health_check" else word
             raise CorefileError(f"{name} can't be negative: {told}")
         return seconds
-
-
-def _number(word: str) -> int:
-    try:
-        return int(word)
-    except ValueError:
-        raise CorefileError(f'strconv.Atoi: parsing "{word}": invalid syntax') from None
 
 
 def _rcode(word: str) -> int:

@@ -12,8 +12,9 @@ from sampan.dns.message import Record, read_names, with_names
 
 Node = dict[int, tuple[Record, ...]]
 FOLDED = frozenset((codes.NS, codes.SOA, codes.CNAME, codes.MX))
-SERVICES = frozenset((64, 65))  # SVCB and HTTPS: their one name stands behind a number
 """Types whose names inside are folded to lower case; SRV keeps its own."""
+SERVICES = frozenset((64, 65))
+"""SVCB and HTTPS: their one name, which stands behind a number, is folded too."""
 
 
 class BadZone(ValueError):

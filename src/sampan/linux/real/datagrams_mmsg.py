@@ -95,7 +95,6 @@ class MmsgDatagrams:
         self._fresh = bytes(self._in.headers)
         self._out = _Ring()
         self._out.point(self._names, self._controls, _SIZES6 if self._six else _SIZES4)
-        self._scoped = False
 
     def fileno(self) -> int:
         return self._sock.fileno()
