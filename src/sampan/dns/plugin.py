@@ -284,8 +284,8 @@ def in_task() -> Generator[None, None, None]:
 class Transferer(Protocol):
     """A plugin that can hand out whole zones."""
 
-    def transfer(self, zone: str, serial: int) -> list[tuple[Record, ...]] | None:
-        """The zone in pieces, its SOA first and last; the SOA alone for a client that has this
+    def transfer(self, zone: str, serial: int) -> list[Record] | None:
+        """All records of the zone, its SOA first and last; the SOA alone for a client that has this
         serial; None for a zone that is not ours.
         """
         ...

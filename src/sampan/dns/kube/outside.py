@@ -59,7 +59,7 @@ async def _targets(
     return records, extra
 
 
-def zone_parts(view: External, zone: str, ttl: int) -> Iterator[tuple[Record, ...]]:
+def zone_records(view: External, zone: str, ttl: int) -> Iterator[Record]:
     """Every service with an external address, for a transfer."""
     for key in sorted(view.cluster.model.services):
         service = view.cluster.model.services[key]
@@ -75,8 +75,7 @@ def zone_parts(view: External, zone: str, ttl: int) -> Iterator[tuple[Record, ..
             if port.name and found:
                 owner = f"_{port.name}._{port.protocol}.{domain}"
                 records.append(srv_record(owner, view.cluster.ttl, (0, 100, port.number), domain))
-        if records:
-            yield tuple(dict.fromkeys(records))
+        yield from dict.fromkeys(records)
 
 
 def _whole(one: Found, domain: str, ttl: int) -> Iterator[Record]:

@@ -12,15 +12,12 @@ from sampan.dns.kube.places import NOTHING
 from sampan.dns.message import Record
 from sampan.dns.rdata import a_record, name_record, srv_record
 
-BATCH = 300
-"""Records per message: far below 64 KiB, whatever their names."""
 
-
-def zone_parts(cluster: Cluster, zone: str, serial: int) -> list[tuple[Record, ...]]:
-    """The zone in pieces, the SOA first and last; the SOA alone for who has this serial."""
+def zone_records(cluster: Cluster, zone: str, serial: int) -> list[Record]:
+    """The whole zone, the SOA first and last; the SOA alone for who has this serial."""
     soa = backend.soa(cluster, zone)
     if serial and serial == cluster.serial(zone):
-        return [(soa,)]
+        return [soa]
     records = [soa, *_servers(cluster, zone)]
     multi, model = cluster.is_multi(zone), cluster.model
     services: list[Service | Import]
@@ -28,8 +25,7 @@ def zone_parts(cluster: Cluster, zone: str, serial: int) -> list[tuple[Record, .
     for service in sorted(services, key=lambda one: (one.name, one.namespace)):
         if cluster.exposed(service.namespace, set()):
             records += _service(cluster, service, zone, multi=multi)
-    records.append(soa)
-    return [tuple(records[i : i + BATCH]) for i in range(0, len(records), BATCH)]
+    return [*records, soa]
 
 
 def _servers(cluster: Cluster, zone: str) -> Iterator[Record]:

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from sampan.dns import names
 from sampan.dns.arguments import BadDuration, Fall, duration
 from sampan.dns.corefile import CorefileError
+from sampan.dns.message import Record
 from sampan.dns.plugin import Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
 from sampan.dns.zone import serving
 from sampan.dns.zone.loading import load
 from sampan.dns.zone.rereading import Source, read_again
-from sampan.dns.zone.serving import Part
 from sampan.dns.zone.zone import BadZone, Zone
 from sampan.std import goregexp
 
@@ -41,7 +41,7 @@ class Auto(Plugin):
             return await following(query)
         return await serving.answer(self.zones, Fall(), query, following, aliases_count=False)
 
-    def transfer(self, zone: str, serial: int) -> list[Part] | None:
+    def transfer(self, zone: str, serial: int) -> list[Record] | None:
         return serving.transfer(self.zones, zone, serial)
 
     async def start(self) -> None:

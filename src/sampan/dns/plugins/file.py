@@ -8,12 +8,12 @@ import os
 from sampan.dns import codes, names
 from sampan.dns.arguments import BadDuration, Fall, duration, shown
 from sampan.dns.corefile import CorefileError
+from sampan.dns.message import Record
 from sampan.dns.plugin import DROP, Handler, Plugin, Query, Reply
 from sampan.dns.setup import Args, World
 from sampan.dns.zone import serving
 from sampan.dns.zone.loading import load
 from sampan.dns.zone.rereading import Source, read_again
-from sampan.dns.zone.serving import Part
 from sampan.dns.zone.zone import BadZone, Zone
 
 
@@ -41,7 +41,7 @@ class File(Plugin):
                 return DROP
         return await serving.answer(self.zones, self.fall, query, following)
 
-    def transfer(self, zone: str, serial: int) -> list[Part] | None:
+    def transfer(self, zone: str, serial: int) -> list[Record] | None:
         return serving.transfer(self.zones, zone, serial)
 
     async def run(self) -> None:

@@ -10,7 +10,7 @@ from sampan.dns.backend import SERIAL, Asked, Found
 from sampan.dns.corefile import CorefileError
 from sampan.dns.kube.external import External
 from sampan.dns.kube.lookup import base_of
-from sampan.dns.kube.outside import records_for, zone_parts
+from sampan.dns.kube.outside import records_for, zone_records
 from sampan.dns.message import Record
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, Validity, reply_to
 from sampan.dns.rdata import a_record, name_record, soa_record
@@ -116,16 +116,16 @@ class K8sExternal(Plugin):
         mailbox = f"hostmaster.{self.apex}.{zone}"
         return soa_record(zone, self.ttl, self._server(zone), mailbox, numbers)
 
-    def transfer(self, zone: str, serial: int) -> list[tuple[Record, ...]] | None:
+    def transfer(self, zone: str, serial: int) -> list[Record] | None:
         if zone not in self.zones or self.view is None:
             return None
         soa = self._soa(zone)
         if serial and serial >= self.view.serial:
-            return [(soa,)]
+            return [soa]
         host = self._server(zone)
         head = [soa, name_record(zone, codes.NS, self.ttl, host)]
         head += (a_record(host, self.ttl, ip) for ip in self.view.own_addresses(set()))
-        return [tuple(head), *zone_parts(self.view, zone, self.ttl), (soa,)]
+        return [*head, *zone_records(self.view, zone, self.ttl), soa]
 
 
 def setup(args: Args) -> Plugin:

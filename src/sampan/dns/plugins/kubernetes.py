@@ -18,7 +18,7 @@ from sampan.dns.kube.model import SYNCED, Model
 from sampan.dns.kube.options import Options
 from sampan.dns.kube.reading import Reader
 from sampan.dns.kube.watch import Watcher
-from sampan.dns.kube.whole import zone_parts
+from sampan.dns.kube.whole import zone_records
 from sampan.dns.message import Record
 from sampan.dns.plugin import Handler, Plugin, Query, Reply, failure
 from sampan.dns.resolvconf import search_list
@@ -145,11 +145,11 @@ class Kubernetes(Plugin):
 
     # For other plugins
 
-    def transfer(self, zone: str, serial: int) -> list[tuple[Record, ...]] | None:
+    def transfer(self, zone: str, serial: int) -> list[Record] | None:
         """The zone for *transfer*; None for one that is not ours."""
         if zone not in self.cluster.options.zones:
             return None
-        return zone_parts(self.cluster, zone, serial)
+        return zone_records(self.cluster, zone, serial)
 
     def metadata(self, query: Query) -> Mapping[str, Callable[[], str]]:
         facts = dict(self._client_facts(query))

@@ -9,12 +9,12 @@ import os
 from sampan.dns import codes, names
 from sampan.dns.arguments import Fall, shown
 from sampan.dns.corefile import CorefileError
+from sampan.dns.message import Record
 from sampan.dns.plugin import DROP, Handler, Plugin, Query, Reply, failure, reply_to
 from sampan.dns.setup import Args, World, zones_of
 from sampan.dns.zone import serving
 from sampan.dns.zone.catalog import Catalogs, Change, Member, members_of
 from sampan.dns.zone.fetching import Address, fetch, serial_at
-from sampan.dns.zone.serving import Part
 from sampan.dns.zone.zone import BadZone, Zone
 
 FIRST_RETRY_S, MAX_RETRY_S = 0.25, 10.0
@@ -50,7 +50,7 @@ class Secondary(Plugin):
             return failure(codes.SERVFAIL)
         return await serving.answer(self.zones, self.fall, query, following)
 
-    def transfer(self, zone: str, serial: int) -> list[Part] | None:
+    def transfer(self, zone: str, serial: int) -> list[Record] | None:
         return serving.transfer(self.zones, zone, serial)
 
     def _notified(self, query: Query, origin: str) -> Reply:

@@ -60,26 +60,26 @@ class Transfer(Plugin):
         if serial is None:
             return failure(codes.SERVFAIL)
         for source in self._sources():
-            parts = source.transfer(query.name, serial)
-            if parts is not None:
-                return self._reply(query, parts)
+            records = source.transfer(query.name, serial)
+            if records is not None:
+                return self._reply(query, records)
         return None
 
-    def _reply(self, query: Query, parts: list[tuple[Record, ...]]) -> Reply:
-        count = sum(map(len, parts))
-        serial = serial_in(parts[0][0]) if count else 0
+    def _reply(self, query: Query, records: list[Record]) -> Reply:
+        count = len(records)
+        serial = serial_in(records[0]) if records else 0
         whom, tail = query.client.address, f"for {serial} SOA serial"
         if count == 1:
             self.world.log.info(
                 "plugin/transfer: Outgoing noop, incremental transfer for up to date zone "
                 f'"{query.qname}" to {whom} {tail}'
             )
-            return reply_to(query, aa=False)._replace(answer=parts[0])
+            return reply_to(query, aa=False)._replace(answer=tuple(records))
         self.world.log.info(
             f"plugin/transfer: Outgoing transfer of {count} records of zone "
             f'"{query.qname}" to {whom} {tail}'
         )
-        return reply_to(query)._replace(stream=tuple(_batches(parts)))
+        return reply_to(query)._replace(stream=tuple(_batches(records)))
 
     def _rule(self, name: str) -> Rule | None:
         best: tuple[int, Rule] | None = None
@@ -151,10 +151,10 @@ def serial_in(soa: Record) -> int:
     return int.from_bytes(soa.rdata[-20:-16]) if soa.type == codes.SOA else 0
 
 
-def _batches(parts: list[tuple[Record, ...]]) -> Iterator[tuple[Record, ...]]:
+def _batches(records: list[Record]) -> Iterator[tuple[Record, ...]]:
     """The records in messages as full as they may be."""
     batch, size = list[Record](), 0
-    for record in (one for part in parts for one in part):
+    for record in records:
         length = len(names.wire(record.name)) + 10 + len(record.rdata)
         if batch and size + length > BATCH_BYTES:
             yield tuple(batch)

@@ -19,9 +19,6 @@ from sampan.dns.plugin import (
 from sampan.dns.zone import lookup
 from sampan.dns.zone.zone import Zone
 
-Part = tuple[Record, ...]
-MESSAGE_RECORDS = 500
-
 
 async def answer(
     zones: Mapping[str, Zone | None],
@@ -71,16 +68,13 @@ def made(query: Query, origin: str, found: lookup.Outcome) -> Reply:
     )
 
 
-def transfer(zones: Mapping[str, Zone | None], name: str, serial: int) -> list[Part] | None:
-    """The zone in pieces for a transfer, the SOA at both ends; None when it is not ours. One that
+def transfer(zones: Mapping[str, Zone | None], name: str, serial: int) -> list[Record] | None:
+    """The zone for a transfer, the SOA at both ends; None when it is not ours. One that
     the client has already is its SOA alone.
     """
     zone = zones.get(name)
     if zone is None or not zone.soa:
         return None
     if serial and serial == zone.serial:
-        return [zone.soa]
-    records = [*zone.records(), *zone.soa]
-    return [
-        tuple(records[at : at + MESSAGE_RECORDS]) for at in range(0, len(records), MESSAGE_RECORDS)
-    ]
+        return [*zone.soa]
+    return [*zone.records(), *zone.soa]
